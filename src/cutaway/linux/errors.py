@@ -1,0 +1,47 @@
+"""What the kernel refused, told as strace would."""
+
+import os
+from enum import IntFlag
+from typing import Any
+
+
+def format_argument(value: Any) -> str:
+    """Return one argument as strace prints it: text quoted, flags by name, ``NULL`` for None."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, IntFlag):
+        return (value.name or hex(value)) if value else "0"
+    if isinstance(value, bytes):
+        value = value.decode(errors="backslashreplace")
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    name = getattr(value, "name", None)
+    return name if isinstance(name, str) else str(value)
+
+
+class KernelError(OSError):
+    """A system call or netlink request that the kernel refused.
+
+    Attributes:
+        errno: the kernel's number; compare with ``errno.ENOENT`` and its like. The builtin
+            subclasses (``FileNotFoundError``, …) are *not* raised.
+        call: the call with its arguments, ``mount("proc", "/proc", "proc", NOSUID)``.
+        hint: what the user can change, or the kernel's own explanation; often empty.
+    """
+
+    def __init__(self, errno: int, call: str, hint: str = "") -> None:
+        super().__init__(errno, os.strerror(errno))
+        self.call = call
+        self.hint = hint
+
+    def __str__(self) -> str:
+        text = f"{self.call}: {self.strerror}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+    def __reduce__(self) -> tuple[type["KernelError"], tuple[Any, ...]]:
+        return KernelError, (self.errno, self.call, self.hint)
+
+
+def kernel_error(errno: int, name: str, *arguments: Any, hint: str = "") -> KernelError:
+    """Return the error of one call, its arguments formatted."""
+    return KernelError(errno, f"{name}({', '.join(map(format_argument, arguments))})", hint)
