@@ -1,0 +1,90 @@
+"""Builds by the classic ``POST /build``, and the build cache.
+
+Source: Engine API "ImageBuild", ``BuildCache``.
+"""
+
+from cutaway.model.base import Int64, Model, always
+from cutaway.model.host import Ulimit
+from cutaway.model.registry import AuthConfig
+
+
+class BuildRequest(Model):
+    """Everything that the query and headers of ``POST /build`` say.
+
+    Attributes:
+        tags: ``name:tag`` of the result.
+        remote: a URL to build from instead of the body.
+        build_args: None as a value: take it from the Dockerfile's default.
+        outputs: JSON list of exporters, as written.
+        auth_configs: by registry host.
+        version: ``1`` the classic builder, ``2`` BuildKit.
+    """
+
+    tags: tuple[str, ...] = ()
+    dockerfile: str = ""
+    remote: str = ""
+    target: str = ""
+    platform: str = ""
+    quiet: bool = False
+    no_cache: bool = False
+    cache_from: tuple[str, ...] = ()
+    pull_parent: bool = False
+    remove: bool = True
+    force_remove: bool = False
+    squash: bool = False
+    build_args: dict[str, str | None] = {}
+    labels: dict[str, str] = {}
+    network_mode: str = ""
+    extra_hosts: tuple[str, ...] = ()
+    memory: Int64 = 0
+    memory_swap: Int64 = 0
+    cpu_shares: Int64 = 0
+    cpu_period: Int64 = 0
+    cpu_quota: Int64 = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    cgroup_parent: str = ""
+    shm_size: Int64 = 0
+    ulimits: tuple[Ulimit, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    isolation: str = ""
+    session_id: str = ""
+    build_id: str = ""
+    outputs: str = ""
+    version: str = "1"
+    auth_configs: dict[str, AuthConfig] = {}
+
+
+class BuildCache(Model):
+    """One record of the build cache.
+
+    Attributes:
+        type: ``internal frontend source.local source.git.checkout exec.cachemount regular``.
+    """
+
+    id: str = always("", name="ID")
+    parents: tuple[str, ...] | None = None
+    type: str = always("")
+    description: str = always("")
+    in_use: bool = always(False)
+    shared: bool = always(False)
+    size: Int64 = always(0)
+    created_at: str = always("")
+    last_used_at: str | None = always(None)
+    usage_count: Int64 = always(0)
+
+
+class BuildPruneOptions(Model):
+    """How much of the build cache to keep; sizes in bytes, 0: nothing is reserved."""
+
+    all: bool = False
+    reserved_space: Int64 = 0
+    max_used_space: Int64 = 0
+    min_free_space: Int64 = 0
+
+
+class BuildPruneReport(Model):
+    """What ``docker builder prune`` removed, and the bytes that freed."""
+
+    caches_deleted: tuple[str, ...] | None = always(None)
+    space_reclaimed: Int64 = always(0)
