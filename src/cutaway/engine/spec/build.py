@@ -1,0 +1,41 @@
+"""``build_spec``: the whole config.json from one intent."""
+
+from cutaway.engine.spec.intent import ContainerIntent
+from cutaway.engine.spec.mounts import plan_mounts, plan_propagation
+from cutaway.engine.spec.namespaces import hostname, plan_namespaces, plan_sysctls
+from cutaway.engine.spec.process import plan_process
+from cutaway.engine.spec.resources import plan_devices, plan_resources
+from cutaway.oci.runtime_spec import SPEC_VERSION, Linux, Root, Spec
+
+DEFAULT_CGROUP_PARENT = "/cutaway"
+
+
+def build_spec(intent: ContainerIntent) -> Spec:
+    """Decide a container's config.json. Pure: equal intents give equal specs."""
+    own_name = intent.host.uts_mode != "host"
+    return Spec(
+        oci_version=SPEC_VERSION,
+        process=plan_process(intent),
+        root=Root("rootfs", readonly=intent.host.readonly_rootfs),
+        hostname=hostname(intent) if own_name else "",
+        domainname=intent.config.domainname if own_name else "",
+        mounts=plan_mounts(intent),
+        annotations=dict(intent.host.annotations or {}),
+        linux=Linux(
+            namespaces=plan_namespaces(intent),
+            devices=plan_devices(intent),
+            cgroups_path=plan_cgroup_path(intent),
+            resources=plan_resources(intent),
+            rootfs_propagation=plan_propagation(intent.mounts),
+            seccomp=intent.seccomp,
+            sysctl=plan_sysctls(intent),
+            masked_paths=intent.masked_paths,
+            readonly_paths=intent.readonly_paths,
+        ),
+    )
+
+
+def plan_cgroup_path(intent: ContainerIntent) -> str:
+    """Return the container's cgroup: below ``--cgroup-parent``, the daemon's, or ``/cutaway``."""
+    parent = intent.host.cgroup_parent or intent.settings.cgroup_parent or DEFAULT_CGROUP_PARENT
+    return f"/{parent.strip('/')}/{intent.id}"
