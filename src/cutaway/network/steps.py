@@ -1,0 +1,528 @@
+"""What networks change in the kernel, step by step: links, addresses, routes, settings.
+
+Steps of the firewall are in ``firewall``. All act through a ``NetworkScope``.
+"""
+
+import errno
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from cutaway.linux import KernelError
+from cutaway.linux.netlink import NETLINK_ROUTE, NetlinkSocket
+from cutaway.linux.rtnetlink import (
+    ADDR_GEN_MODE,
+    MACVLAN_MODE,
+    address_add,
+    address_delete,
+    bridge_data,
+    bridge_port_set,
+    get_link,
+    link_add,
+    link_delete,
+    link_peer,
+    link_set,
+    macvlan_data,
+    route_add,
+    veth_data,
+)
+from cutaway.steps import Step
+
+
+@dataclass(slots=True)
+class NetworkScope:
+    """What network steps act with.
+
+    Attributes:
+        host: speaks rtnetlink for the host's namespace.
+        firewall: speaks nfnetlink for it.
+        netns_fd: the sandbox's namespace, or None when the step is about the host.
+        sandbox: speaks rtnetlink for the sandbox's namespace.
+
+    Steps about a sandbox are applied by a thread that is *inside* its namespace
+    (``namespace.inside``), because ``/proc/sys/net`` shows the reader's own; the sockets keep
+    speaking for the namespace they were made in.
+    """
+
+    host: NetlinkSocket
+    firewall: NetlinkSocket
+    netns_fd: int | None = None
+    sandbox: NetlinkSocket | None = None
+
+    def inner(self) -> NetlinkSocket:
+        """Return the sandbox's socket, made at first use by the thread that is inside."""
+        if self.sandbox is None:
+            self.sandbox = NetlinkSocket(NETLINK_ROUTE)
+        return self.sandbox
+
+    def close_sandbox(self) -> None:
+        """Close the sandbox's socket: an open one would keep the namespace alive."""
+        if self.sandbox is not None:
+            self.sandbox.close()
+            self.sandbox = None
+
+
+def forget_link(scope: NetworkScope, name: str) -> None:
+    """Remove a link of the host; fine when it is gone.
+
+    Raises:
+        KernelError: anything but ENODEV.
+    """
+    try:
+        scope.host.request([link_delete(name)])
+    except KernelError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetSysctl(Step[NetworkScope]):
+    """Write one kernel setting of the namespace the thread is in."""
+
+    name: str
+    value: str
+
+    @property
+    def path(self) -> str:
+        """The file of the setting; dots in an interface's name are not handled (we make none)."""
+        return "/proc/sys/" + self.name.replace(".", "/")
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"set {self.name} = {self.value}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f"sysctl -w {self.name}={self.value}"
+
+    def apply(self, scope: NetworkScope) -> str:
+        """Write the value; return the one before.
+
+        Raises:
+            OSError: ENOENT (the kernel has no such setting), EINVAL.
+        """
+        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            before = os.read(fd, 256).decode().strip()
+            if before != self.value:
+                os.pwrite(fd, self.value.encode(), 0)
+            return before
+        finally:
+            os.close(fd)
+
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Write the value that was there; fine when the interface is gone."""
+        with suppress(FileNotFoundError), open(self.path, "w", encoding="ascii") as file:
+            file.write(str(result))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateBridge(Step[NetworkScope]):
+    """Make a bridge on the host, with its addresses, and set it up.
+
+    Attributes:
+        name: the device.
+        addresses: ``172.17.0.1/16``: the gateways of its containers.
+        mtu: bytes.
+        alias: whose it is.
+        mac: fixed, so that it does not change with its ports.
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+    mtu: int
+    alias: str
+    mac: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"create the bridge {self.name} with {', '.join(self.addresses) or 'no address'}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        lines = [f"ip link add {self.name} address {self.mac} mtu {self.mtu} type bridge"]
+        lines += [f"ip addr add {a} dev {self.name}" for a in self.addresses]
+        lines.append(f"ip link set {self.name} up alias '{self.alias}'")
+        return "\n".join(lines)
+
+    def apply(self, scope: NetworkScope) -> None:
+        """Three requests; a bridge that is left half made is removed.
+
+        Raises:
+            KernelError: EEXIST (the name is taken), EADDRINUSE.
+        """
+        scope.host.request(
+            [
+                # A port forwards at once: there is no loop to look for below our own bridge.
+                link_add(
+                    self.name,
+                    "bridge",
+                    mtu=self.mtu,
+                    address=self.mac,
+                    data=bridge_data(forward_delay=0),
+                )
+            ]
+        )
+        try:
+            index = get_link(scope.host, self.name).index
+            scope.host.request(
+                [
+                    link_set(index, alias=self.alias, addr_gen_mode=self._addr_gen_mode()),
+                    *(address_add(index, a, broadcast=True, no_dad=True) for a in self.addresses),
+                    link_set(index, up=True),
+                ]
+            )
+        except BaseException:
+            forget_link(scope, self.name)
+            raise
+
+    def _addr_gen_mode(self) -> ADDR_GEN_MODE:
+        has_ipv6 = any(":" in a for a in self.addresses)
+        return ADDR_GEN_MODE.EUI64 if has_ipv6 else ADDR_GEN_MODE.NONE
+
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Remove it."""
+        forget_link(scope, self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetBridge(Step[NetworkScope]):
+    """Bring a bridge that is there already to the wanted state."""
+
+    name: str
+    add: tuple[str, ...]
+    remove: tuple[str, ...]
+    mtu: int
+    alias: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        changes = [f"+{a}" for a in self.add] + [f"-{a}" for a in self.remove]
+        return f"set up the bridge {self.name} {' '.join(changes)}".rstrip()
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        lines = [f"ip addr del {a} dev {self.name}" for a in self.remove]
+        lines += [f"ip addr add {a} dev {self.name}" for a in self.add]
+        lines.append(f"ip link set {self.name} up mtu {self.mtu} alias '{self.alias}'")
+        return "\n".join(lines)
+
+    def apply(self, scope: NetworkScope) -> None:
+        """Two requests.
+
+        Raises:
+            KernelError: ENODEV (it is gone), EADDRINUSE.
+        """
+        index = get_link(scope.host, self.name).index
+        scope.host.request(
+            [
+                *(address_delete(index, a) for a in self.remove),
+                *(address_add(index, a, broadcast=True, no_dad=True) for a in self.add),
+                link_set(index, up=True, mtu=self.mtu, alias=self.alias),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeleteLink(Step[NetworkScope]):
+    """Remove a device of the host; a veth's other end goes with it."""
+
+    name: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"remove the link {self.name}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f"ip link del {self.name}"
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One request; fine when it is gone."""
+        forget_link(scope, self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVeth(Step[NetworkScope]):
+    """Make a pair of devices: one end on the bridge, the other inside the sandbox.
+
+    The inner end is born in its namespace by the message that makes the pair: moving it there
+    later would cost a grace period of the kernel (4 to 12 ms).
+
+    Attributes:
+        host_name: the end on the bridge.
+        inner_name: the end in the sandbox, ``eth0``.
+        bridge: the bridge's name.
+        mac: of the inner end.
+        host_mac: of the outer end.
+        mtu: of both.
+        group: link group of the outer end.
+        alias: whose it is.
+        hairpin: frames may go back where they came from: a container that reaches itself by its
+            published port, when bridged packets pass the firewall (br_netfilter).
+        isolated: no frames to other isolated ports (``--icc=false``).
+    """
+
+    host_name: str
+    inner_name: str
+    bridge: str
+    mac: str
+    host_mac: str
+    mtu: int
+    group: int
+    alias: str
+    hairpin: bool = True
+    isolated: bool = False
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"connect {self.inner_name} ({self.mac}) by {self.host_name} to {self.bridge}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        port = f"hairpin {_on(self.hairpin)} isolated {_on(self.isolated)}"
+        return "\n".join(
+            [
+                f"ip link add {self.host_name} address {self.host_mac} mtu {self.mtu} type veth "
+                f'peer name {self.inner_name} address {self.mac} mtu {self.mtu} netns "$NETNS"',
+                f"ip link set {self.host_name} group {self.group} alias '{self.alias}' "
+                f"addrgenmode none master {self.bridge} up",
+                f"bridge link set dev {self.host_name} {port}",
+            ]
+        )
+
+    def apply(self, scope: NetworkScope) -> None:
+        """Two sendmsg: one asks for the bridge's index, one does it all.
+
+        Raises:
+            KernelError: EEXIST (a name is taken on either side), ENODEV (no such bridge).
+        """
+        bridge = get_link(scope.host, self.bridge).index
+        name = self.host_name
+        peer = link_peer(
+            self.inner_name, mtu=self.mtu, address=self.mac, netns_fd=scope.netns_fd
+        )
+        try:
+            scope.host.request(
+                [
+                    link_add(
+                        name,
+                        "veth",
+                        mtu=self.mtu,
+                        address=self.host_mac,
+                        group=self.group,
+                        data=veth_data(peer),
+                    ),
+                    link_set(name, alias=self.alias, addr_gen_mode=ADDR_GEN_MODE.NONE),
+                    link_set(name, master=bridge),
+                    bridge_port_set(name, hairpin=self.hairpin, isolated=self.isolated),
+                    link_set(name, up=True),
+                ]
+            )
+        except KernelError as error:
+            if error.errno != errno.EEXIST:
+                forget_link(scope, name)
+            raise
+
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Remove both ends."""
+        forget_link(scope, self.host_name)
+
+
+def _on(flag: bool) -> str:
+    return "on" if flag else "off"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateMacvlan(Step[NetworkScope]):
+    """Make a device inside the sandbox that shares a device of the host.
+
+    Attributes:
+        inner_name: ``eth0``.
+        parent: the host's device.
+        mode: ``bridge``, ``private``, ``vepa`` or ``passthru``.
+        mac: its own address on the wire.
+        mtu: bytes.
+    """
+
+    inner_name: str
+    parent: str
+    mode: str
+    mac: str
+    mtu: int
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"put {self.inner_name} ({self.mac}) on {self.parent} as macvlan {self.mode}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return (
+            f"ip link add {self.inner_name} link {self.parent} address {self.mac} "
+            f'mtu {self.mtu} netns "$NETNS" type macvlan mode {self.mode}'
+        )
+
+    def apply(self, scope: NetworkScope) -> None:
+        """Two sendmsg.
+
+        Raises:
+            KernelError: ENODEV (no such parent), EBUSY (the parent is in a bridge, or in use by
+                another mode), EINVAL.
+        """
+        parent = get_link(scope.host, self.parent).index
+        address = None if self.mode == "passthru" else self.mac
+        scope.host.request(
+            [
+                link_add(
+                    self.inner_name,
+                    "macvlan",
+                    parent=parent,
+                    mtu=self.mtu,
+                    address=address,
+                    netns_fd=scope.netns_fd,
+                    data=macvlan_data(MACVLAN_MODE[self.mode.upper()]),
+                )
+            ]
+        )
+
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Remove it, if the sandbox is still there to be asked."""
+        if scope.sandbox is not None:
+            with suppress(KernelError):
+                scope.sandbox.request([link_delete(self.inner_name)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaiseLoopback(Step[NetworkScope]):
+    """Set ``lo`` up: a new namespace is born with it down."""
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return "set lo up in the sandbox"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return 'nsenter --net="$NETNS" ip link set lo up'
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One sendmsg; fine when it is up."""
+        scope.inner().request([link_set("lo", up=True)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigureInterface(Step[NetworkScope]):
+    """Give the sandbox's interface its addresses and set it up.
+
+    Attributes:
+        name: ``eth0``.
+        addresses: with prefix lengths; link-local ones too.
+    """
+
+    name: str
+    addresses: tuple[str, ...]
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"set {self.name} up with {', '.join(self.addresses) or 'no address'}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        inside = 'nsenter --net="$NETNS" ip'
+        lines = [f"{inside} addr add {a} dev {self.name}" for a in self.addresses]
+        return "\n".join([*lines, f"{inside} link set {self.name} up"])
+
+    def apply(self, scope: NetworkScope) -> None:
+        """Two sendmsg: one asks for the interface's index, one does it all.
+
+        Raises:
+            KernelError: EEXIST (the address is there), EACCES (IPv6 is disabled).
+        """
+        netlink = scope.inner()
+        index = get_link(netlink, self.name).index
+        netlink.request(
+            [
+                # Hairpin ports send a neighbour solicitation back to its sender, which would take
+                # its own address for somebody else's: no duplicate address detection.
+                *(address_add(index, a, broadcast=True, no_dad=True) for a in self.addresses),
+                link_set(index, up=True),
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetDefaultRoute(Step[NetworkScope]):
+    """Send what the sandbox's interfaces don't reach to a gateway, instead of what was said before.
+
+    Attributes:
+        gateway: the next hop.
+        interface: where it is.
+        onlink: no address of the interface is in the gateway's subnet.
+    """
+
+    gateway: str
+    interface: str
+    onlink: bool = False
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"default route by {self.gateway} on {self.interface}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        onlink = " onlink" if self.onlink else ""
+        return (
+            f'nsenter --net="$NETNS" ip route replace default via {self.gateway} '
+            f"dev {self.interface}{onlink}"
+        )
+
+    def apply(self, scope: NetworkScope) -> None:
+        """Two sendmsg.
+
+        Raises:
+            KernelError: ENETUNREACH (the gateway is in no subnet of the interface).
+        """
+        netlink = scope.inner()
+        index = get_link(netlink, self.interface).index
+        netlink.request(
+            [
+                route_add(
+                    "default",
+                    gateway=self.gateway,
+                    link=index,
+                    onlink=self.onlink,
+                    replace=True,
+                )
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveInterface(Step[NetworkScope]):
+    """Take an interface out of a running sandbox."""
+
+    name: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"remove {self.name} from the sandbox"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f'nsenter --net="$NETNS" ip link del {self.name}'
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One sendmsg; fine when it is gone."""
+        try:
+            scope.inner().request([link_delete(self.name)])
+        except KernelError as error:
+            if error.errno != errno.ENODEV:
+                raise
+
+
+def links_named(plan: Iterable[Step[NetworkScope]]) -> list[str]:
+    """Return the host's links that a plan makes."""
+    return [s.host_name for s in plan if isinstance(s, CreateVeth)] + [
+        s.name for s in plan if isinstance(s, CreateBridge)
+    ]

@@ -1,0 +1,75 @@
+"""What can go wrong with volumes and mounts, in Docker's words."""
+
+from collections.abc import Sequence
+
+from cutaway.errors import Conflict, InvalidParameter, NotFound, System
+
+
+class VolumeNotFound(NotFound):
+    """No volume has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"get {name}: no such volume")
+        self.name = name
+
+
+class VolumeInUse(Conflict):
+    """Containers, running or not, still name the volume."""
+
+    def __init__(self, name: str, containers: Sequence[str]) -> None:
+        super().__init__(f"remove {name}: volume is in use - [{', '.join(containers)}]")
+        self.name = name
+        self.containers = tuple(containers)
+
+
+class VolumeDriverConflict(Conflict):
+    """The name is taken by a volume of another driver."""
+
+    def __init__(self, name: str, driver: str) -> None:
+        super().__init__(
+            f"create {name}: conflict: volume name must be unique: "
+            f"a volume with driver {driver} has it already"
+        )
+
+
+class InvalidVolumeName(InvalidParameter):
+    """A volume's name is a directory's name: no slashes, no leading dot."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f'create {name}: "{name}" includes invalid characters for a local volume name, only '
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
+            "use absolute path"
+        )
+
+
+class InvalidMount(InvalidParameter):
+    """A mount that can never work: the type and the reason."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(f'invalid mount config for type "{kind}": {reason}')
+        self.kind = kind
+        self.reason = reason
+
+
+class InvalidVolumeSpecification(InvalidParameter):
+    """A ``-v`` argument that says nothing."""
+
+    def __init__(self, text: str, reason: str = "") -> None:
+        tail = f": {reason}" if reason else ""
+        super().__init__(f"invalid volume specification: '{text}'{tail}")
+
+
+class DuplicateMountPoint(InvalidParameter):
+    """Two mounts want the same place in the container."""
+
+    def __init__(self, destination: str) -> None:
+        super().__init__(f"Duplicate mount point: {destination}")
+        self.destination = destination
+
+
+class VolumeMountFailed(System):
+    """The volume's own file system (nfs, tmpfs, a device) could not be mounted."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"error while mounting volume '{name}': {reason}")
