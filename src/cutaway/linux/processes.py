@@ -163,9 +163,9 @@ def set_process_title(title: str) -> None:
     CAP_SYS_RESOURCE, which a contained engine lacks.
     """
     address, length = find_process_title()
-    data = (encode(title) or b"")[: max(length - 1, 0)]
-    ctypes.memset(address, 0, length)
-    ctypes.memmove(address, data, len(data))
+    data = (encode(title) or b"")[: length - 2]
+    # A last byte that is not NUL tells the kernel "setproctitle": it shows up to the first NUL.
+    ctypes.memmove(address, data.ljust(length - 1, b"\0") + b"\1", length)
     set_process_name(title)
 
 

@@ -18,7 +18,7 @@ from cutaway.linux.netlink import (
     parse_u32,
 )
 from cutaway.linux.rtnetlink.abi import IFA, IFA_F, RT_SCOPE, RTM
-from cutaway.linux.rtnetlink.addressing import broadcast_of, pack_prefix, unpack_ip
+from cutaway.linux.addressing import broadcast_of, pack_prefix, unpack_ip
 
 _IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 

@@ -22,7 +22,7 @@ from cutaway.linux.rtnetlink.abi import (
     MACVLAN_MODE,
     VETH_INFO_PEER,
 )
-from cutaway.linux.rtnetlink.addressing import family_of, pack_ip
+from cutaway.linux.addressing import family_of, pack_ip
 from cutaway.linux.rtnetlink.links import link_body
 
 

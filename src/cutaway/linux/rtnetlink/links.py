@@ -28,7 +28,7 @@ from cutaway.linux.rtnetlink.abi import (
     RTEXT_FILTER_SKIP_STATS,
     RTM,
 )
-from cutaway.linux.rtnetlink.addressing import pack_mac, unpack_mac
+from cutaway.linux.addressing import pack_mac, unpack_mac
 
 _AF_INET6 = 10
 _IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change

@@ -16,7 +16,7 @@ from cutaway.linux.netlink import (
     parse_u32,
 )
 from cutaway.linux.rtnetlink.abi import NDA, NTF, NUD, RTM
-from cutaway.linux.rtnetlink.addressing import (
+from cutaway.linux.addressing import (
     family_of,
     pack_ip,
     pack_mac,

@@ -26,7 +26,7 @@ from cutaway.linux.rtnetlink.abi import (
     RTNH_F_ONLINK,
     RTPROT_BOOT,
 )
-from cutaway.linux.rtnetlink.addressing import family_of, pack_ip, pack_prefix, unpack_ip
+from cutaway.linux.addressing import family_of, pack_ip, pack_prefix, unpack_ip
 
 # family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _RTMSG = struct.Struct("=BBBBBBBBI")
