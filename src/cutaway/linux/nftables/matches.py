@@ -3,6 +3,7 @@
 import socket
 import struct
 
+from cutaway.linux.addressing import pack_mac, pack_prefix
 from cutaway.linux.nftables.abi import (
     CMP,
     CT,
@@ -24,7 +25,6 @@ from cutaway.linux.nftables.expressions import (
     payload,
 )
 from cutaway.linux.nftables.nouns import pack_ifname, pack_mark, pack_port
-from cutaway.linux.addressing import pack_mac, pack_prefix
 
 _ETH_P_IP = 0x0800
 _ETH_P_IPV6 = 0x86DD

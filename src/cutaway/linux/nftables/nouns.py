@@ -4,8 +4,8 @@ import struct
 from dataclasses import dataclass
 from enum import Enum
 
-from cutaway.linux.nftables.abi import HOOK, NETDEV_HOOK, NFPROTO, NFT_DATA_VERDICT, SET
 from cutaway.linux.addressing import pack_ip
+from cutaway.linux.nftables.abi import HOOK, NETDEV_HOOK, NFPROTO, NFT_DATA_VERDICT, SET
 
 _IFNAMSIZ = 16
 

@@ -4,6 +4,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from cutaway.linux.addressing import broadcast_of, pack_prefix, unpack_ip
 from cutaway.linux.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -18,7 +19,6 @@ from cutaway.linux.netlink import (
     parse_u32,
 )
 from cutaway.linux.rtnetlink.abi import IFA, IFA_F, RT_SCOPE, RTM
-from cutaway.linux.addressing import broadcast_of, pack_prefix, unpack_ip
 
 _IFADDRMSG = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 

@@ -2,6 +2,7 @@
 
 import socket
 
+from cutaway.linux.addressing import family_of, pack_ip
 from cutaway.linux.netlink import (
     NLA_F_NESTED,
     attribute,
@@ -22,7 +23,6 @@ from cutaway.linux.rtnetlink.abi import (
     MACVLAN_MODE,
     VETH_INFO_PEER,
 )
-from cutaway.linux.addressing import family_of, pack_ip
 from cutaway.linux.rtnetlink.links import link_body
 
 

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cutaway.linux.addressing import pack_mac, unpack_mac
 from cutaway.linux.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -28,7 +29,6 @@ from cutaway.linux.rtnetlink.abi import (
     RTEXT_FILTER_SKIP_STATS,
     RTM,
 )
-from cutaway.linux.addressing import pack_mac, unpack_mac
 
 _AF_INET6 = 10
 _IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change

@@ -4,6 +4,13 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from cutaway.linux.addressing import (
+    family_of,
+    pack_ip,
+    pack_mac,
+    unpack_ip,
+    unpack_mac,
+)
 from cutaway.linux.netlink import (
     NLM_F_APPEND,
     NLM_F_CREATE,
@@ -16,13 +23,6 @@ from cutaway.linux.netlink import (
     parse_u32,
 )
 from cutaway.linux.rtnetlink.abi import NDA, NTF, NUD, RTM
-from cutaway.linux.addressing import (
-    family_of,
-    pack_ip,
-    pack_mac,
-    unpack_ip,
-    unpack_mac,
-)
 
 _NDMSG = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 _AF_BRIDGE = 7

@@ -4,6 +4,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from cutaway.linux.addressing import family_of, pack_ip, pack_prefix, unpack_ip
 from cutaway.linux.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -26,7 +27,6 @@ from cutaway.linux.rtnetlink.abi import (
     RTNH_F_ONLINK,
     RTPROT_BOOT,
 )
-from cutaway.linux.addressing import family_of, pack_ip, pack_prefix, unpack_ip
 
 # family, dst_len, src_len, tos, table, protocol, scope, type, flags
 _RTMSG = struct.Struct("=BBBBBBBBI")
