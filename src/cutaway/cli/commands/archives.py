@@ -1,0 +1,152 @@
+"""``save``, ``load`` and ``import``."""
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from cutaway.cli.command import Command, Context
+from cutaway.cli.commands.images import split_tag
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.progress import show_progress
+from cutaway.client import Response
+
+_CHUNK_BYTES = 1 << 20
+
+
+def read_chunks(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a file's content in pieces, so that no archive is held in memory."""
+    while chunk := file.read(_CHUNK_BYTES):
+        yield chunk
+
+
+def write_response(response: Response, output: str, *, what: str) -> None:
+    """Write a body to ``output``, or to stdout when that is empty and no terminal.
+
+    Raises:
+        UsageError: stdout is a terminal.
+        OSError: the file can't be written; a half-written one is removed.
+    """
+    if not output:
+        if sys.stdout.isatty():
+            response.close()
+            raise UsageError("cowardly refusing to save to a terminal. "
+                             f"Use the -o flag or redirect ({what})")  # fmt: skip
+        for chunk in response.chunks():
+            sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+        return
+    temporary = f"{output}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            for chunk in response.chunks():
+                file.write(chunk)
+        os.rename(temporary, output)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def save(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Save images to a tar archive."""
+    if not flags["output"] and sys.stdout.isatty():
+        raise UsageError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    response = context.client.request(
+        "GET", "/images/get", query={"names": arguments, "platform": flags["platform"] or None}
+    )
+    write_response(response, flags["output"], what="save")
+    return 0
+
+
+def load(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Load images from a tar archive."""
+    if not flags["input"] and sys.stdin.isatty():
+        raise UsageError("requested load from stdin, but stdin is empty")
+    file: BinaryIO = open(flags["input"], "rb") if flags["input"] else sys.stdin.buffer  # noqa: SIM115
+    with file:
+        response = context.client.request(
+            "POST",
+            "/images/load",
+            query={"quiet": flags["quiet"], "platform": flags["platform"] or None},
+            body=read_chunks(file),
+            headers={"Content-Type": "application/x-tar"},
+        )
+        show_progress(response.documents(), sys.stdout)
+    return 0
+
+
+def import_archive(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Make an image of one layer from a tar archive of a file system."""
+    source, *names = arguments
+    repository, tag = split_tag(names[0]) if names else ("", "")
+    is_remote = source.startswith(("http://", "https://"))
+    query = {
+        "fromSrc": source if is_remote else "-",
+        "repo": repository or None,
+        "tag": tag or None,
+        "message": flags["message"] or None,
+        "changes": flags["change"] or None,
+        "platform": flags["platform"] or None,
+    }
+    body: Iterator[bytes] | None = None
+    if source == "-":
+        body = read_chunks(sys.stdin.buffer)
+    elif not is_remote:
+        body = read_chunks(open(source, "rb"))  # noqa: SIM115 - lives as long as the request
+    response = context.client.request(
+        "POST",
+        "/images/create",
+        query=query,
+        body=body,
+        headers={"Content-Type": "application/x-tar"} if body is not None else None,
+    )
+    for document in response.documents():
+        if "error" in document:
+            raise UsageError(document["error"])
+        if document.get("status"):
+            print(document["status"])
+    return 0
+
+
+COMMANDS = (
+    Command(
+        "save",
+        "[OPTIONS] IMAGE [IMAGE...]",
+        "Save one or more images to a tar archive (streamed to STDOUT by default)",
+        save,
+        flags="""
+-o, --output string     Write to a file, instead of STDOUT
+    --platform string   Save only the given platform variant
+""",
+        at_least=1,
+        aliases=("image save",),
+    ),
+    Command(
+        "load",
+        "[OPTIONS]",
+        "Load an image from a tar archive or STDIN",
+        load,
+        flags="""
+-i, --input string      Read from tar archive file, instead of STDIN
+    --platform string   Load only the given platform variant
+-q, --quiet             Suppress the load output
+""",
+        at_most=0,
+        aliases=("image load",),
+    ),
+    Command(
+        "import",
+        "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
+        "Import the contents from a tarball to create a filesystem image",
+        import_archive,
+        flags="""
+-c, --change list       Apply Dockerfile instruction to the created image
+-m, --message string    Set commit message for imported image
+    --platform string   Set platform if server is multi-platform capable
+""",
+        at_least=1,
+        at_most=2,
+        aliases=("image import",),
+    ),
+)

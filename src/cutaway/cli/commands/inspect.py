@@ -1,0 +1,90 @@
+"""``inspect`` and the ``inspect`` of every kind of object."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cutaway.cli.command import Command, Context
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.table import print_inspected
+from cutaway.cli.terminal import warn
+from cutaway.client import ApiError
+from cutaway.client.http import quote
+
+_FORMAT = "-f, --format string   $FORMAT\n"
+_SIZE = "-s, --size            Display total file sizes\n"
+_PATHS = {
+    "container": "/containers/{}/json",
+    "image": "/images/{}/json",
+    "network": "/networks/{}",
+    "volume": "/volumes/{}",
+}
+
+
+def _inspect_kinds(
+    context: Context, flags: Values, names: list[str], kinds: Iterable[str]
+) -> tuple[list[Any], list[str]]:
+    found, problems = [], []
+    query = {"size": flags.get("size") or None, "platform": flags.get("platform") or None}
+    for name in names:
+        problem = f"No such object: {name}"
+        for kind in kinds:
+            path = _PATHS[kind].format(quote(name))
+            try:
+                found.append(context.client.get(path, **query))
+                break
+            except ApiError as error:
+                if error.status != 404:
+                    raise
+                if kinds != tuple(_PATHS):
+                    problem = f"Error response from daemon: {error}"
+        else:
+            problems.append(problem if "daemon" in problem else f"Error: {problem}")
+    return found, problems
+
+
+def _run(kinds: tuple[str, ...]) -> Callable[[Context, Values, list[str]], int]:
+    def run(context: Context, flags: Values, arguments: list[str]) -> int:
+        wanted = kinds
+        if flags.get("type"):
+            if flags["type"] not in _PATHS:
+                raise UsageError(
+                    f'unknown type: "{flags["type"]}": must be one of "container", "image", '
+                    '"network", "volume"'
+                )
+            wanted = (flags["type"],)
+        found, problems = _inspect_kinds(context, flags, arguments, wanted)
+        print_inspected(found, flags["format"] or None) if found or not flags["format"] else None
+        for problem in problems:
+            warn(problem)
+        return 1 if problems else 0
+
+    return run
+
+
+def _of_kind(kind: str, flags: str, usage: str) -> Command:
+    return Command(
+        f"{kind} inspect",
+        f"[OPTIONS] {usage} [{usage}...]",
+        f"Display detailed information on one or more {kind}s",
+        _run((kind,)),
+        flags=flags,
+        at_least=1,
+    )
+
+
+COMMANDS = (
+    Command(
+        "inspect",
+        "[OPTIONS] NAME|ID [NAME|ID...]",
+        "Return low-level information on Docker objects",
+        _run(tuple(_PATHS)),
+        flags=_FORMAT
+        + _SIZE
+        + "    --type string         Only inspect objects of the given type\n",
+        at_least=1,
+    ),
+    _of_kind("container", _FORMAT + _SIZE, "CONTAINER"),
+    _of_kind("image", _FORMAT + "    --platform string  Inspect a specific platform\n", "IMAGE"),
+    _of_kind("network", _FORMAT, "NETWORK"),
+    _of_kind("volume", _FORMAT, "VOLUME"),
+)

@@ -1,0 +1,268 @@
+"""``prune`` of every kind, and ``system df``."""
+
+import sys
+from typing import Any
+
+from cutaway.cli.command import Command, Context
+from cutaway.cli.filters import encode_filters
+from cutaway.cli.flags import Values
+from cutaway.cli.table import print_rows
+from cutaway.cli.units import human_size
+
+_FILTER = '    --filter filter   Provide filter values (e.g. "label=<key>=<value>")\n'
+_FORCE = "-f, --force           Do not prompt for confirmation\n"
+_ALL = "-a, --all             Remove all unused, not just dangling ones\n"
+
+
+def _confirmed(flags: Values, warning: str) -> bool:
+    if flags["force"]:
+        return True
+    print(f"{warning}\nAre you sure you want to continue? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() == "y"
+
+
+def _prune(context: Context, kind: str, filters: list[str]) -> tuple[list[str], int]:
+    """Prune one kind; returns (what was removed, bytes freed)."""
+    answer = context.client.post(f"/{kind}/prune", filters=encode_filters(filters)) or {}
+    if kind == "images":
+        removed = [
+            f"untagged: {item['Untagged']}" if "Untagged" in item else f"deleted: {item['Deleted']}"
+            for item in answer.get("ImagesDeleted") or []
+        ]
+    else:
+        removed = answer.get(f"{kind.title()}Deleted") or []
+    return removed, answer.get("SpaceReclaimed", 0)
+
+
+def _report(title: str, removed: list[str]) -> None:
+    if removed:
+        print(title, *removed, sep="\n", end="\n\n")
+
+
+def prune_containers(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Remove all stopped containers."""
+    if not _confirmed(flags, "WARNING! This will remove all stopped containers."):
+        return 1
+    removed, freed = _prune(context, "containers", flags["filter"])
+    _report("Deleted Containers:", removed)
+    print(f"Total reclaimed space: {human_size(freed)}")
+    return 0
+
+
+def prune_images(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Remove images without a name, or all that no container uses."""
+    what = "all images without at least one container associated to them"
+    if not _confirmed(
+        flags, f"WARNING! This will remove {what if flags['all'] else 'all dangling images'}."
+    ):  # noqa: E501
+        return 1
+    only_dangling = "false" if flags["all"] else "true"
+    removed, freed = _prune(context, "images", [*flags["filter"], f"dangling={only_dangling}"])
+    _report("Deleted Images:", removed)
+    print(f"Total reclaimed space: {human_size(freed)}")
+    return 0
+
+
+def prune_networks(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Remove networks that no container uses."""
+    warning = "WARNING! This will remove all custom networks not used by at least one container."
+    if not _confirmed(flags, warning):
+        return 1
+    removed, _ = _prune(context, "networks", flags["filter"])
+    _report("Deleted Networks:", removed)
+    return 0
+
+
+def prune_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Remove anonymous volumes that no container uses; named ones too with ``--all``."""
+    kind = "" if flags["all"] else "anonymous "
+    warning = f"WARNING! This will remove {kind}local volumes not used by at least one container."
+    if not _confirmed(flags, warning):
+        return 1
+    extra = ["all=true"] if flags["all"] else []
+    removed, freed = _prune(context, "volumes", [*flags["filter"], *extra])
+    _report("Deleted Volumes:", removed)
+    print(f"Total reclaimed space: {human_size(freed)}")
+    return 0
+
+
+def prune_system(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Remove all that is unused."""
+    lines = [
+        "WARNING! This will remove:",
+        "  - all stopped containers",
+        "  - all networks not used by at least one container",
+        *(
+            ["  - all anonymous volumes not used by at least one container"]
+            if flags["volumes"]
+            else []
+        ),  # noqa: E501
+        "  - all images without at least one container associated to them"
+        if flags["all"]
+        else "  - all dangling images",
+    ]
+    if not _confirmed(flags, "\n".join(lines) + "\n"):
+        return 1
+    filters = flags["filter"]
+    total = 0
+    only_dangling = "false" if flags["all"] else "true"
+    for kind, extra in (
+        ("containers", []),
+        ("networks", []),
+        *([("volumes", [])] if flags["volumes"] else []),
+        ("images", [f"dangling={only_dangling}"]),
+    ):
+        removed, freed = _prune(context, str(kind), [*filters, *extra])
+        _report(f"Deleted {str(kind).title()}:", removed)
+        total += freed
+    print(f"Total reclaimed space: {human_size(total)}")
+    return 0
+
+
+def disk_usage(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Print how much disk images, containers, volumes and the build cache take."""
+    usage = context.client.get("/system/df")
+    columns = {
+        "Type": "TYPE",
+        "TotalCount": "TOTAL",
+        "Active": "ACTIVE",
+        "Size": "SIZE",
+        "Reclaimable": "RECLAIMABLE",
+    }
+    rows = _usage_rows(usage)
+    print_rows(rows, columns, template=flags["format"] or None, default=list(columns))
+    if flags["verbose"]:
+        _print_details(usage)
+    return 0
+
+
+def _usage_rows(usage: dict[str, Any]) -> list[dict[str, Any]]:
+    images = usage.get("Images") or []
+    containers = usage.get("Containers") or []
+    volumes = usage.get("Volumes") or []
+    cache = usage.get("BuildCache") or []
+    active_images = [i for i in images if i.get("Containers", 0) > 0]
+    used_bytes = sum(i["Size"] - max(i.get("SharedSize", 0), 0) for i in active_images)
+    layers_bytes = usage.get("LayersSize", 0)
+    running = [c for c in containers if c.get("State") in {"running", "paused", "restarting"}]
+    sizes = [(v.get("UsageData") or {"Size": 0, "RefCount": 0}) for v in volumes]
+    idle_volume_bytes = sum(max(s["Size"], 0) for s in sizes if s["RefCount"] == 0)
+    return [
+        _usage_row("Images", len(images), len(active_images), layers_bytes,
+                   max(layers_bytes - used_bytes, 0)),
+        _usage_row("Containers", len(containers), len(running),
+                   sum(c.get("SizeRw", 0) for c in containers),
+                   sum(c.get("SizeRw", 0) for c in containers if c not in running)),
+        _usage_row("Local Volumes", len(volumes), sum(s["RefCount"] > 0 for s in sizes),
+                   sum(max(s["Size"], 0) for s in sizes), idle_volume_bytes),
+        _usage_row("Build Cache", len(cache), sum(bool(c.get("InUse")) for c in cache),
+                   sum(c.get("Size", 0) for c in cache),
+                   sum(c.get("Size", 0) for c in cache if not c.get("InUse"))),
+    ]  # fmt: skip
+
+
+def _usage_row(
+    kind: str, total: int, active: int, size_bytes: int, idle_bytes: int
+) -> dict[str, Any]:
+    share = f" ({100 * idle_bytes // size_bytes}%)" if size_bytes else ""
+    return {
+        "Type": kind,
+        "TotalCount": str(total),
+        "Active": str(active),
+        "Size": human_size(size_bytes),
+        "Reclaimable": human_size(idle_bytes) + (share if kind != "Build Cache" else ""),
+    }
+
+
+def _print_details(usage: dict[str, Any]) -> None:
+    from cutaway.cli.commands.containers import container_row
+    from cutaway.cli.commands.images import image_rows
+
+    print("\nImages space usage:\n")
+    rows = [row for i in usage.get("Images") or [] for row in _detailed_images(i, image_rows)]
+    headings = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID",
+                "CreatedSince": "CREATED", "Size": "SIZE", "SharedSize": "SHARED SIZE",
+                "UniqueSize": "UNIQUE SIZE", "Containers": "CONTAINERS"}  # fmt: skip
+    print_rows(rows, headings, template=None, default=list(headings))
+    print("\nContainers space usage:\n")
+    headings = {"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND",
+                "LocalVolumes": "LOCAL VOLUMES", "Size": "SIZE", "RunningFor": "CREATED",
+                "Status": "STATUS", "Names": "NAMES"}  # fmt: skip
+    rows = [container_row(c, truncate=True) for c in usage.get("Containers") or []]
+    print_rows(rows, headings, template=None, default=list(headings))
+    print("\nLocal Volumes space usage:\n")
+    rows = [
+        {
+            "Name": volume["Name"],
+            "Links": str((volume.get("UsageData") or {}).get("RefCount", 0)),
+            "Size": human_size(max((volume.get("UsageData") or {}).get("Size", 0), 0)),
+        }
+        for volume in usage.get("Volumes") or []
+    ]
+    headings = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
+    print_rows(rows, headings, template=None, default=list(headings))
+
+
+def _detailed_images(image: dict[str, Any], image_rows: Any) -> list[dict[str, Any]]:
+    shared = max(image.get("SharedSize", 0), 0)
+    extra = {
+        "SharedSize": human_size(shared),
+        "UniqueSize": human_size(image["Size"] - shared),
+        "Containers": str(image.get("Containers", 0)),
+    }
+    return [row | extra for row in image_rows(image, digests=False, truncate=True)]
+
+
+COMMANDS = (
+    Command(
+        "container prune",
+        "[OPTIONS]",
+        "Remove all stopped containers",
+        prune_containers,
+        flags=_FILTER + _FORCE,
+        at_most=0,
+    ),
+    Command(
+        "image prune",
+        "[OPTIONS]",
+        "Remove unused images",
+        prune_images,
+        flags=_ALL + _FILTER + _FORCE,
+        at_most=0,
+    ),
+    Command(
+        "network prune",
+        "[OPTIONS]",
+        "Remove all unused networks",
+        prune_networks,
+        flags=_FILTER + _FORCE,
+        at_most=0,
+    ),
+    Command(
+        "volume prune",
+        "[OPTIONS]",
+        "Remove unused local volumes",
+        prune_volumes,
+        flags=_ALL + _FILTER + _FORCE,
+        at_most=0,
+    ),
+    Command(
+        "system prune",
+        "[OPTIONS]",
+        "Remove unused data",
+        prune_system,
+        flags=_ALL + _FILTER + _FORCE + "    --volumes   Prune anonymous volumes\n",
+        at_most=0,
+    ),
+    Command(
+        "system df",
+        "[OPTIONS]",
+        "Show docker disk usage",
+        disk_usage,
+        flags="""
+    --format string   $FORMAT
+-v, --verbose         Show detailed information on space usage
+""",
+        at_most=0,
+    ),
+)

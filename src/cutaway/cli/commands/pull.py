@@ -1,0 +1,130 @@
+"""``pull`` and ``push``."""
+
+import sys
+from typing import TextIO
+
+from cutaway.cli.command import Command, Context
+from cutaway.cli.commands.images import split_tag
+from cutaway.cli.credentials import auth_header
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.progress import show_progress
+from cutaway.client.http import quote
+
+_PULL_FLAGS = """
+-a, --all-tags                Download all tagged images in the repository
+    --disable-content-trust   Skip image verification (default true)
+    --platform string         Set platform if server is multi-platform capable
+-q, --quiet                   Suppress verbose output
+"""
+_PUSH_FLAGS = """
+-a, --all-tags                Push all tags of an image to the repository
+    --disable-content-trust   Skip image signing (default true)
+    --platform string         Push a platform-specific manifest as a single-platform image
+-q, --quiet                   Suppress verbose output
+"""
+
+
+def pull_image(
+    context: Context,
+    reference: str,
+    *,
+    platform: str,
+    out: TextIO | None,
+    all_tags: bool = False,
+) -> None:
+    """Pull one image, showing progress on ``out`` (None: silently).
+
+    Raises:
+        StreamedError: the pull failed half way.
+        ApiError: the engine refused it at once.
+    """
+    repository, digest_mark, digest = reference.partition("@")
+    name, tag = split_tag(repository)
+    tag = digest if digest_mark else tag or ("" if all_tags else "latest")
+    response = context.client.request(
+        "POST",
+        "/images/create",
+        query={"fromImage": name, "tag": tag or None, "platform": platform or None},
+        headers=auth_header(reference, context.config_dir),
+    )
+    show_progress(response.documents(), out)
+
+
+def pull(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Pull an image and print its full name."""
+    reference = arguments[0]
+    name, tag = split_tag(reference.partition("@")[0])
+    if flags["all-tags"] and (tag or "@" in reference):
+        raise UsageError("tag can't be used with --all-tags/-a")
+    if not (flags["all-tags"] or tag or "@" in reference):
+        if not flags["quiet"]:
+            print("Using default tag: latest")
+        reference = f"{name}:latest"
+    sys.stdout.flush()
+    pull_image(
+        context,
+        reference,
+        platform=flags["platform"],
+        out=None if flags["quiet"] else sys.stdout,
+        all_tags=flags["all-tags"],
+    )
+    print(full_name(reference))
+    return 0
+
+
+def full_name(reference: str) -> str:
+    """Write a reference with its registry: ``busybox`` becomes ``docker.io/library/busybox``."""
+    first, slash, _ = reference.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return reference
+    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
+
+
+def push(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Push an image to the registry that its name begins with."""
+    name, tag = split_tag(arguments[0])
+    if flags["all-tags"] and tag:
+        raise UsageError("tag can't be used with --all-tags/-a")
+    if not flags["all-tags"] and not tag:
+        tag = "latest"
+        if not flags["quiet"]:
+            print("Using default tag: latest")
+    platform = None
+    if flags["platform"]:
+        system, _, rest = flags["platform"].partition("/")
+        architecture, _, variant = rest.partition("/")
+        platform = f'{{"os":"{system}","architecture":"{architecture}","variant":"{variant}"}}'
+    response = context.client.request(
+        "POST",
+        f"/images/{quote(name)}/push",
+        query={"tag": tag or None, "platform": platform},
+        headers=auth_header(name, context.config_dir),
+    )
+    show_progress(response.documents(), None if flags["quiet"] else sys.stdout)
+    if flags["quiet"]:
+        print(full_name(f"{name}:{tag}" if tag else name))
+    return 0
+
+
+COMMANDS = (
+    Command(
+        "pull",
+        "[OPTIONS] NAME[:TAG|@DIGEST]",
+        "Download an image from a registry",
+        pull,
+        flags=_PULL_FLAGS,
+        at_least=1,
+        at_most=1,
+        aliases=("image pull",),
+    ),
+    Command(
+        "push",
+        "[OPTIONS] NAME[:TAG]",
+        "Upload an image to a registry",
+        push,
+        flags=_PUSH_FLAGS,
+        at_least=1,
+        at_most=1,
+        aliases=("image push",),
+    ),
+)

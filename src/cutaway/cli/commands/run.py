@@ -1,0 +1,191 @@
+"""``run`` and ``create``."""
+
+import os
+import sys
+
+from cutaway.cli.command import Command, Context
+from cutaway.cli.container_flags import CREATE_FLAGS, RUN_FLAGS
+from cutaway.cli.create_body import build_create_body
+from cutaway.cli.exit_codes import start_failure_code
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.terminal import (
+    DEFAULT_DETACH_KEYS,
+    RawTerminal,
+    Session,
+    parse_detach_keys,
+    refuse_without_terminal,
+    terminal_size,
+    warn,
+)
+from cutaway.client import ApiError, Response
+
+_PULL_POLICIES = ("always", "missing", "never")
+
+
+def create(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Create a container and print its id."""
+    print(create_container(context, flags, arguments))
+    return 0
+
+
+def create_container(context: Context, flags: Values, arguments: list[str]) -> str:
+    """Create a container, pulling its image when it is missing (and ``--pull`` allows).
+
+    Returns:
+        The new container's id; warnings have been printed.
+    """
+    if flags["pull"] not in _PULL_POLICIES:
+        raise UsageError(f'invalid pull option: \'{flags["pull"]}\': must be one of "always", '
+                         '"missing" or "never"')  # fmt: skip
+    if flags["cidfile"] and os.path.exists(flags["cidfile"]):
+        raise UsageError(
+            f"container ID file found, make sure the other container isn't running or delete "
+            f"{flags['cidfile']}"
+        )
+    body = build_create_body(flags, arguments)
+    query = {"name": flags["name"] or None, "platform": flags["platform"] or None}
+    if flags["pull"] == "always":
+        _pull(context, flags, arguments[0])
+    response = context.client.send("POST", "/containers/create", query=query, body=body)
+    if response.status == 404 and flags["pull"] == "missing":
+        answer = response.read().decode("utf-8", "replace")
+        if "No such image" not in answer:
+            raise ApiError(404, answer.partition('"message":"')[2].rpartition('"')[0] or answer)
+        if not flags["quiet"]:
+            warn(f"Unable to find image '{_with_tag(arguments[0])}' locally")
+        _pull(context, flags, arguments[0])
+        response = context.client.send("POST", "/containers/create", query=query, body=body)
+    created = response.raise_for_status().json()
+    for warning in created.get("Warnings") or []:
+        warn(f"WARNING: {warning}")
+    container_id = str(created["Id"])
+    if flags["cidfile"]:
+        with open(flags["cidfile"], "x", encoding="ascii") as file:
+            file.write(container_id)
+    return container_id
+
+
+def _with_tag(reference: str) -> str:
+    has_tag = ":" in reference.rpartition("/")[2] or "@" in reference
+    return reference if has_tag else f"{reference}:latest"
+
+
+def _pull(context: Context, flags: Values, reference: str) -> None:
+    from cutaway.cli.commands.pull import pull_image
+
+    out = None if flags["quiet"] else sys.stderr
+    pull_image(context, reference, platform=flags["platform"], out=out)
+
+
+def run(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Create a container, attach to it, start it, and return its exit code."""
+    detached = flags["detach"]
+    if detached and flags["attach"]:
+        raise UsageError("conflicting options: cannot specify both --attach and --detach")
+    if not detached:
+        refuse_without_terminal(tty=flags["tty"], stdin=flags["interactive"])
+    container_id = create_container(context, flags, arguments)
+    if detached:
+        _start(context, container_id)
+        print(container_id)
+        return 0
+    return _run_attached(context, flags, container_id)
+
+
+def _start(context: Context, container_id: str) -> None:
+    context.client.request("POST", f"/containers/{container_id}/start").close()
+
+
+def _run_attached(context: Context, flags: Values, container_id: str) -> int:
+    client = context.client
+    chosen = {name.lower() for name in flags["attach"]} or {"stdout", "stderr"}
+    stdin = flags["interactive"] and (not flags["attach"] or "stdin" in chosen)
+    keys = flags["detach-keys"] or DEFAULT_DETACH_KEYS
+    parsed_keys = parse_detach_keys(keys)
+    stream = client.hijack(
+        f"/containers/{container_id}/attach",
+        query={
+            "stream": True,
+            "stdin": stdin or None,
+            "stdout": "stdout" in chosen or None,
+            "stderr": "stderr" in chosen or None,
+            "detachKeys": keys,
+        },
+    )
+    condition = "removed" if flags["rm"] else "next-exit"
+    waiting = client.request(
+        "POST", f"/containers/{container_id}/wait", query={"condition": condition}
+    )
+    try:
+        _start(context, container_id)
+    except ApiError as error:
+        stream.socket.close()
+        if flags["rm"]:
+            waiting.close()
+        print(
+            f"cutaway: Error response from daemon: {error}\n\n"
+            "Run 'cutaway run --help' for more information",
+            file=sys.stderr,
+        )
+        return start_failure_code(str(error))
+
+    def resize(rows: int, columns: int) -> None:
+        size = {"h": rows, "w": columns}
+        client.send("POST", f"/containers/{container_id}/resize", query=size).close()
+
+    def forward(number: int) -> None:
+        client.send("POST", f"/containers/{container_id}/kill", query={"signal": number}).close()
+
+    tty = flags["tty"]
+    size = terminal_size()
+    if tty and size:
+        resize(*size)
+    session = Session(
+        stream,
+        tty=tty,
+        stdin=stdin,
+        detach_keys=parsed_keys if stdin else b"",
+        on_signal=forward if flags["sig-proxy"] and not tty else None,
+        on_resize=resize if tty else None,
+    )
+    with RawTerminal(wanted=tty and stdin):
+        session.run()
+    return 0 if session.detached else exit_status(waiting)
+
+
+def exit_status(waiting: Response) -> int:
+    """Read the answer of ``wait``: the container's exit code.
+
+    Raises:
+        ApiError: the engine could not tell.
+    """
+    answer = waiting.json() or {}
+    problem = (answer.get("Error") or {}).get("Message")
+    if problem:
+        raise ApiError(500, problem)
+    return int(answer.get("StatusCode", 0)) & 0xFF
+
+
+COMMANDS = (
+    Command(
+        "run",
+        "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        "Create and run a new container from an image",
+        run,
+        flags=RUN_FLAGS,
+        at_least=1,
+        interspersed=False,
+        aliases=("container run",),
+        failure_code=125,
+    ),
+    Command(
+        "create",
+        "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        "Create a new container",
+        create,
+        flags=CREATE_FLAGS,
+        at_least=1,
+        interspersed=False,
+        aliases=("container create",),
+    ),
+)

@@ -1,0 +1,111 @@
+"""``volume create``, ``ls`` and ``rm``."""
+
+from typing import Any
+
+from cutaway.cli.command import Command, Context
+from cutaway.cli.commands.lifecycle import for_each
+from cutaway.cli.create_body import read_labels
+from cutaway.cli.filters import encode_filters
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.table import print_rows
+from cutaway.client.http import quote
+
+
+def create(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Create a volume and print its name."""
+    if arguments and flags["name"]:
+        raise UsageError("conflicting options: cannot specify a volume name through both --name "
+                         "and as a positional arg")  # fmt: skip
+    options = {key: value for key, _, value in (text.partition("=") for text in flags["opt"])}
+    body = {
+        "Name": arguments[0] if arguments else flags["name"],
+        "Driver": flags["driver"],
+        "DriverOpts": options,
+        "Labels": read_labels([], flags["label"]),
+    }
+    print(context.client.post("/volumes/create", body)["Name"])
+    return 0
+
+
+def list_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
+    """List volumes."""
+    answer = context.client.get("/volumes", filters=encode_filters(flags["filter"]))
+    volumes = sorted(answer.get("Volumes") or [], key=lambda volume: volume["Name"])
+    if flags["quiet"] and not flags["format"]:
+        for volume in volumes:
+            print(volume["Name"])
+        return 0
+    columns = {
+        "Driver": "DRIVER",
+        "Name": "VOLUME NAME",
+        "Scope": "SCOPE",
+        "Mountpoint": "MOUNTPOINT",
+        "Labels": "LABELS",
+        "Label": "LABEL",
+        "Links": "LINKS",
+        "Size": "SIZE",
+    }
+    rows = [_volume_row(volume) for volume in volumes]
+    print_rows(rows, columns, template=flags["format"] or None, default=["Driver", "Name"])
+    return 0
+
+
+def _volume_row(volume: dict[str, Any]) -> dict[str, Any]:
+    labels = volume.get("Labels") or {}
+    return {
+        "Driver": volume["Driver"],
+        "Name": volume["Name"],
+        "Scope": volume.get("Scope", "local"),
+        "Mountpoint": volume.get("Mountpoint", ""),
+        "Labels": ",".join(f"{k}={v}" for k, v in sorted(labels.items())),
+        "Label": lambda name: labels.get(name, ""),
+        "Links": "N/A",
+        "Size": "N/A",
+    }
+
+
+def remove(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Remove volumes and the data in them."""
+    force = flags["force"] or None
+    return for_each(
+        arguments, lambda n: context.client.delete(f"/volumes/{quote(n)}", force=force), what="rm"
+    )
+
+
+COMMANDS = (
+    Command(
+        "volume create",
+        "[OPTIONS] [VOLUME]",
+        "Create a volume",
+        create,
+        flags="""
+-d, --driver string   Specify volume driver name (default "local")
+    --label list      Set metadata for a volume
+    --name string     Specify volume name
+-o, --opt map         Set driver specific options
+""",
+        at_most=1,
+    ),
+    Command(
+        "volume ls",
+        "[OPTIONS]",
+        "List volumes",
+        list_volumes,
+        flags="""
+-f, --filter filter   Provide filter values (e.g. "dangling=true")
+    --format string   $FORMAT
+-q, --quiet           Only display volume names
+""",
+        at_most=0,
+        aliases=("volume list",),
+    ),
+    Command(
+        "volume rm",
+        "[OPTIONS] VOLUME [VOLUME...]",
+        "Remove one or more volumes",
+        remove,
+        flags="-f, --force   Force the removal of one or more volumes",
+        at_least=1,
+        aliases=("volume remove",),
+    ),
+)

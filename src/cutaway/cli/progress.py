@@ -1,0 +1,99 @@
+"""Progress as docker shows it: one line a layer on a terminal, plain lines elsewhere.
+
+The engine sends JSON documents ``{"id", "status", "progressDetail": {"current", "total"}}``; a
+document with ``error`` ends the operation.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, TextIO
+
+from cutaway.cli.units import human_size
+from cutaway.errors import CutawayError
+
+_BAR_CELLS = 50
+
+
+class StreamedError(CutawayError):
+    """The engine reported a failure in the middle of a progress stream."""
+
+
+def show_progress(documents: Iterable[dict[str, Any]], out: TextIO | None = None) -> list[Any]:
+    """Print a progress stream to its end.
+
+    Args:
+        documents: as the engine sends them.
+        out: where to print; None prints nothing (``--quiet``).
+
+    Returns:
+        The ``aux`` values of the stream, in order.
+
+    Raises:
+        StreamedError: the operation failed.
+    """
+    display = _Display(out) if out is not None else None
+    auxiliary = []
+    for document in documents:
+        if "error" in document or "errorDetail" in document:
+            detail = document.get("errorDetail") or {}
+            raise StreamedError(document.get("error") or detail.get("message", "unknown error"))
+        if "aux" in document:
+            auxiliary.append(document["aux"])
+        elif display is not None:
+            display.show(document)
+    return auxiliary
+
+
+class _Display:
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._is_terminal = out.isatty()
+        self._lines: dict[str, int] = {}
+
+    def show(self, document: dict[str, Any]) -> None:
+        if "stream" in document:
+            self._out.write(document["stream"])
+            self._out.flush()
+            return
+        identity = document.get("id", "")
+        progress = document.get("progressDetail") or {}
+        text = f"{identity}: " if identity else ""
+        text += document.get("status", "")
+        if not self._is_terminal:
+            if not progress.get("current"):
+                self._out.write(text + "\n")
+            return
+        if progress.get("current"):
+            text += " " + progress_bar(progress["current"], progress.get("total") or 0)
+        self._show_on_terminal(identity, text)
+
+    def _show_on_terminal(self, identity: str, text: str) -> None:
+        text = text[: _columns() - 1]
+        if not identity:
+            self._out.write(text + "\n")
+            # Lines above can no longer be counted from here: later ids start new lines.
+            self._lines.clear()
+        elif identity in self._lines:
+            up = len(self._lines) - self._lines[identity]
+            self._out.write(f"\033[{up}A\033[2K\r{text}\033[{up}B\r")
+        else:
+            self._lines[identity] = len(self._lines)
+            self._out.write(text + "\n")
+        self._out.flush()
+
+
+def progress_bar(current: int, total: int) -> str:
+    """Draw ``[=====>     ]  12.3MB/45.6MB``; only the amount when the total is unknown."""
+    if total <= 0:
+        return human_size(current)
+    cells = min(_BAR_CELLS, _BAR_CELLS * current // total)
+    bar = "=" * cells + ">" if cells < _BAR_CELLS else "=" * _BAR_CELLS
+    return f"[{bar.ljust(_BAR_CELLS)}]  {human_size(current)}/{human_size(total)}"
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return 120
