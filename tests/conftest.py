@@ -1,0 +1,44 @@
+"""Fixtures shared by all tests."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.engine import EngineUnderTest
+from support.images import busybox_archive
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything but the unit tests needs root; say so once instead of failing everywhere."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if "/unit/" not in str(item.path):
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory for image archives that all tests of this process share."""
+    return tmp_path_factory.mktemp("archives")
+
+
+@pytest.fixture(scope="module")
+def module_engine(archives: Path) -> Iterator[EngineUnderTest]:
+    """An engine with the busybox image, for all tests of a module."""
+    engine = EngineUnderTest().start()
+    try:
+        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def engine(module_engine: EngineUnderTest) -> Iterator[EngineUnderTest]:
+    """The module's engine; afterwards its containers are removed and nothing may be left."""
+    yield module_engine
+    module_engine.remove_containers()
+    module_engine.wait_until_clean()

@@ -1,0 +1,199 @@
+"""An engine under test: started as a user starts dockerd, in namespaces of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+from cutaway.client import Client, parse_host
+from support.host import TestHost
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_S = 30
+
+
+class EngineUnderTest:
+    """A ``cutawayd`` with its own roots, cgroup parent and namespaces.
+
+    Attributes:
+        host: the namespaces.
+        directory: holds everything of this engine; removed at the end.
+        socket: where it listens.
+    """
+
+    program: tuple[str, ...] = (
+        sys.executable,
+        "-I",
+        "-c",
+        "from cutaway.daemon import main; main()",
+    )
+
+    def __init__(self, *flags: str, host: TestHost | None = None) -> None:
+        self.host = host or TestHost()
+        self._owns_host = host is None
+        self.directory = Path(tempfile.mkdtemp(prefix="cutaway-test-"))
+        self.directory.chmod(0o711)
+        self.socket = f"{self.directory}/docker.sock"
+        self.cgroup_parent = f"/cutaway-test-{uuid.uuid4().hex[:8]}"
+        self.flags = list(flags)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = self.directory / "engine.log"
+
+    @property
+    def data_root(self) -> Path:
+        """The engine's --data-root."""
+        return self.directory / "data"
+
+    @property
+    def exec_root(self) -> Path:
+        """The engine's --exec-root."""
+        return self.directory / "exec"
+
+    def words(self) -> list[str]:
+        """Return the command line: the program's name apart, dockerd takes the same."""
+        return [
+            *self.program,
+            f"--data-root={self.data_root}",
+            f"--exec-root={self.exec_root}",
+            f"--pidfile={self.directory}/engine.pid",
+            f"--cgroup-parent={self.cgroup_parent}",
+            f"--host=unix://{self.socket}",
+            *self.flags,
+        ]
+
+    def start(self) -> "EngineUnderTest":
+        """Start it and wait until it answers."""
+        with open(self.log, "ab") as log:
+            self.process = self.host.popen(
+                self.words(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + READY_S
+        while not self.answers():
+            assert self.process.poll() is None, f"the engine ended:\n{self.log.read_text()}"
+            assert time.monotonic() < deadline, f"the engine is silent:\n{self.log.read_text()}"
+            time.sleep(0.02)  # polling a process that is starting, bounded by READY_S
+        return self
+
+    def answers(self) -> bool:
+        """Tell whether ``GET /_ping`` works."""
+        try:
+            self.client.request("GET", "/_ping").close()
+        except Exception:
+            return False
+        return True
+
+    @property
+    def client(self) -> Client:
+        """A client of the newest API version."""
+        return Client(parse_host(f"unix://{self.socket}"))
+
+    def kill(self) -> None:
+        """SIGKILL the engine alone: launcher, shims and containers stay."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.process = None
+
+    def stop(self) -> None:
+        """Ask it to end, as a service manager would."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=60)
+            self.process = None
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which clients find this engine."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("DOCKER_", "CUTAWAY_"))}
+        return {**kept, "DOCKER_HOST": f"unix://{self.socket}", "HOME": str(self.directory)}
+
+    def docker(
+        self, *words: str, check: bool = True, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the stock docker CLI against this engine."""
+        return self.host.run("docker", *words, check=check, env=self.environment(), **options)
+
+    def cutaway(
+        self, *words: str, check: bool = True, **options: object
+    ) -> subprocess.CompletedProcess[str]:
+        """Run our own command against this engine."""
+        program = [sys.executable, "-I", "-c", "from cutaway.cli.main import main; main()"]
+        return self.host.run(*program, *words, check=check, env=self.environment(), **options)
+
+    def remove_containers(self) -> None:
+        """Remove every container, running or not."""
+        for container in self.client.get("/containers/json", all=True):
+            self.client.delete(f"/containers/{container['Id']}", force=True, v=True)
+
+    def cgroups(self) -> list[str]:
+        """Return the directories of containers that are left in any hierarchy."""
+        found = []
+        for hierarchy in Path("/sys/fs/cgroup").iterdir():
+            parent = hierarchy / self.cgroup_parent.strip("/")
+            if parent.is_dir():
+                found += [str(child) for child in parent.iterdir() if child.is_dir()]
+        return found
+
+    def processes(self) -> list[str]:
+        """Return the titles of shims and inits that carry this engine's containers."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                same = os.readlink(entry / "ns/mnt") == os.readlink(f"/proc/{self.host.pid}/ns/mnt")
+                title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if same and title.startswith("cutaway: shim"):
+                found.append(f"{entry.name} {title.strip()}")
+        return found
+
+    def left_over(self) -> dict[str, list[str]]:
+        """Return everything on the host that belongs to no container of the engine's list.
+
+        Call it when the list is empty: every value must be empty too.
+        """
+        containers = self.data_root / "containers"
+        bundles = self.exec_root / "containers"
+        return {
+            "mounts": [m for m in self.host.mounts() if str(self.directory) in m],
+            "links": [n for n in self.host.links() if n.startswith(("ve", "cw"))],
+            "cgroups": self.cgroups(),
+            "processes": self.processes(),
+            "directories": sorted(map(str, containers.glob("*"))) if containers.exists() else [],
+            "bundles": sorted(map(str, bundles.glob("*"))) if bundles.exists() else [],
+        }
+
+    def wait_until_clean(self, timeout_s: float = 10) -> None:
+        """Wait for the clean-up that runs after a container's end was reported."""
+        deadline = time.monotonic() + timeout_s
+        while any(left := self.left_over().values()):
+            assert time.monotonic() < deadline, f"left on the host: {self.left_over()}"
+            time.sleep(0.05)
+        assert not any(left)
+
+    def close(self) -> None:
+        """Remove the containers, end the engine, and take everything away."""
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.remove_containers()
+                self.stop()
+        finally:
+            if self.process is not None and self.process.poll() is None:
+                self.kill()
+            if self._owns_host:
+                self.host.close()
+            for hierarchy in Path("/sys/fs/cgroup").iterdir():
+                parent = hierarchy / self.cgroup_parent.strip("/")
+                for directory in [*parent.glob("*/"), parent]:
+                    if directory.is_dir():
+                        try:
+                            directory.rmdir()
+                        except OSError:
+                            print(f"cgroup still in use: {directory}", file=sys.stderr)
+            shutil.rmtree(self.directory, ignore_errors=True)
