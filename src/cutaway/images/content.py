@@ -132,6 +132,19 @@ class ContentStore:
                 ingest.commit()
         return digest
 
+    def write_document(self, data: bytes, digest: Digest) -> None:
+        """Store a document under a digest that was verified already, of any known algorithm.
+
+        Raises:
+            VerificationFailed: it is not what the digest says after all.
+        """
+        if digest in self:
+            return
+        with self.ingest(Descriptor("", digest, len(data))) as ingest:
+            ingest.restart()
+            ingest.write(data)
+            ingest.commit()
+
     def ingest(self, expected: Descriptor | None = None) -> "Ingest":
         """Start writing a blob; use as a context manager, which aborts unless committed.
 
@@ -330,9 +343,8 @@ class Ingest:
             VerificationFailed: too short, or another digest; nothing is kept.
             System: the disk is full.
         """
-        found = Digest(f"{self._hasher.name}:{self._hasher.hexdigest()}")
         try:
-            self._verify(found)
+            found = self.verify()
             os.fchmod(self._fd, 0o444)
             os.fsync(self._fd)
             self._store._commit(self._path, found)
@@ -356,10 +368,16 @@ class Ingest:
                 os.unlink(self._path)
             self._close()
 
-    def _verify(self, found: Digest) -> None:
+    def verify(self) -> Digest:
+        """Compare what was written with what was expected, and return its digest.
+
+        Raises:
+            VerificationFailed: too short, or another digest.
+        """
+        found = Digest(f"{self._hasher.name}:{self._hasher.hexdigest()}")
         expected = self._expected
         if expected is None:
-            return
+            return found
         if self.offset != expected.size:
             raise VerificationFailed(
                 f"blob {expected.digest} has {self.offset} bytes, its descriptor says "
@@ -370,6 +388,7 @@ class Ingest:
                 f"filesystem layer verification failed for digest {expected.digest}: the content "
                 f"received has the digest {found}"
             )
+        return found
 
     def _take_up(self) -> None:
         # Bytes kept from an earlier try are hashed again: cheaper than fetching them.

@@ -267,6 +267,13 @@ class ImageStore:
         with self._lock:
             yield
 
+    def discard_unneeded(self, digests: Iterable[Digest]) -> None:
+        """Delete those of the blobs that no image needs and no lease keeps."""
+        with self._lock:
+            needed = self._needed_blobs(self._index.load())
+            if needed is not None:
+                self.content.remove(d for d in digests if d not in needed)
+
     def collect_garbage(self, grace_s: float = PARTIAL_KEPT_S) -> int:
         """Delete blobs and snapshots that no image needs; return the bytes of blobs freed.
 
