@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cutaway.errors import Conflict, Forbidden, InvalidParameter, NotFound
+from cutaway.errors import Conflict, Forbidden, InvalidParameter, NotFound, NotImplemented
 
 
 class NetworkNotFound(NotFound):
@@ -124,3 +124,19 @@ class NotConnected(Conflict):
 
     def __init__(self, container: str, network: str) -> None:
         super().__init__(f"container {container} is not connected to network {network}")
+
+
+class MissingLinkKind(NotImplemented):
+    """The kernel was built without a kind of link.
+
+    Attributes:
+        option: the kernel's configuration option.
+    """
+
+    def __init__(self, kind: str, option: str) -> None:
+        super().__init__(
+            f"this machine's kernel has no {kind} devices: it was built without {option}, "
+            f"or the module can't be loaded"
+        )
+        self.kind = kind
+        self.option = option

@@ -8,7 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from cutaway.network.ipam import Occupied
+from cutaway.linux.netlink import NetlinkSocket
+from cutaway.linux.rtnetlink import (
+    IFF,
+    dump_addresses,
+    dump_links,
+    dump_routes,
+)
+from cutaway.network.ipam import IPNetwork, Occupied, find_overlap
+
+_RT_TABLE_LOCAL = 255
+_AF_INET = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class NetworkFacts:
     routes: tuple[Route, ...] = ()
     nameservers: tuple[str, ...] = ()
     has_ipv6: bool = True
+    machine_id: str = ""
     forwarding: bool = False
     forwarding_v6: bool = False
 
@@ -95,6 +106,19 @@ class NetworkFacts:
         # A pool that swallowed the way to a name server would break every lookup of the host.
         found += [Occupied(ip_network(n), f"name server {n}") for n in self.nameservers]
         return tuple(found)
+
+    def in_the_way(self, subnet: IPNetwork, *, but_devices: Iterable[str] = ()) -> Occupied | None:
+        """Return what forbids a subnet that a user chose, if anything.
+
+        A route to a wider range does not: the network's own route is the more specific one, and
+        whoever asks for a part of 10.0.0.0/8 behind a VPN means it.
+        """
+        taken = self.occupied(but_devices=but_devices)
+        found = find_overlap(subnet, taken)
+        while found is not None and found.network.prefixlen < subnet.prefixlen:
+            taken = taken[taken.index(found) + 1 :]
+            found = find_overlap(subnet, taken)
+        return found
 
     def mtu_of_the_way_out(self) -> int:
         """Return the smallest MTU of the devices that carry a default route; 1500 without one."""
@@ -148,3 +172,43 @@ def _read(path: str) -> str:
 def has_ipv6() -> bool:
     """The kernel was built, and booted, with IPv6."""
     return os.path.exists("/proc/sys/net/ipv6")
+
+
+def probe_network_facts(netlink: NetlinkSocket) -> NetworkFacts:
+    """Ask the kernel for the links, addresses and routes of the socket's namespace.
+
+    Routes of every table count: a policy-routed VPN's subnet is in the way as much as another's.
+    """
+    addresses: dict[int, list[str]] = {}
+    for address in dump_addresses(netlink):
+        addresses.setdefault(address.index, []).append(address.prefix)
+    links = tuple(
+        Link(
+            index=link.index,
+            name=link.name,
+            kind=link.kind,
+            mtu=link.mtu,
+            is_up=bool(link.flags & IFF.UP),
+            master=link.master,
+            alias=link.alias,
+            addresses=tuple(addresses.get(link.index, ())),
+        )
+        for link in dump_links(netlink)
+    )
+    names = {link.index: link.name for link in links}
+    routes = []
+    for route in dump_routes(netlink, table=0):
+        if route.table == _RT_TABLE_LOCAL:
+            continue
+        default = "0.0.0.0/0" if route.family == _AF_INET else "::/0"
+        destination = default if route.destination == "default" else route.destination
+        routes.append(Route(destination, names.get(route.link, ""), route.gateway, route.metric))
+    return NetworkFacts(
+        links=links,
+        routes=tuple(routes),
+        nameservers=parse_nameservers(host_resolv_conf()),
+        has_ipv6=has_ipv6(),
+        machine_id=_read("/etc/machine-id").strip(),
+        forwarding=read_flag("/proc/sys/net/ipv4/ip_forward"),
+        forwarding_v6=read_flag("/proc/sys/net/ipv6/conf/all/forwarding"),
+    )

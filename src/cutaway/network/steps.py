@@ -14,12 +14,14 @@ from cutaway.linux import KernelError
 from cutaway.linux.netlink import NETLINK_ROUTE, NetlinkSocket
 from cutaway.linux.rtnetlink import (
     ADDR_GEN_MODE,
+    IPVLAN_MODE,
     MACVLAN_MODE,
     address_add,
     address_delete,
     bridge_data,
     bridge_port_set,
     get_link,
+    ipvlan_data,
     link_add,
     link_delete,
     link_peer,
@@ -28,7 +30,11 @@ from cutaway.linux.rtnetlink import (
     route_add,
     veth_data,
 )
+from cutaway.linux.rtnetlink.abi import IPVLAN_F
+from cutaway.network.errors import MissingLinkKind
 from cutaway.steps import Step
+
+_IPVLAN_FLAGS = {"bridge": None, "private": IPVLAN_F.PRIVATE, "vepa": IPVLAN_F.VEPA}
 
 
 @dataclass(slots=True)
@@ -301,9 +307,7 @@ class CreateVeth(Step[NetworkScope]):
         """
         bridge = get_link(scope.host, self.bridge).index
         name = self.host_name
-        peer = link_peer(
-            self.inner_name, mtu=self.mtu, address=self.mac, netns_fd=scope.netns_fd
-        )
+        peer = link_peer(self.inner_name, mtu=self.mtu, address=self.mac, netns_fd=scope.netns_fd)
         try:
             scope.host.request(
                 [
@@ -336,62 +340,98 @@ def _on(flag: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateMacvlan(Step[NetworkScope]):
-    """Make a device inside the sandbox that shares a device of the host.
+class CreateSharedLink(Step[NetworkScope]):
+    """Make a device inside the sandbox that shares a device of the host: macvlan or ipvlan.
 
     Attributes:
         inner_name: ``eth0``.
         parent: the host's device.
-        mode: ``bridge``, ``private``, ``vepa`` or ``passthru``.
-        mac: its own address on the wire.
+        kind: ``macvlan`` or ``ipvlan``.
+        mode: ``bridge``, ``private``, ``vepa``, ``passthru``; ``l2``, ``l3``, ``l3s``.
+        flag: ipvlan's ``bridge``, ``private`` or ``vepa``.
+        mac: a macvlan's own address on the wire; ipvlan has its parent's.
         mtu: bytes.
     """
 
     inner_name: str
     parent: str
+    kind: str
     mode: str
+    flag: str
     mac: str
     mtu: int
 
     def describe(self) -> str:
         """See ``Step``."""
-        return f"put {self.inner_name} ({self.mac}) on {self.parent} as macvlan {self.mode}"
+        return f"put {self.inner_name} on {self.parent} as {self.kind} {self.mode} {self.flag}"
 
     def shell(self) -> str:
         """See ``Step``."""
+        address = f"address {self.mac} " if self.mac else ""
         return (
-            f"ip link add {self.inner_name} link {self.parent} address {self.mac} "
-            f'mtu {self.mtu} netns "$NETNS" type macvlan mode {self.mode}'
-        )
+            f"ip link add {self.inner_name} link {self.parent} {address}"
+            f'mtu {self.mtu} netns "$NETNS" type {self.kind} mode {self.mode} {self.flag}'
+        ).rstrip()
+
+    def _data(self) -> bytes:
+        if self.kind == "macvlan":
+            return macvlan_data(MACVLAN_MODE[self.mode.upper()])
+        return ipvlan_data(IPVLAN_MODE[self.mode.upper()], _IPVLAN_FLAGS[self.flag])
 
     def apply(self, scope: NetworkScope) -> None:
         """Two sendmsg.
 
         Raises:
             KernelError: ENODEV (no such parent), EBUSY (the parent is in a bridge, or in use by
-                another mode), EINVAL.
+                another mode), EOPNOTSUPP (the kernel has no such kind).
         """
         parent = get_link(scope.host, self.parent).index
-        address = None if self.mode == "passthru" else self.mac
-        scope.host.request(
-            [
-                link_add(
-                    self.inner_name,
-                    "macvlan",
-                    parent=parent,
-                    mtu=self.mtu,
-                    address=address,
-                    netns_fd=scope.netns_fd,
-                    data=macvlan_data(MACVLAN_MODE[self.mode.upper()]),
-                )
-            ]
+        request = link_add(
+            self.inner_name,
+            self.kind,
+            parent=parent,
+            mtu=self.mtu,
+            address=self.mac or None,
+            netns_fd=scope.netns_fd,
+            data=self._data(),
         )
+        scope.host.request([request])
 
     def undo(self, scope: NetworkScope, result: Any) -> None:
         """Remove it, if the sandbox is still there to be asked."""
         if scope.sandbox is not None:
             with suppress(KernelError):
                 scope.sandbox.request([link_delete(self.inner_name)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequireLinkKind(Step[NetworkScope]):
+    """Make sure that the kernel has a kind of link; nothing is changed.
+
+    A link of the kind is asked for on a parent that can't exist: a kernel that knows the kind
+    complains about the parent, one that does not about the kind.
+    """
+
+    kind: str
+    option: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"check that the kernel has {self.kind}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f"# modprobe {self.kind}"
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One sendmsg.
+
+        Raises:
+            MissingLinkKind: the kernel was built without it.
+        """
+        (error,) = scope.host.try_requests([link_add("probe", self.kind, parent=0x7FFFFFFF)])
+        if error is not None and error.errno == errno.EOPNOTSUPP:
+            raise MissingLinkKind(self.kind, self.option)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

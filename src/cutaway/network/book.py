@@ -1,0 +1,235 @@
+"""The book of what exists: networks, endpoints, sandboxes, leases and ports, as records.
+
+The book changes only through ``write``, which tells the store first: what the store did not take
+did not happen. It knows neither the kernel nor how to decide.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from ipaddress import ip_interface
+
+from cutaway.errors import NotFound
+from cutaway.network.endpoint import Endpoint
+from cutaway.network.errors import (
+    AddressesExhausted,
+    AddressOutOfRange,
+    AmbiguousNetwork,
+    NetworkNotFound,
+    NotConnected,
+)
+from cutaway.network.ipam import IPAddress, Pool, pools_of
+from cutaway.network.network import Network
+from cutaway.network.ports import PortBook
+from cutaway.network.sandbox import Sandbox
+from cutaway.network.store import Change, LeaseStore
+
+
+class Book:
+    """All records, and what follows from them: pools and ports. One lock, the controller's."""
+
+    def __init__(self, store: LeaseStore) -> None:
+        self._store = store
+        self.networks: dict[str, Network] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.sandboxes: dict[str, Sandbox] = {}
+        self.ports = PortBook()
+        self._pools: dict[str, Mapping[int, list[Pool]]] = {}
+
+    def load(self) -> None:
+        """Read every record of the store; one that can't be read is dropped there, too."""
+        bad: list[Change] = []
+        sandboxes = []
+        for kind, key, document in self._store.load_network_records():
+            try:
+                if kind == "network":
+                    self._add_network(Network.from_json(document))
+                elif kind == "endpoint":
+                    endpoint = Endpoint.from_json(document)
+                    self.endpoints[endpoint.id] = endpoint
+                else:
+                    sandboxes.append((key, document))
+            except (TypeError, ValueError, KeyError):
+                bad.append(Change(kind, key, None))
+        for endpoint in list(self.endpoints.values()):
+            if endpoint.network_id not in self.networks:
+                del self.endpoints[endpoint.id]
+                bad.append(Change("endpoint", endpoint.id, None))
+            else:
+                self._note_leases(endpoint)
+        for key, document in sandboxes:
+            own = tuple(
+                sorted(
+                    (e for e in self.endpoints.values() if e.container_id == key),
+                    key=lambda e: e.interface,
+                )
+            )
+            try:
+                self._add_sandbox(Sandbox.from_json(document, own))
+            except (TypeError, ValueError, KeyError):
+                bad.append(Change("sandbox", key, None))
+        if bad:
+            self._store.write_network_records(bad)
+
+    def _add_network(self, network: Network) -> None:
+        self.networks[network.id] = network
+        self._pools[network.id] = pools_of(c for c in network.ipam if c.subnet)
+
+    def _add_sandbox(self, sandbox: Sandbox) -> None:
+        self.sandboxes[sandbox.id] = sandbox
+        for binding in sandbox.ports:
+            self.ports.take(binding, f"container {sandbox.request.container_name}")
+
+    def _note_leases(self, endpoint: Endpoint) -> None:
+        for text in (endpoint.ipv4, endpoint.ipv6):
+            if text:
+                address = ip_interface(text).ip
+                for pool in self._pools[endpoint.network_id][address.version]:
+                    if address in pool.subnet:
+                        pool.leases[int(address)] = f"container {endpoint.container_name}"
+
+    # Reading.
+
+    def find_network(self, reference: str) -> Network:
+        """Return a network by id, name or the beginning of its id, in this order.
+
+        Raises:
+            NetworkNotFound: nothing fits.
+            AmbiguousNetwork: the beginning fits several.
+        """
+        if reference in self.networks:
+            return self.networks[reference]
+        for network in self.networks.values():
+            if network.name == reference:
+                return network
+        found = [n for i, n in self.networks.items() if reference and i.startswith(reference)]
+        if not found:
+            raise NetworkNotFound(reference)
+        if len(found) > 1:
+            raise AmbiguousNetwork(reference, len(found))
+        return found[0]
+
+    def sandbox(self, sandbox_id: str) -> Sandbox:
+        """Return a sandbox by its id.
+
+        Raises:
+            NotFound: the container has none: it does not run.
+        """
+        try:
+            return self.sandboxes[sandbox_id]
+        except KeyError:
+            raise NotFound(f"sandbox {sandbox_id[:12]} not found") from None
+
+    def endpoints_of(self, network_id: str) -> list[Endpoint]:
+        """Return the endpoints of a network, by container name."""
+        found = [e for e in self.endpoints.values() if e.network_id == network_id]
+        return sorted(found, key=lambda e: e.container_name)
+
+    def endpoint_on(self, sandbox: Sandbox, network: Network) -> Endpoint:
+        """Return a sandbox's endpoint on a network.
+
+        Raises:
+            NotConnected: it has none.
+        """
+        for endpoint in sandbox.endpoints:
+            if endpoint.network_id == network.id:
+                return endpoint
+        raise NotConnected(sandbox.request.container_name, network.name)
+
+    # Leases.
+
+    def lease(self, network: Network, version: int, owner: str, wanted: str) -> str:
+        """Lease an address; it lasts when an endpoint's record says so, or until ``unlease``.
+
+        Returns:
+            The address with the subnet's prefix length.
+
+        Raises:
+            AddressInUse: ``wanted`` is taken.
+            AddressOutOfRange: ``wanted`` is in no subnet of the network.
+            AddressesExhausted: nothing is free.
+        """
+        pools = self._pools[network.id][version]
+        address: IPAddress | None = ip_interface(wanted).ip if wanted else None
+        for pool in pools:
+            if address is not None and address not in pool.subnet:
+                continue
+            found = pool.lease(owner, address)
+            if found is not None:
+                return f"{found}/{pool.subnet.prefixlen}"
+        if address is not None:
+            raise AddressOutOfRange(wanted)
+        raise AddressesExhausted(network.name, version)
+
+    def unlease(self, network_id: str, *interfaces: str) -> None:
+        """Give addresses back; harmless when the network or the lease is gone."""
+        for text in filter(None, interfaces):
+            address = ip_interface(text).ip
+            for pool in self._pools.get(network_id, {}).get(address.version, ()):
+                if address in pool.subnet:
+                    pool.release(address)
+
+    # Writing.
+
+    def add_network(self, network: Network) -> None:
+        """Write a network's record, new or changed."""
+        self._store.write_network_records([Change("network", network.id, network.to_json())])
+        if network.id not in self.networks or self.networks[network.id].ipam != network.ipam:
+            self._add_network(network)
+        self.networks[network.id] = network
+
+    def remove_network(self, network: Network) -> None:
+        """Delete a network's record."""
+        self._store.write_network_records([Change("network", network.id, None)])
+        self.networks.pop(network.id, None)
+        self._pools.pop(network.id, None)
+
+    def write_sandbox(self, sandbox: Sandbox) -> None:
+        """Write a sandbox's record and its endpoints', and delete those it has no more."""
+        before = self.sandboxes.get(sandbox.id)
+        old = {e.id: e for e in before.endpoints} if before else {}
+        new = {e.id: e for e in sandbox.endpoints}
+        changes = [Change("sandbox", sandbox.id, sandbox.to_json())]
+        changes += [Change("endpoint", e.id, e.to_json()) for e in new.values()]
+        changes += [Change("endpoint", i, None) for i in old if i not in new]
+        self._store.write_network_records(changes)
+        for endpoint in old.values():
+            self.endpoints.pop(endpoint.id, None)
+            if endpoint.id not in new:
+                self.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+        self.endpoints.update(new)
+        for binding in before.ports if before else ():
+            if binding not in sandbox.ports:
+                self.ports.release(binding)
+        self._add_sandbox(sandbox)
+
+    def remove_sandboxes(self, sandboxes: Iterable[Sandbox]) -> None:
+        """Delete the records of sandboxes and all their endpoints: their leases end."""
+        gone = tuple(sandboxes)
+        changes = [Change("sandbox", s.id, None) for s in gone]
+        changes += [Change("endpoint", e.id, None) for s in gone for e in s.endpoints]
+        if changes:
+            self._store.write_network_records(changes)
+        for sandbox in gone:
+            self.sandboxes.pop(sandbox.id, None)
+            for endpoint in sandbox.endpoints:
+                self.endpoints.pop(endpoint.id, None)
+                self.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+            for binding in sandbox.ports:
+                self.ports.release(binding)
+
+    def rename(self, sandbox_id: str, name: str) -> Sandbox:
+        """Give a container's sandbox and endpoints its new name."""
+        sandbox = self.sandbox(sandbox_id)
+        old = sandbox.request.container_name
+        endpoints = tuple(
+            replace(
+                e,
+                container_name=name,
+                dns_names=tuple(dict.fromkeys(name if n == old else n for n in e.dns_names)),
+            )
+            for e in sandbox.endpoints
+        )
+        request = replace(sandbox.request, container_name=name)
+        renamed = replace(sandbox, endpoints=endpoints, request=request)
+        self.write_sandbox(renamed)
+        return renamed

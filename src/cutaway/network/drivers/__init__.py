@@ -1,0 +1,24 @@
+"""Network drivers: what kind of wire a network is.
+
+A driver turns a network or an endpoint, as values, into steps. It holds no state: what exists is
+in the controller's records and in the kernel. ``base.py`` is the interface; ``bridge.py`` the
+driver nearly every container uses; ``macvlan.py`` puts containers on the machine's own wire;
+``bare.py`` has the two that make nothing, ``host`` and ``null`` (the network ``none``).
+
+Docker's counterpart: libnetwork's ``drivers/``.
+"""
+
+from cutaway.network.drivers.bare import HostDriver, NullDriver
+from cutaway.network.drivers.base import Driver, DriverContext
+from cutaway.network.drivers.bridge import BridgeDriver
+from cutaway.network.drivers.macvlan import IpvlanDriver, MacvlanDriver
+
+__all__ = [
+    "BridgeDriver",
+    "Driver",
+    "DriverContext",
+    "HostDriver",
+    "IpvlanDriver",
+    "MacvlanDriver",
+    "NullDriver",
+]

@@ -1,0 +1,166 @@
+"""Steps that change the engine's nftables."""
+
+import errno
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from cutaway.linux import KernelError
+from cutaway.linux.nftables import Batch
+from cutaway.network.ruleset import Entry, Tables, build_ruleset, encode_entry
+from cutaway.network.steps import NetworkScope
+from cutaway.steps import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallFirewall(Step[NetworkScope]):
+    """Put the engine's two tables in place, whole, in one transaction.
+
+    Replacing them leaves no moment without rules, and connection tracking keeps the connections.
+    """
+
+    instance: str
+    entries: tuple[Entry, ...]
+    host_is_no_router: bool
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"install the tables inet and bridge {self.instance}, {len(self.entries)} elements"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f"# sendmsg(nfnetlink batch): see `nft list table inet {self.instance}`"
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One sendmsg.
+
+        Raises:
+            KernelError: EOPNOTSUPP (the kernel lacks nftables or an expression), EPERM.
+        """
+        tables = Tables(self.instance)
+        batch = build_ruleset(tables, self.entries, host_is_no_router=self.host_is_no_router)
+        batch.commit(scope.firewall)
+
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Remove both tables."""
+        RemoveFirewall(why="undo", instance=self.instance).apply(scope)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFirewall(Step[NetworkScope]):
+    """Take the engine's two tables away."""
+
+    instance: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"remove the tables inet and bridge {self.instance}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        lines = (f"nft delete table {f} {self.instance}" for f in ("inet", "bridge"))
+        return "\n".join(lines)
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One sendmsg."""
+        batch = Batch()
+        for table in (Tables(self.instance).inet, Tables(self.instance).bridge):
+            batch.add_table(table).delete_table(table)
+        batch.commit(scope.firewall)
+
+
+def _group(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    grouped: dict[str, list[Entry]] = {}
+    for entry in entries:
+        grouped.setdefault(entry.set_name, []).append(entry)
+    return grouped
+
+
+def _add(scope: NetworkScope, tables: Tables, entries: Iterable[Entry]) -> None:
+    batch = Batch()
+    for name, own in _group(entries).items():
+        batch.add_elements(tables.set(name), map(encode_entry, own))
+    batch.commit(scope.firewall)
+
+
+def _delete(scope: NetworkScope, tables: Tables, entries: Iterable[Entry]) -> None:
+    batch = Batch()
+    grouped = _group(entries)
+    for name, own in grouped.items():
+        batch.delete_elements(tables.set(name), map(encode_entry, own))
+    try:
+        batch.commit(scope.firewall)
+    except KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        _delete_each(scope, tables, entries)
+
+
+def _delete_each(scope: NetworkScope, tables: Tables, entries: Iterable[Entry]) -> None:
+    """One of them was gone already (somebody flushed the table): delete those that are there."""
+    for entry in entries:
+        batch = Batch().delete_elements(tables.set(entry.set_name), [encode_entry(entry)])
+        try:
+            batch.commit(scope.firewall)
+        except KernelError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddFirewallElements(Step[NetworkScope]):
+    """Add elements to the sets of the engine's tables."""
+
+    instance: str
+    entries: tuple[Entry, ...]
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        words = "; ".join(f"{e.set_name} {e}" for e in self.entries)
+        return f"firewall: add {words}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return _shell("add", self.instance, self.entries)
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One sendmsg, all or nothing.
+
+        Raises:
+            KernelError: ENOENT (somebody removed the tables), EEXIST (a port's element is there
+                with another target).
+        """
+        _add(scope, Tables(self.instance), self.entries)
+
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Remove them."""
+        _delete(scope, Tables(self.instance), self.entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveFirewallElements(Step[NetworkScope]):
+    """Remove elements from the sets of the engine's tables."""
+
+    instance: str
+    entries: tuple[Entry, ...]
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        words = "; ".join(f"{e.set_name} {e}" for e in self.entries)
+        return f"firewall: remove {words}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return _shell("delete", self.instance, self.entries)
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One sendmsg; fine when some are gone."""
+        _delete(scope, Tables(self.instance), self.entries)
+
+
+def _shell(verb: str, instance: str, entries: Iterable[Entry]) -> str:
+    tables = Tables(instance)
+    return "\n".join(
+        f"nft '{verb} element {tables.family_word(e.set_name)} {instance} {e.set_name} {{ {e} }}'"
+        for e in entries
+    )
