@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cutaway.engine.settings import DaemonSettings
-from cutaway.model import ContainerConfig, HostConfig, MountPoint
+from cutaway.model import ContainerConfig, HostConfig
 from cutaway.oci.runtime_spec import Seccomp
+from cutaway.volumes import MountPoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +55,13 @@ class Machine:
     recursive_readonly: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedMount:
-    """A mount point with what it is on the host.
-
-    Attributes:
-        point: as inspect tells it; ``source`` is the host path.
-        options: further options of the bind (``rro``, ``copy-up``, ``nonrecursive``).
-    """
-
-    point: MountPoint
-    recursive: bool = True
-    recursive_readonly: bool = True
-    copy_up: bool = False
-    tmpfs_data: tuple[str, ...] = ()
-    image_chain: str = ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContainerIntent:
     """Everything asked of one container and everything looked up for it.
 
     Attributes:
         config: image and request already merged.
-        mounts: binds, volumes and tmpfs, by destination.
+        mounts: binds, volumes and tmpfs, their sources looked up.
         etc: container path to host path of the files that the engine writes
             (``/etc/hostname``, ``/etc/hosts``, ``/etc/resolv.conf``).
         joins: namespace kind (``ipc``, ``pid``, ``network``) to the path of the one to join.
@@ -95,7 +79,7 @@ class ContainerIntent:
     capabilities: tuple[str, ...]
     seccomp: Seccomp | None = None
     no_new_privileges: bool = False
-    mounts: tuple[PlannedMount, ...] = ()
+    mounts: tuple[MountPoint, ...] = ()
     etc: Mapping[str, str] = field(default_factory=dict)
     joins: Mapping[str, str] = field(default_factory=dict)
     shm_path: str = ""

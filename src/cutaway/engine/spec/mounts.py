@@ -3,12 +3,12 @@
 Source: moby ``oci/defaults.go``, ``daemon/oci_linux.go`` ``WithMounts``.
 """
 
-from cutaway.engine.spec.intent import ContainerIntent, PlannedMount
+from cutaway.engine.spec.intent import ContainerIntent
 from cutaway.engine.spec.namespaces import shares
 from cutaway.oci.runtime_spec import Mount, RootfsPropagation
+from cutaway.volumes import MountPoint
 
 _QUIET = ("nosuid", "noexec", "nodev")
-TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
 _SHARED = frozenset({"shared", "rshared"})
 _SLAVE = frozenset({"slave", "rslave"})
 
@@ -19,7 +19,7 @@ def plan_mounts(intent: ContainerIntent) -> tuple[Mount, ...]:
     A mount that was asked for takes the place of a default at the same destination; shorter
     destinations come first, so that none is hidden by its own parent.
     """
-    asked = [_plan_asked(mount) for mount in intent.mounts]
+    asked = [Mount.from_json(point.to_oci()) for point in intent.mounts]
     asked += [_plan_etc(path, source) for path, source in intent.etc.items()]
     taken = {mount.destination for mount in asked}
     # A mount below /dev/shm or /sys keeps its parent; one *at* a default's place replaces it.
@@ -69,39 +69,12 @@ def _plan_etc(path: str, source: str) -> Mount:
     return Mount(path, "bind", source, ("rbind", "rprivate"))
 
 
-def _plan_asked(mount: PlannedMount) -> Mount:
-    point = mount.point
-    if point.type == "tmpfs":
-        read_only = () if point.read_write else ("ro",)
-        return Mount(point.destination, "tmpfs", "tmpfs", merge_tmpfs(mount.tmpfs_data) + read_only)
-    options = ["rbind" if mount.recursive else "bind"]
-    if not point.read_write:
-        options.append("rro" if mount.recursive_readonly and mount.recursive else "ro")
-    options.append(point.propagation or "rprivate")
-    if mount.copy_up:
-        options.append("copy-up")
-    return Mount(point.destination, "bind", point.source, tuple(options))
-
-
-def merge_tmpfs(options: tuple[str, ...]) -> tuple[str, ...]:
-    """Put options behind the defaults; ``exec`` takes ``noexec`` away, a later size wins."""
-    opposite = {"exec": "noexec", "suid": "nosuid", "dev": "nodev", "rw": "ro"}
-    opposite |= {value: key for key, value in opposite.items()}
-    chosen: dict[str, str] = {}
-    for option in (*TMPFS_DEFAULTS, *options):
-        key = option.partition("=")[0]
-        chosen.pop(opposite.get(key, ""), None)
-        chosen.pop(key, None)
-        chosen[key] = option
-    return tuple(chosen.values())
-
-
-def plan_propagation(mounts: tuple[PlannedMount, ...]) -> RootfsPropagation | None:
+def plan_propagation(mounts: tuple[MountPoint, ...]) -> RootfsPropagation | None:
     """Decide the root's propagation: one shared mount below needs it shared, a slave one slave.
 
     The kernel passes mount events through the root's peer group; a private root would cut it.
     """
-    wanted = {mount.point.propagation for mount in mounts}
+    wanted = {mount.propagation for mount in mounts}
     if wanted & _SHARED:
         return RootfsPropagation.SHARED
     if wanted & _SLAVE:

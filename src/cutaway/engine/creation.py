@@ -1,0 +1,221 @@
+"""``docker create``: check the request, find the image, give it a layer and a name.
+
+Nothing runs. What a create leaves is complete or gone: the layer and the directory are made
+first and the row in the store last, so a crash in between leaves only what the sweep removes.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+from msgspec.structs import replace
+
+from cutaway.engine import mounting
+from cutaway.engine.container import Container, ContainerDocument, ContainerState
+from cutaway.engine.core import Core, event_attributes
+from cutaway.engine.defaults import complete_host_config
+from cutaway.engine.ids import NameInUse, new_id, parse_name, short_id
+from cutaway.engine.logs import plan_log
+from cutaway.engine.names import generate_name
+from cutaway.engine.spec.confinement import parse_security_options
+from cutaway.engine.spec.merge import complete, merge_image
+from cutaway.engine.spec.namespaces import shares
+from cutaway.engine.spec.security import plan_capabilities
+from cutaway.engine.validate import validate_config, validate_host_config
+from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotFound
+from cutaway.files import write_atomic
+from cutaway.images.image import Image
+from cutaway.model import (
+    ContainerConfig,
+    ContainerCreate,
+    ContainerCreateResponse,
+    EndpointSettings,
+    HostConfig,
+)
+from cutaway.oci import Platform
+from cutaway.volumes import MountPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A request that can work: image and request joined, defaults filled in."""
+
+    image: Image
+    config: ContainerConfig
+    host: HostConfig
+    networks: Mapping[str, EndpointSettings]
+    points: tuple[MountPoint, ...]
+    warnings: tuple[str, ...]
+
+
+async def create(core: Core, request: ContainerCreate) -> ContainerCreateResponse:
+    """Make a container.
+
+    Raises:
+        InvalidParameter: a field can never work. NoSuchImage: the image is not here.
+        NameInUse: the name is taken.
+    """
+    name = _choose_name(core, request.name)
+    image = find_image(core, request.config.image, request.platform)
+    checked = check(core, request, image)
+    identifier = new_id()
+    points, anonymous = await _make_volumes(core, checked.points)
+    document = ContainerDocument(
+        id=identifier,
+        name=name,
+        created_ns=time.time_ns(),
+        image=request.config.image,
+        image_id=str(image.id),
+        chain_id=str(image.chain_id or ""),
+        platform=image.config.os,
+        config=_name_host(checked, identifier, core.machine.hostname),
+        host_config=checked.host,
+        networks=dict(checked.networks),
+        mounts=tuple(point.to_json() for point in points),
+        anonymous_volumes=anonymous,
+    )
+    container = Container(document, ContainerState())
+    container.cleaned.set()
+    await _keep(core, container)
+    return ContainerCreateResponse(id=identifier, warnings=checked.warnings)
+
+
+def _choose_name(core: Core, asked: str) -> str:
+    if not asked:
+        return generate_name(core.containers.names)
+    name = parse_name(asked)
+    if name in core.containers.names:
+        raise NameInUse(name, core.containers.find(name).id)
+    return name
+
+
+def find_image(core: Core, reference: str, platform: str) -> Image:
+    """Return the image a container is to be made of.
+
+    Raises:
+        NoSuchImage: Docker's clients then pull it. NotFound: it is for another platform.
+    """
+    image = core.images.resolve(reference)
+    if platform:
+        wanted = Platform.parse(platform)
+        if not wanted.normalized().matches(image.platform):
+            raise NotFound(
+                f"image with reference {reference} was found but its platform "
+                f"({image.platform}) does not match the specified platform ({wanted})"
+            )
+    return image
+
+
+def check(core: Core, request: ContainerCreate, image: Image) -> Checked:
+    """Join a request with its image and check it whole; nothing is made.
+
+    Raises:
+        InvalidParameter, NotFound, NotImplemented: in Docker's words.
+    """
+    validate_config(request.config)
+    config = complete(merge_image(request.config, image.config.config))
+    validate_config(config)
+    warnings = validate_host_config(config, request.host_config, core.machine)
+    confinement = parse_security_options(
+        request.host_config.security_opt or (),
+        core.settings,
+        privileged=request.host_config.privileged,
+    )
+    host = complete_host_config(request.host_config, core.settings, core.machine, confinement)
+    plan_capabilities(host, core.machine)
+    plan_log(host.log_config, config, "")
+    _check_runtime(core, host.runtime)
+    for mode in (host.ipc_mode, host.pid_mode, host.network_mode):
+        if shares(mode):
+            core.containers.find(shares(mode))
+    networks = plan_networks(host, request.networking_config.endpoints_config or {})
+    points = mounting.plan_mount_points(config, host, core.containers)
+    return Checked(image, config, host, networks, points, tuple(warnings))
+
+
+def _check_runtime(core: Core, name: str) -> None:
+    if name not in ("cutaway", "runc", *core.settings.runtimes):
+        raise InvalidParameter(f"unknown or invalid runtime name: {name}")
+
+
+def plan_networks(
+    host: HostConfig, requested: Mapping[str, EndpointSettings]
+) -> dict[str, EndpointSettings]:
+    """Decide the endpoints: those requested and the one that the network mode names.
+
+    Raises:
+        InvalidParameter: the mode allows no endpoint of one's own.
+    """
+    networks = {("bridge" if n == "default" else n): e for n, e in requested.items()}
+    mode = host.network_mode
+    if shares(mode):
+        if networks:
+            raise InvalidParameter(
+                "conflicting options: cannot attach both user-defined and "
+                "non-user-defined network-modes"
+            )
+        return {}
+    if mode in ("host", "none"):
+        if set(networks) - {mode}:
+            raise InvalidParameter(
+                f"conflicting options: cannot connect a container in network mode {mode} "
+                "to other networks"
+            )
+        return {mode: networks.get(mode) or EndpointSettings()}
+    if mode not in networks:
+        networks = {mode: EndpointSettings(), **networks}
+    return networks
+
+
+def _name_host(checked: Checked, identifier: str, machine: str) -> ContainerConfig:
+    config, host = checked.config, checked.host
+    if config.hostname or shares(host.network_mode):
+        return config
+    shown = machine if host.network_mode == "host" or host.uts_mode == "host" else ""
+    return replace(config, hostname=shown or short_id(identifier))
+
+
+async def _make_volumes(
+    core: Core, points: tuple[MountPoint, ...]
+) -> tuple[tuple[MountPoint, ...], tuple[str, ...]]:
+    if not points:
+        return (), ()
+    return await core.in_thread(mounting.make_volumes, points, core.volumes, core.images)
+
+
+async def _keep(core: Core, container: Container) -> None:
+    document = container.document
+    temporary = document.host_config.auto_remove
+    directory = core.paths.container(container.id)
+    try:
+        core.snapshots.prepare(container.id, document.chain_id or None, is_volatile=temporary)
+        os.mkdir(directory, 0o700)
+        write_atomic(f"{directory}/config.json", msgspec.json.encode(document), durable=False)
+        with core.bus.telling() as tell, core.store.change() as transaction:
+            transaction.insert_container(container.to_row())
+            tell("container", "create", container.id, event_attributes(container, {}))
+    except BaseException:
+        _take_back(core, container)
+        raise
+    core.containers.add(container)
+    for point in document.mount_points:
+        if point.name:
+            core.volumes.reference(point.name, container.id)
+    if not temporary:
+        await core.store.flush()
+
+
+def _take_back(core: Core, container: Container) -> None:
+    directory = core.paths.container(container.id)
+    with contextlib.suppress(OSError):
+        os.unlink(f"{directory}/config.json")
+    with contextlib.suppress(OSError):
+        os.rmdir(directory)
+    with contextlib.suppress(CutawayError, OSError):
+        core.snapshots.remove(container.id)
+    for name in container.document.anonymous_volumes:
+        with contextlib.suppress(Conflict, NotFound, OSError):
+            core.volumes.remove(name)

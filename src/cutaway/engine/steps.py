@@ -1,0 +1,41 @@
+"""What the engine itself changes on the host, step by step."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from cutaway import linux
+from cutaway.linux.abi import MNT, MS
+from cutaway.steps import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountSharedMemory(Step[None]):
+    """Mount the /dev/shm that a container shares with others (``--ipc shareable``).
+
+    It must be on the host, because a namespace's own tmpfs can't be mounted in another.
+    """
+
+    target: str
+    size_bytes: int
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"mount a tmpfs of {self.size_bytes} bytes at {self.target}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        options = f"nosuid,nodev,noexec,mode=1777,size={self.size_bytes}"
+        return f"mkdir -p {self.target} && mount -t tmpfs -o {options} shm {self.target}"
+
+    def apply(self, scope: None) -> None:
+        """Make the directory and mount(2)."""
+        os.makedirs(self.target, mode=0o700, exist_ok=True)
+        if os.path.ismount(self.target):
+            return
+        flags = MS.NOSUID | MS.NODEV | MS.NOEXEC
+        linux.mount("shm", self.target, "tmpfs", flags, f"mode=1777,size={self.size_bytes}")
+
+    def undo(self, scope: None, result: Any) -> None:
+        """Unmount it; what is still open in it lives on."""
+        linux.umount2(self.target, MNT.DETACH)
