@@ -7,7 +7,7 @@ error texts, send keys in any case and null anywhere. Model: four layers, each w
 ``connection``      bytes: sockets, TLS, h11, limits, hijack. Knows no route
 ``normalise``       Go's reading of JSON (case-insensitive keys, null anywhere) made strict
 ``routes/``         one thin function for each operation: parse, call the backend, answer
-``versions``        one adapter for each step between API versions; the backend knows the newest only
+``versions``        one adapter for each step between API versions; behind it is only the newest
 ==================  ==============================================================================
 
 ``backend.py`` says, as Protocols, what an engine must offer; read it first. ``status.py`` is the

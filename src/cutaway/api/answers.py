@@ -1,0 +1,38 @@
+"""Handlers' short ways to answer in the client's version."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from cutaway.api.request import Request
+from cutaway.api.response import JSON, Answer, Streamed, encode, json_answer
+from cutaway.api.versions.answers import adapt
+from cutaway.errors import CutawayError
+from cutaway.model import ErrorDetail, ProgressMessage
+
+
+def document_answer(request: Request, document: Any, status: int = 200) -> Answer:
+    """Answer with a document, or a list of documents, as the client's version has them."""
+    return json_answer(adapt(document, request.version), status)
+
+
+def progress_answer(messages: AsyncIterator[ProgressMessage]) -> Streamed:
+    """Answer with Docker's JSON stream; an error on the way becomes its last line."""
+    return Streamed(_lines(messages), JSON, last_words=error_line)
+
+
+async def _lines(messages: AsyncIterator[ProgressMessage]) -> AsyncIterator[bytes]:
+    try:
+        async for message in messages:
+            # dockerd ends these lines by CR LF, and some clients split at just that.
+            yield encode(message)[:-1] + b"\r\n"
+    finally:
+        close = getattr(messages, "aclose", None)
+        if close is not None:
+            await close()
+
+
+def error_line(error: Exception) -> bytes:
+    """Return an error as the last line of a JSON stream."""
+    text = str(error) if isinstance(error, CutawayError | OSError) else f"internal error: {error}"
+    message = ProgressMessage(error=text, error_detail=ErrorDetail(message=text))
+    return encode(message)[:-1] + b"\r\n"

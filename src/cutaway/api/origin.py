@@ -1,0 +1,44 @@
+"""Which web pages and names may reach an API on TCP: none, and only its own.
+
+A browser on the machine can send requests to 127.0.0.1 for any page it shows, and DNS rebinding
+makes them same-origin. Browsers add ``Origin``; rebinding shows in ``Host``. On a unix socket no
+browser can knock, and clients send arbitrary hosts there, so nothing is checked.
+
+Source: the project's rules, 1.6 "DNS rebinding / CSRF on TCP API".
+"""
+
+import ipaddress
+from collections.abc import Collection, Mapping
+
+from cutaway.errors import Forbidden
+
+
+def check_origin(headers: Mapping[str, str], own_names: Collection[str]) -> None:
+    """Refuse a request that a web page may have caused.
+
+    Args:
+        headers: names in lower case.
+        own_names: host names, in lower case, under which this engine was configured to be reached.
+
+    Raises:
+        Forbidden: it has an ``Origin``, or its ``Host`` is a foreign name.
+    """
+    if "origin" in headers:
+        raise Forbidden(
+            "requests with an Origin header are refused: a web page may not use this API"
+        )
+    host = _host_name(headers.get("host", ""))
+    if host == "localhost" or host in own_names:
+        return
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise Forbidden(
+            f'the Host "{host}" is not an address of this engine: use an IP address or localhost'
+        ) from None
+
+
+def _host_name(host: str) -> str:
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.rpartition(":")[0].lower() if host.count(":") == 1 else host.lower()

@@ -1,0 +1,56 @@
+"""What this engine has and Docker does not: plans and stories; and the API's own description."""
+
+from functools import cache
+from typing import Any
+
+from cutaway import model
+from cutaway.api.backend import Backends
+from cutaway.api.openapi import describe
+from cutaway.api.request import Request
+from cutaway.api.response import JSON, Answer, Response, encode, json_answer
+from cutaway.api.router import Route
+from cutaway.api.routes.containers import create_request
+
+
+async def plan(request: Request, backends: Backends) -> Response:
+    """Tell what creating and starting a container would do, and do nothing."""
+    return json_answer(await backends.containers.plan(await create_request(request)))
+
+
+async def story(request: Request, backends: Backends) -> Response:
+    """Tell what was done to start a container: each step, why, and how long it took."""
+    return json_answer(await backends.containers.story(request.reference))
+
+
+async def description(request: Request, backends: Backends) -> Response:
+    """Describe this API in OpenAPI's words."""
+    return Answer(200, _description(), JSON)
+
+
+@cache
+def _description() -> bytes:
+    # Only when asked: the table that is described holds this very function.
+    from cutaway.api.routes.table import all_routes
+
+    return encode(describe(all_routes()))
+
+
+_G = "Cutaway"
+ROUTES = (
+    Route(
+        method="POST",
+        path="/cutaway/plan",
+        handler=plan,
+        group=_G,
+        body=model.ContainerCreateRequest,
+        answers={200: Any},
+    ),
+    Route(
+        method="GET",
+        path="/cutaway/containers/{name}/story",
+        handler=story,
+        group=_G,
+        answers={200: Any},
+    ),
+    Route(method="GET", path="/openapi.json", handler=description, group=_G, answers={200: Any}),
+)
