@@ -45,8 +45,8 @@ class _Tracked:
     """Mixed into a connection class: sockets are tracked, and an answer must begin in time."""
 
     open_sockets: OpenSockets
-    answer_timeout_s: float
     sock: Any
+    timeout: float  # by now the request's read time-out
 
     def _new_conn(self) -> socket.socket:
         opened: socket.socket = super()._new_conn()  # type: ignore[misc]
@@ -61,7 +61,7 @@ class _Tracked:
     def getresponse(self) -> Any:
         # A socket's time-out starts anew with every byte: headers sent one byte a second would
         # never end. The timer bounds all of them together.
-        timer = threading.Timer(self.answer_timeout_s, shut_down, [self.sock])
+        timer = threading.Timer(self.timeout, shut_down, [self.sock])
         timer.daemon = True
         timer.start()
         try:
@@ -70,10 +70,8 @@ class _Tracked:
             timer.cancel()
 
 
-def use_tracked_connections(
-    pool: urllib3.HTTPConnectionPool, open_sockets: OpenSockets, answer_timeout_s: float
-) -> None:
+def use_tracked_connections(pool: urllib3.HTTPConnectionPool, open_sockets: OpenSockets) -> None:
     """Make a pool's future connections known to ``open_sockets``."""
     base = HTTPSConnection if isinstance(pool, urllib3.HTTPSConnectionPool) else HTTPConnection
-    values = {"open_sockets": open_sockets, "answer_timeout_s": answer_timeout_s}
+    values = {"open_sockets": open_sockets}
     pool.ConnectionCls = type("TrackedConnection", (_Tracked, base), values)

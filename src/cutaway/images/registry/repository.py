@@ -40,7 +40,7 @@ ACCEPT = ", ".join(
 )
 _ERROR_LIMIT = 64 * 1024
 _MAX_PAGES = 200
-_RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Repository:
                 continue
             if response.status == 401:
                 self._authorizer.learn(response)
-            if response.status in _RETRIED:
+            if response.status in RETRIED:
                 refusal = RegistryRefusal(response.status)
                 patience.after_failure(refusal, response.header("Retry-After"))
                 continue
@@ -215,6 +215,21 @@ class Repository:
         found = tuple(d for d in document.manifests if artifact_type in ("", d.artifact_type))
         return Index(schema_version=2, media_type=MediaType.OCI_INDEX.value, manifests=found)
 
+    def locate(self, location: str) -> str:
+        """Return the absolute address of an upload's ``Location``.
+
+        Raises:
+            RedirectRefused: no address, or plain HTTP from a registry that was asked by TLS.
+        """
+        url = urljoin(f"{self.endpoint.url}/v2/", location)
+        scheme, host, _ = origin_of(url)
+        is_downgrade = scheme == "http" and self.endpoint.url.startswith("https:")
+        if not location or scheme not in ("http", "https") or not host or is_downgrade:
+            raise RedirectRefused(
+                f"registry {self.endpoint.host}: refused to upload to the location {location!r}"
+            )
+        return url
+
     def put_manifest(self, reference: str | Digest, data: bytes, media_type: str) -> None:
         """Send a manifest whose blobs the registry has.
 
@@ -248,6 +263,8 @@ class Repository:
         body: Callable[[], Body] = lambda: None,
         patience: Patience | None = None,
         follow: bool = True,
+        retry: bool = True,
+        timeout_s: float | None = None,
     ) -> Response:
         """Send one authorised request; retry what may pass, raise what won't.
 
@@ -258,6 +275,8 @@ class Repository:
             body: makes the body for each attempt.
             patience: of the transfer this belongs to.
             follow: follow redirects.
+            retry: False for a body that must not be sent twice to the same address.
+            timeout_s: until the answer begins; the patience's when None.
 
         Returns:
             An answer below 400, unread.
@@ -271,12 +290,12 @@ class Repository:
         challenged = False
         while True:
             try:
-                response = self._send(method, url, headers, body(), patience, follow)
+                response = self._send(method, url, headers, body(), patience, follow, timeout_s)
                 if response.status < 400 or response.status == 416:
                     return response
                 answer = b"" if method == "HEAD" else response.read(_ERROR_LIMIT)
             except TransportFailure as failure:
-                if not failure.is_transient:
+                if not failure.is_transient or not retry:
                     raise
                 patience.after_failure(failure)
                 continue
@@ -286,7 +305,7 @@ class Repository:
                 self._authorizer.learn(response)
                 continue
             refusal = parse_refusal(response.status, answer)
-            if response.status not in _RETRIED:
+            if response.status not in RETRIED or not retry:
                 raise refusal
             patience.after_failure(refusal, response.header("Retry-After"))
 
@@ -298,6 +317,7 @@ class Repository:
         body: Body,
         patience: Patience,
         follow: bool,
+        timeout_s: float | None,
     ) -> Response:
         sent = dict(headers)
         # A whole URL may be an upload's Location on another host: rule 1 of the transport.
@@ -311,7 +331,7 @@ class Repository:
             endpoint=self.endpoint,
             headers=sent,
             body=body,
-            timeout_s=patience.timeout_s,
+            timeout_s=timeout_s or patience.timeout_s,
             follow=follow,
         )
 

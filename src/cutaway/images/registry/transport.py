@@ -123,7 +123,9 @@ class Response:
     def close(self) -> None:
         """Give the connection back if the body was read, else close it."""
         is_read = self._raw.closed or getattr(self._raw, "length_remaining", 1) == 0
-        if not is_read:
+        if is_read:
+            self._raw.drain_conn()  # http.client must see the end, also of an empty body
+        else:
             self._raw.close()
         self._raw.release_conn()
 
@@ -285,7 +287,7 @@ class Transport:
         if pool is not None:
             return pool
         pool = self._make_pool(scheme, host, port, netloc, verify)
-        use_tracked_connections(pool, self._sockets, self.settings.stall_timeout_s)
+        use_tracked_connections(pool, self._sockets)
         return self._pools.setdefault((origin, verify), pool)
 
     def _make_pool(
