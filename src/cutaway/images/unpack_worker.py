@@ -23,8 +23,9 @@ from cutaway.images.layers.confine import (
     limit_resources,
     seal,
 )
+from cutaway.images.layers.disk_guard import DiskGuard
 from cutaway.images.layers.errors import BadLayer, DiffIdMismatch
-from cutaway.images.layers.extract import DiskGuard, Extractor
+from cutaway.images.layers.extract import Extractor
 from cutaway.images.layers.tar_read import TarReader
 from cutaway.images.worker_side import Control, run_worker
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cutaway import linux
+from cutaway.errors import InvalidParameter
 from cutaway.images.layers import tar_header as tar
 from cutaway.images.layers import whiteout
 from cutaway.images.layers.attributes import (
@@ -33,7 +34,8 @@ from cutaway.images.layers.attributes import (
     set_xattrs,
     show,
 )
-from cutaway.images.layers.errors import BadLayer, DiskFloor
+from cutaway.images.layers.disk_guard import DiskGuard
+from cutaway.images.layers.errors import BadLayer
 from cutaway.images.layers.tar_read import Entry
 from cutaway.images.layers.tree_removal import remove_tree
 from cutaway.images.resolve import IN_ROOT, is_missing, open_directory_in_root, split_path
@@ -63,43 +65,25 @@ class Extracted:
     hides_parent: bool = False
 
 
-class DiskGuard:
-    """Stops an unpacking before the disk is so full that the engine itself can't go on.
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """In what a layer's tar differs from one that a user copies into a container.
 
-    Args:
-        fd: any descriptor on the file system.
-        floor_bytes: free space to leave, for an unprivileged writer.
+    Attributes:
+        applies_whiteouts: ``.wh.NAME`` deletes; without, it is a file like others.
+        keeps_kinds: refuse to replace a directory by something else, or the reverse.
+        owner: (uid, gid) of everything made, whatever the tar says; None: as it says.
+        base: directory that entries are relative to, as components below the root.
     """
 
-    _CHECK_EVERY = 32 << 20
-    _ENTRY_COST = 4096
-
-    def __init__(self, fd: int, floor_bytes: int) -> None:
-        self._fd = fd
-        self._floor_bytes = floor_bytes
-        self._unchecked = self._CHECK_EVERY
-
-    def spend(self, size: int) -> None:
-        """Account for one entry of ``size`` bytes, or for one piece of it.
-
-        Raises:
-            DiskFloor: the floor is reached.
-        """
-        self._unchecked += size + self._ENTRY_COST
-        if self._unchecked < self._CHECK_EVERY:
-            return
-        self._unchecked = 0
-        state = os.fstatvfs(self._fd)
-        free = state.f_bavail * state.f_frsize
-        if free < self._floor_bytes or (state.f_files and state.f_favail < 1000):
-            raise DiskFloor(
-                f"no space left on device: {free >> 20} MiB and {state.f_favail} inodes are free, "
-                f"{self._floor_bytes >> 20} MiB must stay free; remove images or enlarge the disk"
-            )
+    applies_whiteouts: bool = True
+    keeps_kinds: bool = False
+    owner: tuple[int, int] | None = None
+    base: tuple[bytes, ...] = ()
 
 
 class Extractor:
-    """Writes the entries of one layer into the directory ``root_fd``.
+    """Writes the entries of one tar into the directory ``root_fd``.
 
     Args:
         root_fd: the layer's directory, open for reading; the process's umask must be 0.
@@ -107,6 +91,7 @@ class Extractor:
             worker has no right to, and hands the descriptor to its parent.
         note_implicit: is told the path of each directory that had to be made without an entry.
         guard: stops when the disk fills.
+        policy: a layer's by default.
     """
 
     def __init__(
@@ -116,12 +101,14 @@ class Extractor:
         mark_opaque: Callable[[int], None],
         note_implicit: Callable[[bytes], None],
         guard: DiskGuard,
+        policy: Policy | None = None,
     ) -> None:
         self.result = Extracted()
         self._root_fd = root_fd
         self._mark_opaque = mark_opaque
         self._note_implicit = note_implicit
         self._guard = guard
+        self._policy = policy or Policy()
         self._parents: dict[bytes, int] = {}
         self._retired = -1
         self._times: dict[bytes, int] = {}
@@ -142,13 +129,16 @@ class Extractor:
             raise BadLayer(f"layer entry {show(entry.name)} leaves the root directory: refused")
         self._guard.spend(0)
         self.result.entries += 1
+        policy = self._policy
+        if policy.owner is not None:
+            entry.uid, entry.gid = policy.owner
         try:
             if not components:
                 self._apply_root(entry)
                 return
             leaf = components.pop()
-            parent = b"/".join(components)
-            if leaf.startswith(whiteout.PREFIX):
+            parent = b"/".join((*policy.base, *components))
+            if leaf.startswith(whiteout.PREFIX) and policy.applies_whiteouts:
                 self._apply_whiteout(parent, leaf)
             else:
                 self._make(entry, parent, leaf, pieces)
@@ -175,8 +165,13 @@ class Extractor:
         if entry.kind != tar.DIRECTORY:
             raise BadLayer(f"layer entry {show(entry.name)} would replace the root directory")
         self.result.declares_root = True
-        self._set_directory(self._root_fd, entry)
-        self._times[b""] = entry.mtime_ns
+        base = b"/".join(self._policy.base)
+        fd = self._open_real_directory(base)
+        try:
+            self._set_directory(fd, entry)
+        finally:
+            os.close(fd)
+        self._times[base] = entry.mtime_ns
 
     def _apply_whiteout(self, parent: bytes, leaf: bytes) -> None:
         parent_fd = self._parent(parent)
@@ -286,6 +281,8 @@ class Extractor:
         status = os.stat(leaf, dir_fd=parent_fd, follow_symlinks=False)
         if stat.S_ISDIR(status.st_mode):
             return
+        if self._policy.keeps_kinds:
+            raise InvalidParameter(f"cannot overwrite non-directory {show(leaf)} with directory")
         os.unlink(leaf, dir_fd=parent_fd)
         self._forget_parents(in_use=parent_fd)
         os.mkdir(leaf, 0o700, dir_fd=parent_fd)
@@ -305,7 +302,8 @@ class Extractor:
                 f"layer's hard link {show(entry.name)} points to {show(entry.link)}: refused"
             )
         name = target.pop()
-        target_fd = open_directory_in_root(self._root_fd, b"/".join(target))
+        directory = b"/".join((*self._policy.base, *target))
+        target_fd = open_directory_in_root(self._root_fd, directory)
         try:
             self._exclusively(
                 parent_fd,
@@ -337,8 +335,10 @@ class Extractor:
         return make() or 0
 
     def _remove(self, parent_fd: int, leaf: bytes) -> None:
-        from_layer = os.stat(leaf, dir_fd=parent_fd, follow_symlinks=False)
-        if stat.S_ISDIR(from_layer.st_mode):
+        status = os.stat(leaf, dir_fd=parent_fd, follow_symlinks=False)
+        if stat.S_ISDIR(status.st_mode):
+            if self._policy.keeps_kinds:
+                raise InvalidParameter(f"cannot overwrite directory {show(leaf)} by non-directory")
             remove_tree(parent_fd, leaf)
         else:
             os.unlink(leaf, dir_fd=parent_fd)
