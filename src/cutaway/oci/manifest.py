@@ -109,6 +109,8 @@ def parse_manifest(data: bytes, content_type: str = "") -> Manifest | Index:
         raise InvalidParameter("manifest: expected an object")
     announced = content_type.partition(";")[0].strip()
     inner = document.get("mediaType") or ""
+    if not isinstance(inner, str):
+        raise InvalidParameter(f"mediaType: expected a string, got {inner!r:.60}")
     _refuse_schema1(document, announced)
     # Go matches keys without regard to case: "Layers" beside "manifests" is as ambiguous.
     keys = {key.lower() for key in document} & set(_DISTINCTIVE_KEYS)

@@ -94,6 +94,7 @@ def test_a_document_without_a_media_type_is_known_by_its_keys(document):
         (INDEX | {"schemaVersion": 3}, "", "schemaVersion: expected 2, got 3"),
         ({"schemaVersion": 1, "fsLayers": []}, "", "schema 1 are not supported"),
         (MANIFEST, MediaType.DOCKER_SCHEMA1_SIGNED.value, "schema 1 are not supported"),
+        (MANIFEST | {"mediaType": [2]}, "", r"mediaType: expected a string, got \[2\]"),
         ([], "", "expected an object"),
         ({}, "", "schemaVersion: required"),
         (MANIFEST | {"layers": [LAYER] * 1001}, "", "1001 layers, more than the 1000 allowed"),
