@@ -140,3 +140,14 @@ class MissingLinkKind(NotImplemented):
         )
         self.kind = kind
         self.option = option
+
+
+class UnknownDriver(NotFound):
+    """No driver, built in or plugged in, has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"could not find plugin {name} in v1 plugin registry: plugin not found; "
+            "the drivers are bridge, host, ipvlan, macvlan, null"
+        )
+        self.name = name

@@ -161,6 +161,11 @@ def host_resolv_conf(path: str = "/etc/resolv.conf") -> str:
     return text
 
 
+def host_hosts() -> str:
+    """Return the host's ``/etc/hosts``; empty when there is none."""
+    return _read("/etc/hosts")
+
+
 def _read(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="replace") as file:

@@ -78,6 +78,7 @@ class Network:
         device_is_ours: the engine made the device and will remove it.
         mtu: of the device and every interface on it.
         predefined: bridge, host or none: can't be removed.
+        subnet_given: the user chose a subnet, so containers may ask for an address in it.
     """
 
     id: str
@@ -98,6 +99,7 @@ class Network:
     device_is_ours: bool = False
     mtu: int = 1500
     predefined: bool = False
+    subnet_given: bool = False
     config_only: bool = False
     config_from: str = ""
 

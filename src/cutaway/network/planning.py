@@ -204,6 +204,7 @@ def plan_network(
         device=device,
         device_is_ours=bool(device) and not exists,
         mtu=mtu_bytes,
+        subnet_given=any(c.subnet for c in request.ipam),
         config_from=request.config_from,
     )
 

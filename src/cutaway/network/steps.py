@@ -1,40 +1,32 @@
-"""What networks change in the kernel, step by step: links, addresses, routes, settings.
+"""What networks change on the host, step by step: bridges, links, settings.
 
-Steps of the firewall are in ``firewall``. All act through a ``NetworkScope``.
+Steps about a sandbox are in ``sandbox_steps``, those of the firewall in ``firewall_steps``. All
+act through a ``NetworkScope``.
 """
 
 import errno
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from cutaway.files import write_atomic
 from cutaway.linux import KernelError
 from cutaway.linux.netlink import NETLINK_ROUTE, NetlinkSocket
 from cutaway.linux.rtnetlink import (
     ADDR_GEN_MODE,
-    IPVLAN_MODE,
-    MACVLAN_MODE,
     address_add,
     address_delete,
     bridge_data,
     bridge_port_set,
     get_link,
-    ipvlan_data,
     link_add,
     link_delete,
-    link_peer,
+    link_group_delete,
     link_set,
-    macvlan_data,
-    route_add,
-    veth_data,
 )
-from cutaway.linux.rtnetlink.abi import IPVLAN_F
 from cutaway.network.errors import MissingLinkKind
 from cutaway.steps import Step
-
-_IPVLAN_FLAGS = {"bridge": None, "private": IPVLAN_F.PRIVATE, "vepa": IPVLAN_F.VEPA}
 
 
 @dataclass(slots=True)
@@ -251,160 +243,6 @@ class DeleteLink(Step[NetworkScope]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CreateVeth(Step[NetworkScope]):
-    """Make a pair of devices: one end on the bridge, the other inside the sandbox.
-
-    The inner end is born in its namespace by the message that makes the pair: moving it there
-    later would cost a grace period of the kernel (4 to 12 ms).
-
-    Attributes:
-        host_name: the end on the bridge.
-        inner_name: the end in the sandbox, ``eth0``.
-        bridge: the bridge's name.
-        mac: of the inner end.
-        host_mac: of the outer end.
-        mtu: of both.
-        group: link group of the outer end.
-        alias: whose it is.
-        hairpin: frames may go back where they came from: a container that reaches itself by its
-            published port, when bridged packets pass the firewall (br_netfilter).
-        isolated: no frames to other isolated ports (``--icc=false``).
-    """
-
-    host_name: str
-    inner_name: str
-    bridge: str
-    mac: str
-    host_mac: str
-    mtu: int
-    group: int
-    alias: str
-    hairpin: bool = True
-    isolated: bool = False
-
-    def describe(self) -> str:
-        """See ``Step``."""
-        return f"connect {self.inner_name} ({self.mac}) by {self.host_name} to {self.bridge}"
-
-    def shell(self) -> str:
-        """See ``Step``."""
-        port = f"hairpin {_on(self.hairpin)} isolated {_on(self.isolated)}"
-        return "\n".join(
-            [
-                f"ip link add {self.host_name} address {self.host_mac} mtu {self.mtu} type veth "
-                f'peer name {self.inner_name} address {self.mac} mtu {self.mtu} netns "$NETNS"',
-                f"ip link set {self.host_name} group {self.group} alias '{self.alias}' "
-                f"addrgenmode none master {self.bridge} up",
-                f"bridge link set dev {self.host_name} {port}",
-            ]
-        )
-
-    def apply(self, scope: NetworkScope) -> None:
-        """Two sendmsg: one asks for the bridge's index, one does it all.
-
-        Raises:
-            KernelError: EEXIST (a name is taken on either side), ENODEV (no such bridge).
-        """
-        bridge = get_link(scope.host, self.bridge).index
-        name = self.host_name
-        peer = link_peer(self.inner_name, mtu=self.mtu, address=self.mac, netns_fd=scope.netns_fd)
-        try:
-            scope.host.request(
-                [
-                    link_add(
-                        name,
-                        "veth",
-                        mtu=self.mtu,
-                        address=self.host_mac,
-                        group=self.group,
-                        data=veth_data(peer),
-                    ),
-                    link_set(name, alias=self.alias, addr_gen_mode=ADDR_GEN_MODE.NONE),
-                    link_set(name, master=bridge),
-                    bridge_port_set(name, hairpin=self.hairpin, isolated=self.isolated),
-                    link_set(name, up=True),
-                ]
-            )
-        except KernelError as error:
-            if error.errno != errno.EEXIST:
-                forget_link(scope, name)
-            raise
-
-    def undo(self, scope: NetworkScope, result: Any) -> None:
-        """Remove both ends."""
-        forget_link(scope, self.host_name)
-
-
-def _on(flag: bool) -> str:
-    return "on" if flag else "off"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateSharedLink(Step[NetworkScope]):
-    """Make a device inside the sandbox that shares a device of the host: macvlan or ipvlan.
-
-    Attributes:
-        inner_name: ``eth0``.
-        parent: the host's device.
-        kind: ``macvlan`` or ``ipvlan``.
-        mode: ``bridge``, ``private``, ``vepa``, ``passthru``; ``l2``, ``l3``, ``l3s``.
-        flag: ipvlan's ``bridge``, ``private`` or ``vepa``.
-        mac: a macvlan's own address on the wire; ipvlan has its parent's.
-        mtu: bytes.
-    """
-
-    inner_name: str
-    parent: str
-    kind: str
-    mode: str
-    flag: str
-    mac: str
-    mtu: int
-
-    def describe(self) -> str:
-        """See ``Step``."""
-        return f"put {self.inner_name} on {self.parent} as {self.kind} {self.mode} {self.flag}"
-
-    def shell(self) -> str:
-        """See ``Step``."""
-        address = f"address {self.mac} " if self.mac else ""
-        return (
-            f"ip link add {self.inner_name} link {self.parent} {address}"
-            f'mtu {self.mtu} netns "$NETNS" type {self.kind} mode {self.mode} {self.flag}'
-        ).rstrip()
-
-    def _data(self) -> bytes:
-        if self.kind == "macvlan":
-            return macvlan_data(MACVLAN_MODE[self.mode.upper()])
-        return ipvlan_data(IPVLAN_MODE[self.mode.upper()], _IPVLAN_FLAGS[self.flag])
-
-    def apply(self, scope: NetworkScope) -> None:
-        """Two sendmsg.
-
-        Raises:
-            KernelError: ENODEV (no such parent), EBUSY (the parent is in a bridge, or in use by
-                another mode), EOPNOTSUPP (the kernel has no such kind).
-        """
-        parent = get_link(scope.host, self.parent).index
-        request = link_add(
-            self.inner_name,
-            self.kind,
-            parent=parent,
-            mtu=self.mtu,
-            address=self.mac or None,
-            netns_fd=scope.netns_fd,
-            data=self._data(),
-        )
-        scope.host.request([request])
-
-    def undo(self, scope: NetworkScope, result: Any) -> None:
-        """Remove it, if the sandbox is still there to be asked."""
-        if scope.sandbox is not None:
-            with suppress(KernelError):
-                scope.sandbox.request([link_delete(self.inner_name)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RequireLinkKind(Step[NetworkScope]):
     """Make sure that the kernel has a kind of link; nothing is changed.
 
@@ -435,134 +273,126 @@ class RequireLinkKind(Step[NetworkScope]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RaiseLoopback(Step[NetworkScope]):
-    """Set ``lo`` up: a new namespace is born with it down."""
+class RetireLinks(Step[NetworkScope]):
+    """Cut links of gone containers off at once; they are deleted later, many at a time.
 
-    def describe(self) -> str:
-        """See ``Step``."""
-        return "set lo up in the sandbox"
-
-    def shell(self) -> str:
-        """See ``Step``."""
-        return 'nsenter --net="$NETNS" ip link set lo up'
-
-    def apply(self, scope: NetworkScope) -> None:
-        """One sendmsg; fine when it is up."""
-        scope.inner().request([link_set("lo", up=True)])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigureInterface(Step[NetworkScope]):
-    """Give the sandbox's interface its addresses and set it up.
+    Deleting a link costs a grace period of the kernel, disabling a bridge's port none.
 
     Attributes:
-        name: ``eth0``.
-        addresses: with prefix lengths; link-local ones too.
+        names: the host's ends.
+        group: link group of what is to be deleted.
     """
 
-    name: str
-    addresses: tuple[str, ...]
+    names: tuple[str, ...]
+    group: int
 
     def describe(self) -> str:
         """See ``Step``."""
-        return f"set {self.name} up with {', '.join(self.addresses) or 'no address'}"
+        return f"cut off {', '.join(self.names)}"
 
     def shell(self) -> str:
         """See ``Step``."""
-        inside = 'nsenter --net="$NETNS" ip'
-        lines = [f"{inside} addr add {a} dev {self.name}" for a in self.addresses]
-        return "\n".join([*lines, f"{inside} link set {self.name} up"])
+        lines = []
+        for name in self.names:
+            lines.append(f"bridge link set dev {name} state 0")
+            lines.append(f"ip link set {name} group {self.group}")
+        return "\n".join(lines)
 
     def apply(self, scope: NetworkScope) -> None:
-        """Two sendmsg: one asks for the interface's index, one does it all.
-
-        Raises:
-            KernelError: EEXIST (the address is there), EACCES (IPv6 is disabled).
-        """
-        netlink = scope.inner()
-        index = get_link(netlink, self.name).index
-        netlink.request(
-            [
-                # Hairpin ports send a neighbour solicitation back to its sender, which would take
-                # its own address for somebody else's: no duplicate address detection.
-                *(address_add(index, a, broadcast=True, no_dad=True) for a in self.addresses),
-                link_set(index, up=True),
-            ]
-        )
+        """One sendmsg; a link that is gone already (its namespace died) is fine."""
+        requests = []
+        for name in self.names:
+            requests.append(bridge_port_set(name, disabled=True))
+            requests.append(link_set(name, group=self.group))
+        scope.host.try_requests(requests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetDefaultRoute(Step[NetworkScope]):
-    """Send what the sandbox's interfaces don't reach to a gateway, instead of what was said before.
+class DeleteLinkGroup(Step[NetworkScope]):
+    """Delete all links of a group, for the price of one."""
+
+    group: int
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"delete the links of group {self.group}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f"ip link del group {self.group}"
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One sendmsg; fine when there are none."""
+        scope.host.try_requests([link_group_delete(self.group)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachPorts(Step[NetworkScope]):
+    """Put links back on a bridge that had to be made anew."""
+
+    bridge: str
+    names: tuple[str, ...]
+    isolated: bool
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"attach {', '.join(self.names)} to {self.bridge}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return "\n".join(f"ip link set {name} master {self.bridge}" for name in self.names)
+
+    def apply(self, scope: NetworkScope) -> None:
+        """Two sendmsg; a link that is gone is fine."""
+        bridge = get_link(scope.host, self.bridge).index
+        requests = []
+        for name in self.names:
+            requests.append(link_set(name, master=bridge))
+            requests.append(bridge_port_set(name, hairpin=True, isolated=self.isolated))
+            requests.append(link_set(name, up=True))
+        scope.host.try_requests(requests)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableForwarding(Step[NetworkScope]):
+    """Let the host pass packets on, and remember that it did not before.
 
     Attributes:
-        gateway: the next hop.
-        interface: where it is.
-        onlink: no address of the interface is in the gateway's subnet.
+        version: 4 or 6.
+        marker: file on a tmpfs, gone with the machine's next start as the setting is.
     """
 
-    gateway: str
-    interface: str
-    onlink: bool = False
+    version: int
+    marker: str
+
+    @property
+    def path(self) -> str:
+        """The setting's file."""
+        name = "ipv4/ip_forward" if self.version == 4 else "ipv6/conf/all/forwarding"
+        return f"/proc/sys/net/{name}"
 
     def describe(self) -> str:
         """See ``Step``."""
-        return f"default route by {self.gateway} on {self.interface}"
+        return f"switch on IPv{self.version} forwarding"
 
     def shell(self) -> str:
         """See ``Step``."""
-        onlink = " onlink" if self.onlink else ""
-        return (
-            f'nsenter --net="$NETNS" ip route replace default via {self.gateway} '
-            f"dev {self.interface}{onlink}"
-        )
+        return f"echo 1 > {self.path}"
 
     def apply(self, scope: NetworkScope) -> None:
-        """Two sendmsg.
+        """Write the marker first: a crash between leaves the careful answer.
 
         Raises:
-            KernelError: ENETUNREACH (the gateway is in no subnet of the interface).
+            OSError: EROFS, ENOENT (the kernel lacks the protocol).
         """
-        netlink = scope.inner()
-        index = get_link(netlink, self.interface).index
-        netlink.request(
-            [
-                route_add(
-                    "default",
-                    gateway=self.gateway,
-                    link=index,
-                    onlink=self.onlink,
-                    replace=True,
-                )
-            ]
-        )
+        os.makedirs(os.path.dirname(self.marker), mode=0o700, exist_ok=True)
+        write_atomic(self.marker, b"1\n", durable=False)
+        with open(self.path, "w", encoding="ascii") as file:
+            file.write("1")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveInterface(Step[NetworkScope]):
-    """Take an interface out of a running sandbox."""
-
-    name: str
-
-    def describe(self) -> str:
-        """See ``Step``."""
-        return f"remove {self.name} from the sandbox"
-
-    def shell(self) -> str:
-        """See ``Step``."""
-        return f'nsenter --net="$NETNS" ip link del {self.name}'
-
-    def apply(self, scope: NetworkScope) -> None:
-        """One sendmsg; fine when it is gone."""
-        try:
-            scope.inner().request([link_delete(self.name)])
-        except KernelError as error:
-            if error.errno != errno.ENODEV:
-                raise
-
-
-def links_named(plan: Iterable[Step[NetworkScope]]) -> list[str]:
-    """Return the host's links that a plan makes."""
-    return [s.host_name for s in plan if isinstance(s, CreateVeth)] + [
-        s.name for s in plan if isinstance(s, CreateBridge)
-    ]
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Switch it off again."""
+        with open(self.path, "w", encoding="ascii") as file:
+            file.write("0")
+        with suppress(FileNotFoundError):
+            os.unlink(self.marker)

@@ -12,15 +12,8 @@ from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.ipam import parse_address
 from cutaway.network.network import Network, NetworkRequest, parse_bool
-from cutaway.network.steps import (
-    ConfigureInterface,
-    CreateBridge,
-    CreateVeth,
-    DeleteLink,
-    NetworkScope,
-    SetBridge,
-    SetSysctl,
-)
+from cutaway.network.sandbox_steps import ConfigureInterface, CreateVeth
+from cutaway.network.steps import CreateBridge, DeleteLink, NetworkScope, SetBridge, SetSysctl
 from cutaway.steps import Plan, Step
 
 SYSCTLS_OPTION = "com.docker.network.endpoint.sysctls"

@@ -16,13 +16,8 @@ from cutaway.network.drivers.bridge import check_mtu, mac_from_id, plan_interfac
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.network import Network, NetworkRequest
-from cutaway.network.steps import (
-    CreateBridge,
-    CreateSharedLink,
-    DeleteLink,
-    NetworkScope,
-    RequireLinkKind,
-)
+from cutaway.network.sandbox_steps import CreateSharedLink
+from cutaway.network.steps import CreateBridge, DeleteLink, NetworkScope, RequireLinkKind
 from cutaway.steps import Plan, Step
 
 PARENT_OPTION = "parent"

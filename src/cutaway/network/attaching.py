@@ -1,0 +1,265 @@
+"""Decisions about endpoints: which addresses, names and routes a container gets.
+
+``Controller`` calls these with its lock held; leases are taken in the book and last when the
+sandbox's record is written.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from ipaddress import ip_address
+
+from cutaway.errors import Forbidden, InvalidParameter
+from cutaway.network.book import Book
+from cutaway.network.drivers import Driver, DriverContext
+from cutaway.network.drivers.bridge import mac_from_id, mac_from_ipv4, parse_endpoint_sysctls
+from cutaway.network.endpoint import Endpoint, EndpointRequest
+from cutaway.network.errors import EndpointExists
+from cutaway.network.firewall import endpoint_entries, port_entries
+from cutaway.network.firewall_steps import AddFirewallElements
+from cutaway.network.ipam import parse_address
+from cutaway.network.network import INTERFACE_PREFIX_OPTION, Network
+from cutaway.network.planning import gateway_of, interface_names
+from cutaway.network.ruleset import Entry
+from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
+from cutaway.network.sandbox_steps import RaiseLoopback, SetDefaultRoute
+from cutaway.network.steps import NetworkScope
+from cutaway.steps import Plan, Step
+
+IFNAME_OPTION = "com.docker.network.endpoint.ifname"
+SHORT_ID = 12
+
+
+def check_endpoint_request(request: EndpointRequest, network: Network) -> None:
+    """Refuse what a network can't give.
+
+    Raises:
+        InvalidParameter: in Docker's words.
+    """
+    problems = []
+    wants_address = bool(request.ipv4 or request.ipv6)
+    if wants_address and network.predefined:
+        problems.append("user specified IP address is supported on user defined networks only")
+    elif wants_address and not network.subnet_given:
+        problems.append(
+            "user specified IP address is supported only when connecting to networks with user "
+            "configured subnets"
+        )
+    if request.aliases and network.predefined:
+        problems.append("network-scoped aliases are only supported for user-defined networks")
+    for label, text, version in (
+        ("IPv4 address", request.ipv4, 4),
+        ("IPv6 address", request.ipv6, 6),
+    ):
+        if text and parse_address(text, label).version != version:
+            problems.append(f"invalid {label}: {text}")
+    if request.mac and not _is_mac(request.mac):
+        problems.append(f"invalid MAC address: {request.mac}")
+    for text in request.link_local:
+        parse_address(text, "link-local address")
+    if problems:
+        raise InvalidParameter("invalid endpoint settings:\n" + "\n".join(problems))
+
+
+def _is_mac(text: str) -> bool:
+    parts = text.replace("-", ":").split(":")
+    return len(parts) == 6 and all(
+        len(p) == 2 and all(c in "0123456789abcdefABCDEF" for c in p) for p in parts
+    )
+
+
+def dns_names(
+    request: EndpointRequest, sandbox: SandboxRequest, network: Network
+) -> tuple[str, ...]:
+    """Return every name a container has on a network; the default bridge knows none."""
+    if network.predefined:
+        return ()
+    names = (
+        sandbox.container_name,
+        *request.aliases,
+        sandbox.container_id[:SHORT_ID],
+        *((sandbox.hostname,) if sandbox.hostname else ()),
+    )
+    return tuple(dict.fromkeys(n for n in names if n))
+
+
+def lease_endpoint(
+    book: Book,
+    driver: Driver,
+    network: Network,
+    request: EndpointRequest,
+    sandbox: SandboxRequest,
+    present: Sequence[Endpoint],
+) -> Endpoint:
+    """Make an endpoint, its addresses leased.
+
+    Args:
+        book: where the leases are taken.
+        driver: the network's.
+        network: to attach to.
+        request: how.
+        sandbox: the container.
+        present: its endpoints so far.
+
+    Raises:
+        CutawayError: the network can't give what is asked; nothing is leased then.
+    """
+    if any(e.network_id == network.id for e in present):
+        raise EndpointExists(sandbox.container_name, network.name)
+    check_endpoint_request(request, network)
+    endpoint_id = os.urandom(32).hex()
+    base = Endpoint(
+        id=endpoint_id,
+        network_id=network.id,
+        network_name=network.name,
+        container_id=sandbox.container_id,
+        container_name=sandbox.container_name,
+        mtu=network.mtu,
+        aliases=request.aliases,
+        links=request.links,
+        gateway_priority=request.gateway_priority,
+        driver_options=dict(request.driver_options),
+        dns_names=dns_names(request, sandbox, network),
+        link_local=tuple(_with_prefix(a) for a in request.link_local),
+    )
+    if not driver.has_addresses:
+        return base
+    prefix = network.options.get(INTERFACE_PREFIX_OPTION, "eth")
+    taken = [e.interface for e in present]
+    interface = request.driver_options.get(IFNAME_OPTION) or interface_names(taken, prefix)
+    if interface in taken or not 0 < len(interface) < 16 or "/" in interface or interface == "lo":
+        raise InvalidParameter(f"invalid interface name {interface!r}")
+    parse_endpoint_sysctls(replace(base, interface=interface))
+    owner = f"container {sandbox.container_name}"
+    ipv4 = ipv6 = ""
+    try:
+        if network.enable_ipv4 and network.subnets(4):
+            ipv4 = book.lease(network, 4, owner, request.ipv4)
+        if network.enable_ipv6 and network.subnets(6):
+            ipv6 = book.lease(network, 6, owner, request.ipv6)
+    except BaseException:
+        book.unlease(network.id, ipv4, ipv6)
+        raise
+    return replace(
+        base,
+        interface=interface,
+        # The endpoint's digits make the name new when a container restarts before the kernel has
+        # destroyed what it had.
+        host_interface=(
+            f"ve{sandbox.container_id[:10]}{endpoint_id[:3]}" if driver.name == "bridge" else ""
+        ),
+        mac=request.mac.replace("-", ":").lower() or _mac(ipv4, endpoint_id),
+        ipv4=ipv4,
+        ipv6=ipv6,
+        gateway=_gateway(network, 4, ipv4),
+        gateway_v6=_gateway(network, 6, ipv6),
+    )
+
+
+def _with_prefix(address: str) -> str:
+    if "/" in address:
+        return address
+    return f"{address}/{16 if ip_address(address).version == 4 else 64}"
+
+
+def _mac(ipv4: str, endpoint_id: str) -> str:
+    address = ipv4.partition("/")[0]
+    return mac_from_ipv4(address) if address else mac_from_id(endpoint_id)
+
+
+def _gateway(network: Network, version: int, address: str) -> str:
+    """The way out of the subnet that the address is in; none on an internal network."""
+    if not address or network.internal:
+        return ""
+    own = ip_address(address.partition("/")[0])
+    return next((gateway_of(c) for c in network.subnets(version) if own in c.network), "")
+
+
+def plan_routes(sandbox: Sandbox, before: Sandbox | None = None) -> tuple[SetDefaultRoute, ...]:
+    """Return the default routes that a sandbox needs, beyond those it had ``before``."""
+    steps = []
+    for name in ("gateway", "gateway_v6"):
+        chosen = sandbox.gateway_endpoint if name == "gateway" else sandbox.gateway_endpoint_v6
+        if chosen is None:
+            continue
+        had = None
+        if before is not None:
+            had = before.gateway_endpoint if name == "gateway" else before.gateway_endpoint_v6
+        if had is not None and had.id == chosen.id:
+            continue
+        steps.append(
+            SetDefaultRoute(
+                why=f"--network {chosen.network_name}",
+                gateway=getattr(chosen, name),
+                interface=chosen.interface,
+            )
+        )
+    return tuple(steps)
+
+
+def sandbox_port_entries(sandbox: Sandbox, networks: Mapping[str, Network]) -> list[Entry]:
+    """Return the firewall's elements of a sandbox's published ports.
+
+    They lead to the endpoint that is the way out, as in Docker.
+    """
+    v4, v6 = sandbox.gateway_endpoint, sandbox.gateway_endpoint_v6
+    entries = []
+    for binding in sandbox.ports:
+        version = ip_address(binding.host_ip).version
+        target = v4 if version == 4 else v6
+        if target is not None:
+            entries += port_entries(
+                binding,
+                network=networks[target.network_id],
+                address=target.address,
+                address_v6=target.address_v6,
+            )
+    return entries
+
+
+def sandbox_entries(sandbox: Sandbox, networks: Mapping[str, Network]) -> tuple[Entry, ...]:
+    """Return all elements of a sandbox: addresses it may send with, ports that lead to it."""
+    entries = [e for n in sandbox.endpoints for e in endpoint_entries(networks[n.network_id], n)]
+    return (*entries, *sandbox_port_entries(sandbox, networks))
+
+
+def plan_sandbox(
+    sandbox: Sandbox,
+    networks: Mapping[str, Network],
+    drivers: Mapping[str, Driver],
+    context: DriverContext,
+) -> Plan[NetworkScope]:
+    """Return everything that connects a new, empty namespace."""
+    if sandbox.mode is SandboxMode.HOST:
+        return ()
+    steps: list[Step[NetworkScope]] = [RaiseLoopback(why="default")]
+    for endpoint in sandbox.endpoints:
+        network = networks[endpoint.network_id]
+        steps += drivers[network.driver].plan_endpoint(network, endpoint, context)
+    steps += plan_routes(sandbox)
+    entries = sandbox_entries(sandbox, networks)
+    if entries:
+        # Last: a port must lead nowhere until there is somebody to answer.
+        steps.append(AddFirewallElements(why="default", instance=context.instance, entries=entries))
+    return tuple(steps)
+
+
+def check_combination(mode: SandboxMode, network: Network) -> None:
+    """Refuse a second network for a container that has the host's or none.
+
+    Raises:
+        Forbidden: in Docker's words.
+    """
+    if mode is SandboxMode.HOST or network.driver == "host":
+        raise Forbidden(
+            "container cannot be connected to host network - "
+            "container must be created in host network mode"
+            if network.driver == "host"
+            else "container sharing network namespace with another container or host cannot be "
+            "connected to any other network"
+        )
+    if mode is SandboxMode.NONE or network.driver == "null":
+        raise Forbidden(
+            "container cannot be connected to multiple networks with one of the networks in "
+            "private (none) mode"
+        )

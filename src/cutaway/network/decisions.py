@@ -1,0 +1,331 @@
+"""What the controller decides, from the book and the facts. Pure: nothing here acts.
+
+Every plan that the controller applies is made here, so that ``cutaway plan`` and the tests see
+what would be done without doing it.
+"""
+
+import os
+from dataclasses import dataclass, replace
+
+from cutaway.errors import InvalidParameter
+from cutaway.network import attaching, restoring
+from cutaway.network.book import Book
+from cutaway.network.drivers import Driver, DriverContext
+from cutaway.network.endpoint import Endpoint, EndpointRequest
+from cutaway.network.errors import NetworkExists, NetworkInUse, PredefinedNetwork, UnknownDriver
+from cutaway.network.facts import NetworkFacts
+from cutaway.network.firewall import network_entries
+from cutaway.network.firewall_steps import (
+    AddFirewallElements,
+    InstallFirewall,
+    RemoveFirewallElements,
+)
+from cutaway.network.network import Network, NetworkRequest
+from cutaway.network.planning import (
+    Surroundings,
+    check_name,
+    default_bridge_request,
+    expand_config_only,
+    plan_network,
+    timestamp,
+)
+from cutaway.network.ruleset import Entry
+from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
+from cutaway.network.sandbox_steps import RemoveInterface
+from cutaway.network.settings import NetworkSettings
+from cutaway.network.steps import (
+    DeleteLinkGroup,
+    EnableForwarding,
+    NetworkScope,
+    RetireLinks,
+)
+from cutaway.steps import Plan, Step
+
+RESERVED_NAMES = ("bridge", "host", "none", "default")
+PREDEFINED_BARE = (("host", "host"), ("none", "null"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decisions:
+    """Decides over one engine's networks.
+
+    Attributes:
+        book: read; only leases are taken in it.
+        settings: what the daemon was told.
+        drivers: by name.
+        context: what drivers must know.
+        trash_group: link group of what is to be deleted.
+    """
+
+    book: Book
+    settings: NetworkSettings
+    drivers: dict[str, Driver]
+    context: DriverContext
+    trash_group: int
+
+    # The start.
+
+    def bare_networks(self) -> list[Network]:
+        """Return the predefined networks ``host`` and ``none`` that have no record yet."""
+        names = {n.name for n in self.book.networks.values() if n.predefined}
+        return [
+            Network(
+                id=os.urandom(32).hex(),
+                name=name,
+                driver=driver,
+                created=timestamp(),
+                predefined=True,
+            )
+            for name, driver in PREDEFINED_BARE
+            if name not in names
+        ]
+
+    def default_bridge(self, facts: NetworkFacts, old: Network | None) -> Network:
+        """Decide the default network; it stays as it was while that still fits.
+
+        Raises:
+            CutawayError: the flags can't be fulfilled, or no pool is free.
+        """
+        others = [n for n in self.book.networks.values() if n is not old]
+        around = Surroundings.of(facts, others)
+        request = default_bridge_request(self.settings, facts)
+        if old is not None and not request.ipam and self._still_fits(old, request, facts):
+            request = replace(request, ipam=old.ipam)
+        network = plan_network(
+            request,
+            self.drivers["bridge"],
+            self.settings,
+            around,
+            network_id=old.id if old else os.urandom(32).hex(),
+        )
+        link = facts.link(network.device)
+        return replace(
+            network,
+            created=old.created if old else network.created,
+            predefined=True,
+            subnet_given=False,
+            device_is_ours=link is None
+            or self.context.owner(link.alias) == ("network", network.id),
+        )
+
+    def _still_fits(self, old: Network, request: NetworkRequest, facts: NetworkFacts) -> bool:
+        if old.enable_ipv6 != request.enable_ipv6 or old.device != self.settings.bridge:
+            return False
+        if self.book.endpoints_of(old.id):
+            return True
+        subnets = [c.network for c in old.ipam if c.subnet]
+        return not any(facts.in_the_way(s, but_devices=[old.device]) for s in subnets)
+
+    def plan_restoration(self, facts: NetworkFacts) -> Plan[NetworkScope]:
+        """Return what makes the host fit the book."""
+        book = self.book
+        orphans = restoring.plan_orphans(
+            book.networks, book.endpoints, facts, self.context, self.trash_group
+        )
+        devices = restoring.plan_devices(
+            book.networks.values(), book.endpoints.values(), self.drivers, facts, self.context
+        )
+        return (
+            *orphans,
+            # Before the bridges: they must not forward a single packet unguarded.
+            self.plan_firewall("start"),
+            *devices,
+            *self.plan_forwarding(facts, list(book.networks.values())),
+            DeleteLinkGroup(why="left over", group=self.trash_group),
+        )
+
+    def plan_forwarding(
+        self, facts: NetworkFacts, networks: list[Network]
+    ) -> tuple[Step[NetworkScope], ...]:
+        """Return what switches forwarding on for those of the networks that need it."""
+        if not self.settings.ip_forward:
+            return ()
+        bridges = [n for n in networks if n.driver == "bridge" and not n.config_only]
+        missing = []
+        if not facts.forwarding and any(n.enable_ipv4 for n in bridges):
+            missing.append(4)
+        if not facts.forwarding_v6 and any(n.enable_ipv6 for n in bridges):
+            missing.append(6)
+        return tuple(
+            EnableForwarding(why="--ip-forward", version=v, marker=self.forwarding_marker(v))
+            for v in missing
+        )
+
+    def forwarding_marker(self, version: int) -> str:
+        """Return the file that says forwarding was off before this engine needed it."""
+        return os.path.join(self.settings.run_directory, f"ipv{version}-forwarding-was-off")
+
+    def host_is_no_router(self) -> bool:
+        """Packets between links that are none of ours were not forwarded, and shall not be."""
+        return os.path.exists(self.forwarding_marker(4))
+
+    def plan_firewall(self, why: str) -> InstallFirewall:
+        """Return the step that puts the whole firewall in place."""
+        return InstallFirewall(
+            why=why,
+            instance=self.settings.instance,
+            entries=restoring.all_entries(self.book.networks, self.book.sandboxes.values()),
+            host_is_no_router=self.host_is_no_router(),
+        )
+
+    # Networks.
+
+    def new_network(self, request: NetworkRequest, facts: NetworkFacts) -> Network:
+        """Decide a network that a user asks for.
+
+        Raises:
+            CutawayError: the request can't be fulfilled, in Docker's words.
+        """
+        check_name(request.name)
+        if request.name in RESERVED_NAMES:
+            raise PredefinedNetwork(request.name, removing=False)
+        if any(n.name == request.name for n in self.book.networks.values()):
+            raise NetworkExists(request.name)
+        if request.config_from:
+            template = self.book.find_network(request.config_from)
+            request = expand_config_only(request, template)
+        if request.config_only:
+            return _config_only(request)
+        driver = self.drivers.get(request.driver or "bridge")
+        if driver is None:
+            raise UnknownDriver(request.driver)
+        if request.ipam_driver not in ("", "default"):
+            raise UnknownDriver(request.ipam_driver)
+        around = Surroundings.of(facts, self.book.networks.values())
+        return plan_network(request, driver, self.settings, around, network_id=os.urandom(32).hex())
+
+    def plan_new_network(self, network: Network, facts: NetworkFacts) -> Plan[NetworkScope]:
+        """Return what makes a new network."""
+        if network.config_only:
+            return ()
+        why = f"network {network.name}"
+        return (
+            *self._add(why, network_entries(network)),
+            *self.drivers[network.driver].plan_network(network, facts, self.context),
+            *self.plan_forwarding(facts, [network]),
+        )
+
+    def check_removal(self, network: Network) -> None:
+        """Refuse to remove a network that is needed.
+
+        Raises:
+            PredefinedNetwork: it is always there.
+            NetworkInUse: it has endpoints, or others are made from it.
+        """
+        if network.predefined:
+            raise PredefinedNetwork(network.name, removing=True)
+        endpoints = self.book.endpoints_of(network.id)
+        users = [(e.container_name, e.id) for e in endpoints]
+        if network.config_only:
+            users += [
+                (n.name, n.id) for n in self.book.networks.values() if n.config_from == network.name
+            ]
+        if users:
+            raise NetworkInUse(network.name, users)
+
+    def plan_removal(self, network: Network) -> Plan[NetworkScope]:
+        """Return what takes a network away."""
+        if network.config_only:
+            return ()
+        return (
+            *self.drivers[network.driver].plan_network_removal(network),
+            *self._remove(f"network rm {network.name}", network_entries(network)),
+        )
+
+    # Sandboxes.
+
+    def lease(
+        self,
+        request: EndpointRequest,
+        sandbox: SandboxRequest,
+        present: list[Endpoint],
+        mode: SandboxMode,
+    ) -> Endpoint:
+        """Decide an endpoint, its addresses leased in the book.
+
+        Raises:
+            CutawayError: the network can't give what is asked.
+        """
+        network = self.book.find_network(request.network)
+        if network.config_only:
+            raise InvalidParameter(
+                f"network {network.name} is a configuration network: containers can't use it"
+            )
+        if present:
+            attaching.check_combination(mode, network)
+        driver = self.drivers[network.driver]
+        return attaching.lease_endpoint(self.book, driver, network, request, sandbox, present)
+
+    def plan_join(self, sandbox: Sandbox) -> Plan[NetworkScope]:
+        """Return what connects a new sandbox."""
+        return attaching.plan_sandbox(sandbox, self.book.networks, self.drivers, self.context)
+
+    def plan_leave(self, sandbox: Sandbox) -> Plan[NetworkScope]:
+        """Return what is to be done on the host when a sandbox has ended."""
+        why = "the container ended"
+        return (
+            *self._retire(why, sandbox.endpoints),
+            *self._remove(why, attaching.sandbox_entries(sandbox, self.book.networks)),
+        )
+
+    def plan_change(
+        self, before: Sandbox, after: Sandbox, why: str
+    ) -> tuple[Plan[NetworkScope], Plan[NetworkScope]]:
+        """Return what turns one state of a running sandbox into another.
+
+        Returns:
+            What is done inside its namespace, and what is done on the host only, after it.
+        """
+        networks = self.book.networks
+        kept = {e.id for e in before.endpoints} & {e.id for e in after.endpoints}
+        gone = [e for e in before.endpoints if e.id not in kept]
+        inner: list[Step[NetworkScope]] = [
+            RemoveInterface(why=why, name=e.interface) for e in gone if e.interface
+        ]
+        for endpoint in after.endpoints:
+            if endpoint.id not in kept:
+                network = networks[endpoint.network_id]
+                driver = self.drivers[network.driver]
+                inner += driver.plan_endpoint(network, endpoint, self.context)
+        inner += attaching.plan_routes(after, before)
+        had = attaching.sandbox_entries(before, networks)
+        now = attaching.sandbox_entries(after, networks)
+        outer = (
+            *self._remove(why, [e for e in had if e not in now]),
+            *self._add(why, [e for e in now if e not in had]),
+        )
+        return tuple(inner), outer
+
+    def _add(self, why: str, entries: list[Entry]) -> list[Step[NetworkScope]]:
+        if not entries:
+            return []
+        instance = self.settings.instance
+        return [AddFirewallElements(why=why, instance=instance, entries=tuple(entries))]
+
+    def _remove(
+        self, why: str, entries: list[Entry] | tuple[Entry, ...]
+    ) -> list[Step[NetworkScope]]:
+        if not entries:
+            return []
+        instance = self.settings.instance
+        return [RemoveFirewallElements(why=why, instance=instance, entries=tuple(entries))]
+
+    def _retire(self, why: str, endpoints: tuple[Endpoint, ...]) -> list[Step[NetworkScope]]:
+        names = tuple(e.host_interface for e in endpoints if e.host_interface)
+        return [RetireLinks(why=why, names=names, group=self.trash_group)] if names else []
+
+
+def _config_only(request: NetworkRequest) -> Network:
+    return Network(
+        id=os.urandom(32).hex(),
+        name=request.name,
+        driver="null",
+        created=timestamp(),
+        internal=request.internal,
+        enable_ipv4=request.enable_ipv4,
+        enable_ipv6=request.enable_ipv6,
+        ipam=request.ipam,
+        options=dict(request.options),
+        labels=dict(request.labels),
+        config_only=True,
+    )
