@@ -32,9 +32,9 @@ Docker's counterpart: containerd ``core/snapshots`` and its overlay snapshotter;
 graphdriver ``overlay2``.
 """
 
+from cutaway.images.mount import Mount
 from cutaway.images.snapshots.adoption import LayerBlob, unpack_image
 from cutaway.images.snapshots.index import Kind, SnapshotInfo
-from cutaway.images.snapshots.mounts import Mount
 from cutaway.images.snapshots.overlay import Snapshots
 from cutaway.images.snapshots.usage import Usage
 

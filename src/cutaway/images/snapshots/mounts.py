@@ -1,9 +1,7 @@
-"""What to mount to see a snapshot: a value, handed to whoever mounts."""
-
-from dataclasses import dataclass
-from typing import Any
+"""Which mounts show a stack of snapshots as one file system."""
 
 from cutaway.errors import InvalidParameter
+from cutaway.images.mount import Mount
 
 # One page of options with its NUL; overlay itself stacks at most 500 layers (OVL_MAX_STACK).
 _MAX_DATA = 4095
@@ -13,45 +11,6 @@ _SEPARATORS = frozenset(":,\\\n ")
 # index and metacopy would make an upper directory useless on another kernel or after a copy;
 # following redirects would trust an attribute that says where in the layers below to look.
 _ALWAYS = ("index=off", "metacopy=off", "redirect_dir=nofollow")
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One mount(2) call without its target.
-
-    Attributes:
-        fstype: ``overlay``, or ``bind``.
-        source: ``overlay``, or the directory to bind.
-        options: in mount(8)'s words; for overlay all but ``ro`` are data.
-        directory: relative paths in ``source`` and ``options`` start here: the mounting process
-            changes to it first. None when all are absolute.
-    """
-
-    fstype: str
-    source: str
-    options: tuple[str, ...]
-    directory: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the form kept in a bundle's ``rootfs.json``."""
-        document: dict[str, Any] = {
-            "fstype": self.fstype,
-            "source": self.source,
-            "options": list(self.options),
-        }
-        if self.directory is not None:
-            document["directory"] = self.directory
-        return document
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> "Mount":
-        """Read what ``to_json`` wrote."""
-        return cls(
-            fstype=document["fstype"],
-            source=document["source"],
-            options=tuple(document["options"]),
-            directory=document.get("directory"),
-        )
 
 
 def check_root(root: str) -> None:

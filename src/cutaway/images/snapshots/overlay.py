@@ -10,10 +10,11 @@ from cutaway.errors import Conflict
 from cutaway.files import sync_directory
 from cutaway.images.layers.tree_removal import remove_tree
 from cutaway.images.layers.unpack import LAYER_FORMATS, Unpacked, unpack_layer
+from cutaway.images.mount import Mount
 from cutaway.images.snapshots import index as table
 from cutaway.images.snapshots.adoption import complete_from_below, copy_directory_attributes
 from cutaway.images.snapshots.index import Kind, Record, SnapshotInfo, read_index
-from cutaway.images.snapshots.mounts import Mount, check_root, plan_bind, plan_overlay
+from cutaway.images.snapshots.mounts import check_root, plan_bind, plan_overlay
 from cutaway.images.snapshots.usage import Usage, measure_usage, read_usage, write_usage
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -168,6 +169,12 @@ class Snapshots:
         """Return the directories that show through below a snapshot, topmost first."""
         with self._lock:
             return tuple(self._path(below, "fs") for below in self._below(self._index.get(name)))
+
+    def lower_mounts(self, name: str) -> tuple[Mount, ...]:
+        """Return what to mount to see all below a snapshot, read-only; empty if nothing is."""
+        with self._lock:
+            numbers = [below.number for below in self._below(self._index.get(name))]
+        return self._view_of(numbers)
 
     # Unpacked layers on their way to become snapshots
 
@@ -330,13 +337,16 @@ class Snapshots:
     def _mounts(self, record: Record) -> tuple[Mount, ...]:
         with self._lock:
             lowers = [below.number for below in self._below(record)]
-        is_read_only = record.kind is not Kind.ACTIVE
+        if record.kind is not Kind.ACTIVE:
+            return self._view_of(lowers) or plan_bind(self._path(record, "fs"), is_read_only=True)
         if not lowers:
-            return plan_bind(self._path(record, "fs"), is_read_only=is_read_only)
-        if is_read_only and len(lowers) == 1:
-            return plan_bind(f"{self.root}/{lowers[0]}/fs", is_read_only=True)
-        upper = None if is_read_only else record.number
-        return plan_overlay(self.root, lowers, upper=upper, is_volatile=record.is_volatile)
+            return plan_bind(self._path(record, "fs"), is_read_only=False)
+        return plan_overlay(self.root, lowers, upper=record.number, is_volatile=record.is_volatile)
+
+    def _view_of(self, numbers: list[int]) -> tuple[Mount, ...]:
+        if len(numbers) > 1:
+            return plan_overlay(self.root, numbers, upper=None, is_volatile=False)
+        return plan_bind(f"{self.root}/{numbers[0]}/fs", is_read_only=True) if numbers else ()
 
     def _below(self, record: Record) -> list[Record]:
         return self._index.visible(self._index.chain(record))

@@ -1,0 +1,110 @@
+"""How a worker gets into a container's tree: a copy of its mounts, and nothing of the host.
+
+Docker's counterpart: moby ``daemon/containerfs_linux.go``, ``openContainerFS``.
+"""
+
+import errno
+import os
+from typing import Any
+
+from cutaway import linux
+from cutaway.images.layers.confine import enter_mount
+from cutaway.images.mount import Mount
+from cutaway.images.resolve import is_missing, open_in_root
+
+_PRIVATE = linux.MS.REC | linux.MS.PRIVATE
+_CLONE_ONE = linux.OPEN_TREE.CLONE | linux.OPEN_TREE.CLOEXEC
+_CLONE_ALL = _CLONE_ONE | linux.OPEN_TREE.AT_RECURSIVE
+_CLONE_HELD = _CLONE_ALL | linux.OPEN_TREE.AT_EMPTY_PATH
+_LOCKED_DOWN = linux.MOUNT_ATTR.NOSUID | linux.MOUNT_ATTR.NODEV | linux.MOUNT_ATTR.NOEXEC
+
+
+def enter_tree(tree: dict[str, Any], *, is_read_only: bool, with_submounts: bool = True) -> None:
+    """Make a container's root this process's root, in a mount namespace of its own.
+
+    Args:
+        tree: ``Tree.to_json()``: a mount namespace's descriptor, or mounts and binds.
+        is_read_only: nothing can be written by this process.
+        with_submounts: without, only the container's root file system itself is seen.
+
+    Raises:
+        KernelError: what could not be joined or mounted.
+
+    Preconditions: one thread; everything that will ever be imported is imported.
+    """
+    namespace_fd = tree.get("mount_namespace_fd")
+    if namespace_fd is not None:
+        root = _copy_running(namespace_fd, with_submounts)
+    else:
+        linux.unshare(linux.CLONE.NEWNS)
+        linux.mount(None, "/", None, _PRIVATE)
+        root = _mount_stopped(tree, with_submounts)
+    attributes = _LOCKED_DOWN | linux.MOUNT_ATTR.RDONLY if is_read_only else _LOCKED_DOWN
+    flags = linux.AT.EMPTY_PATH | linux.AT.RECURSIVE
+    linux.mount_setattr(root, "", flags, attr_set=attributes)
+    enter_mount(root)
+
+
+def _copy_running(namespace_fd: int, with_submounts: bool) -> int:
+    """Join the container's mounts, copy them, and return its root, attached, by descriptor."""
+    linux.setns(namespace_fd, linux.CLONE.NEWNS)
+    os.close(namespace_fd)
+    # From here on the container can't change what is mounted here, nor we what it has.
+    linux.unshare(linux.CLONE.NEWNS)
+    linux.mount(None, "/", None, _PRIVATE)
+    root = linux.open_tree(linux.AT_FDCWD, "/", _CLONE_ALL if with_submounts else _CLONE_ONE)
+    linux.move_mount(root, "", linux.AT_FDCWD, "/", linux.MOVE_MOUNT.F_EMPTY_PATH)
+    return root
+
+
+def _mount_stopped(tree: dict[str, Any], with_submounts: bool) -> int:
+    target = tree["mount_point"]
+    for document in tree["mounts"]:
+        attach(Mount.from_json(document), target)
+    root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for source, destination, is_bind_read_only in tree["binds"] if with_submounts else ():
+        _attach_bind(root, source, os.fsencode(destination), is_bind_read_only)
+    return root
+
+
+def attach(mount: Mount, target: str) -> None:
+    """Do one mount of a snapshot, in this process's own mount namespace."""
+    if mount.directory is not None:
+        os.chdir(mount.directory)
+    if mount.fstype == "bind":
+        linux.mount(mount.source, target, None, linux.MS.BIND | linux.MS.REC)
+        return
+    flags = linux.MS.RDONLY if "ro" in mount.options else linux.MS(0)
+    data = ",".join(option for option in mount.options if option not in ("ro", "rw"))
+    linux.mount(mount.source, target, mount.fstype, flags, data)
+
+
+def _attach_bind(root: int, source: str, destination: bytes, is_read_only: bool) -> None:
+    """Put a volume where it would be, found inside the root and attached by descriptor.
+
+    The place was chosen by the image and may be a link: the kernel follows it inside the root
+    only, and what is mounted on is the file that was found (CVE-2026-42306).
+    """
+    try:
+        target_fd = open_in_root(root, destination, os.O_PATH)
+        source_fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        if is_missing(error):
+            return  # made at the first start only, or a volume that is gone
+        raise
+    tree_fd = linux.open_tree(source_fd, "", _CLONE_HELD)
+    if is_read_only:
+        linux.mount_setattr(
+            tree_fd,
+            "",
+            linux.AT.EMPTY_PATH | linux.AT.RECURSIVE,
+            attr_set=linux.MOUNT_ATTR.RDONLY,
+        )
+    try:
+        linux.attach_mount(tree_fd, target_fd)
+    except linux.KernelError as error:
+        if error.errno != errno.ENOTDIR:  # a file on a directory or the reverse: runc refuses too
+            raise
+    finally:
+        for fd in (tree_fd, source_fd, target_fd):
+            os.close(fd)

@@ -1,0 +1,246 @@
+"""What the engine calls to get at a container's files; each call starts one confined worker."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cutaway.images.layers.unpack import free_space_floor
+from cutaway.images.snapshots import Mount, Snapshots
+from cutaway.images.trees.changes import ChangeKind
+from cutaway.images.worker_process import Worker
+
+_MODULE = "cutaway.images.tree_worker"
+_READ_SIZE = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A volume or bind mount inside a stopped container's tree.
+
+    Attributes:
+        source: on the host.
+        destination: in the container.
+        is_read_only: it can't be written through ``put_archive`` either.
+    """
+
+    source: str
+    destination: str
+    is_read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """How to get at the files of one container.
+
+    Attributes:
+        mount_point: an empty directory; mounted on only in the worker's own namespace.
+        mounts: of a stopped container: its snapshot's.
+        binds: of a stopped container: what is mounted inside, outermost first.
+        mount_namespace_fd: of a running container: ``/proc/PID/ns/mnt``, opened while its pidfd
+            was held.
+    """
+
+    mount_point: str
+    mounts: tuple[Mount, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    mount_namespace_fd: int | None = None
+
+    @classmethod
+    def stopped(cls, snapshots: Snapshots, key: str, binds: Sequence[Bind] = ()) -> "Tree":
+        """Return the tree of a container that has no process.
+
+        Preconditions: it is not started while the tree is in use: two overlays of one upper
+            directory don't see each other's changes. The engine's lock of the container sees to it.
+        """
+        return cls(f"{snapshots.root}/tmp", snapshots.mounts(key), tuple(binds))
+
+    @classmethod
+    def running(cls, snapshots: Snapshots, mount_namespace_fd: int) -> "Tree":
+        """Return the tree of a container with processes, as these see it."""
+        return cls(f"{snapshots.root}/tmp", mount_namespace_fd=mount_namespace_fd)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the worker reads."""
+        return {
+            "mount_point": self.mount_point,
+            "mounts": [mount.to_json() for mount in self.mounts],
+            "binds": [[b.source, b.destination, b.is_read_only] for b in self.binds],
+            "mount_namespace_fd": self.mount_namespace_fd,
+        }
+
+    def start(
+        self, request: dict[str, Any], *, stdin: int | None = None, stdout: int | None = None
+    ) -> Worker:
+        """Start a worker for this tree."""
+        fds = () if self.mount_namespace_fd is None else (self.mount_namespace_fd,)
+        return Worker(
+            _MODULE,
+            {**request, "tree": self.to_json()},
+            directory="/",
+            stdin=stdin,
+            stdout=stdout,
+            fds=fds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PathStat:
+    """What ``HEAD /containers/ID/archive`` answers.
+
+    Attributes:
+        name: last component as asked for.
+        size: in bytes.
+        mode: Go's os.FileMode, as a number.
+        mtime_ns: since the epoch.
+        link_target: absolute in the container, of a link; else empty.
+    """
+
+    name: str
+    size: int
+    mode: int
+    mtime_ns: int
+    link_target: str
+
+
+class ArchiveStream:
+    """A tar that a worker is writing; read ``fd`` to its end, then ``finish``.
+
+    Attributes:
+        stat: what is being archived; None for a whole tree.
+        fd: the reading end of a pipe.
+    """
+
+    def __init__(self, worker: Worker, fd: int, stat: PathStat | None) -> None:
+        self._worker = worker
+        self.fd = fd
+        self.stat = stat
+
+    def __enter__(self) -> "ArchiveStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def finish(self) -> Any:
+        """Return the worker's result; raise what went wrong, the tar is then incomplete."""
+        return self._worker.run()
+
+    def close(self) -> None:
+        """Stop the worker, if it still runs, and close the pipe; harmless when done."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+            self._worker.close()
+
+
+def stat_path(tree: Tree, path: str) -> PathStat:
+    """Describe a path of a container.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    return PathStat(**tree.start({"op": "stat", "path": path}).run())
+
+
+def get_archive(tree: Tree, path: str) -> ArchiveStream:
+    """Start archiving a path of a container, links as links.
+
+    Raises:
+        NotFound: it is not there.
+    """
+    return _stream(lambda out: tree.start({"op": "get", "path": path}, stdout=out))
+
+
+def export_tree(tree: Tree) -> ArchiveStream:
+    """Start archiving a container's whole root file system, without volumes."""
+    return _stream(lambda out: tree.start({"op": "export"}, stdout=out))
+
+
+def put_archive(
+    tree: Tree,
+    path: str,
+    tar_fd: int,
+    *,
+    keeps_kinds: bool = False,
+    owner: tuple[int, int] | None = None,
+) -> int:
+    """Extract a tar, compressed or not, into a directory of a container.
+
+    Args:
+        tree: the container's.
+        path: must be a directory, or a link to one.
+        tar_fd: read to its end.
+        keeps_kinds: Docker's noOverwriteDirNonDir.
+        owner: uid and gid of everything made; None: as the tar says.
+
+    Returns:
+        How many entries were made.
+
+    Raises:
+        NotFound, InvalidParameter: the directory is missing or none. BadLayer: the tar is
+            damaged or hostile; entries before the bad one stay.
+    """
+    request = {
+        "op": "put",
+        "path": path,
+        "keeps_kinds": keeps_kinds,
+        "owner": owner,
+        "floor_bytes": free_space_floor(tree.mount_point),
+    }
+    entries = tree.start(request, stdin=tar_fd).run()
+    return int(entries)
+
+
+def diff_layer(snapshots: Snapshots, key: str) -> ArchiveStream:
+    """Start writing the changes of an active snapshot as a layer's tar, with its whiteouts.
+
+    Preconditions: nothing writes to it (the container is paused or stopped), or the layer is a
+        mixture of times.
+    """
+    directory = snapshots.directory(key)
+
+    def start(out: int) -> Worker:
+        return Worker(_MODULE, {"op": "diff"}, directory=directory, stdout=out)
+
+    return _stream(start)
+
+
+def list_changes(snapshots: Snapshots, key: str) -> list[tuple[ChangeKind, str]]:
+    """Return what a container has changed, in the order of the paths."""
+    request = {
+        "op": "changes",
+        "upper": snapshots.directory(key),
+        "lower": [mount.to_json() for mount in snapshots.lower_mounts(key)],
+        "mount_point": f"{snapshots.root}/tmp",
+    }
+
+    def start(out: int) -> Worker:
+        return Worker(_MODULE, request, directory="/", stdout=out)
+
+    gathered = bytearray()
+    with _stream(start) as stream:
+        while piece := os.read(stream.fd, _READ_SIZE):
+            gathered += piece
+        stream.finish()
+    lines = bytes(gathered).split(b"\0")[:-1]
+    lines.sort(key=lambda line: line[1:])
+    return [(ChangeKind(line[0] - ord("0")), os.fsdecode(line[1:])) for line in lines]
+
+
+def _stream(start: Callable[[int], Worker]) -> ArchiveStream:
+    read_fd, write_fd = os.pipe()
+    try:
+        try:
+            worker = start(write_fd)
+        finally:
+            os.close(write_fd)
+        try:
+            _, value = worker.receive()
+        except BaseException:
+            worker.close()
+            raise
+    except BaseException:
+        os.close(read_fd)
+        raise
+    return ArchiveStream(worker, read_fd, None if value is None else PathStat(**value))
