@@ -410,4 +410,4 @@ class Controller:
     def _rules_are_whole(self, scope: NetworkScope) -> bool:
         tables = Tables(self.settings.instance)
         found = sum(len(dump_rules(scope.firewall, t)) for t in (tables.inet, tables.bridge))
-        return found == count_rules(tables, host_is_no_router=self._decisions.host_is_no_router())
+        return found == count_rules(tables, no_router=self._decisions.no_router())

@@ -5,6 +5,7 @@ what would be done without doing it.
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cutaway.errors import InvalidParameter
@@ -125,18 +126,19 @@ class Decisions:
         devices = restoring.plan_devices(
             book.networks.values(), book.endpoints.values(), self.drivers, facts, self.context
         )
+        forwarding = self.plan_forwarding(facts, list(book.networks.values()))
         return (
             *orphans,
             # Before the bridges: they must not forward a single packet unguarded.
-            self.plan_firewall("start"),
+            self.plan_firewall("start", also_no_router=[s.version for s in forwarding]),
             *devices,
-            *self.plan_forwarding(facts, list(book.networks.values())),
+            *forwarding,
             DeleteLinkGroup(why="left over", group=self.trash_group),
         )
 
     def plan_forwarding(
         self, facts: NetworkFacts, networks: list[Network]
-    ) -> tuple[Step[NetworkScope], ...]:
+    ) -> tuple[EnableForwarding, ...]:
         """Return what switches forwarding on for those of the networks that need it."""
         if not self.settings.ip_forward:
             return ()
@@ -155,17 +157,17 @@ class Decisions:
         """Return the file that says forwarding was off before this engine needed it."""
         return os.path.join(self.settings.run_directory, f"ipv{version}-forwarding-was-off")
 
-    def host_is_no_router(self) -> bool:
-        """Packets between links that are none of ours were not forwarded, and shall not be."""
-        return os.path.exists(self.forwarding_marker(4))
+    def no_router(self) -> tuple[int, ...]:
+        """Return the IP versions that the host did not forward before, and shall not for others."""
+        return tuple(v for v in (4, 6) if os.path.exists(self.forwarding_marker(v)))
 
-    def plan_firewall(self, why: str) -> InstallFirewall:
+    def plan_firewall(self, why: str, *, also_no_router: Iterable[int] = ()) -> InstallFirewall:
         """Return the step that puts the whole firewall in place."""
         return InstallFirewall(
             why=why,
             instance=self.settings.instance,
             entries=restoring.all_entries(self.book.networks, self.book.sandboxes.values()),
-            host_is_no_router=self.host_is_no_router(),
+            no_router=tuple(sorted({*self.no_router(), *also_no_router})),
         )
 
     # Networks.
@@ -199,10 +201,16 @@ class Decisions:
         if network.config_only:
             return ()
         why = f"network {network.name}"
+        forwarding = self.plan_forwarding(facts, [network])
+        rules: list[Step[NetworkScope]] = []
+        if forwarding:
+            versions = [s.version for s in forwarding]
+            rules.append(self.plan_firewall(why, also_no_router=versions))
         return (
+            *rules,
             *self._add(why, network_entries(network)),
             *self.drivers[network.driver].plan_network(network, facts, self.context),
-            *self.plan_forwarding(facts, [network]),
+            *forwarding,
         )
 
     def check_removal(self, network: Network) -> None:

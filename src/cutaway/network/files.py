@@ -59,7 +59,7 @@ def has_name_server(sandbox: Sandbox, book: Book) -> bool:
 
 
 def resolver_config(sandbox: Sandbox, settings: NetworkSettings, host_text: str) -> ResolverConfig:
-    """Return whom a sandbox asks for names in the end: the container's, the daemon's, the host's."""
+    """Return whom a sandbox asks in the end: its own servers, the daemon's, or the host's."""
     request = sandbox.request
     config = ResolverConfig.parse(host_text)
     config = config.override(settings.dns, settings.dns_search, settings.dns_options)

@@ -21,7 +21,7 @@ class InstallFirewall(Step[NetworkScope]):
 
     instance: str
     entries: tuple[Entry, ...]
-    host_is_no_router: bool
+    no_router: tuple[int, ...] = ()
 
     def describe(self) -> str:
         """See ``Step``."""
@@ -38,7 +38,7 @@ class InstallFirewall(Step[NetworkScope]):
             KernelError: EOPNOTSUPP (the kernel lacks nftables or an expression), EPERM.
         """
         tables = Tables(self.instance)
-        batch = build_ruleset(tables, self.entries, host_is_no_router=self.host_is_no_router)
+        batch = build_ruleset(tables, self.entries, no_router=self.no_router)
         batch.commit(scope.firewall)
 
     def undo(self, scope: NetworkScope, result: Any) -> None:

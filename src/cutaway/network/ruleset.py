@@ -209,15 +209,15 @@ class Tables:
 
 
 def build_ruleset(
-    tables: Tables, entries: Iterable[Entry], *, host_is_no_router: bool = False
+    tables: Tables, entries: Iterable[Entry], *, no_router: Sequence[int] = ()
 ) -> Batch:
     """Return the batch that replaces whatever is there by the whole rule set, atomically.
 
     Args:
         tables: whose.
         entries: all elements.
-        host_is_no_router: forwarding was off before this engine switched it on: packets between
-            links that are none of ours are dropped, as they were.
+        no_router: the IP versions whose forwarding was off before this engine switched it on:
+            packets between links that are none of ours are dropped, as they were.
     """
     batch = Batch()
     for table in (tables.inet, tables.bridge):
@@ -230,7 +230,7 @@ def build_ruleset(
         grouped.setdefault(entry.set_name, []).append(encode_entry(entry))
     for name, elements in grouped.items():
         batch.add_elements(tables.set(name), elements)
-    rules = [*_inet_rules(tables.inet, host_is_no_router), *_bridge_rules(tables.bridge)]
+    rules = [*_inet_rules(tables.inet, no_router), *_bridge_rules(tables.bridge)]
     seen: set[str] = set()
     for rule in rules:
         if rule.chain.name not in seen:
@@ -241,9 +241,9 @@ def build_ruleset(
     return batch
 
 
-def count_rules(tables: Tables, *, host_is_no_router: bool) -> int:
+def count_rules(tables: Tables, *, no_router: Sequence[int]) -> int:
     """Return how many rules both tables have when nobody took any away."""
-    return len(_inet_rules(tables.inet, host_is_no_router)) + len(_bridge_rules(tables.bridge))
+    return len(_inet_rules(tables.inet, no_router)) + len(_bridge_rules(tables.bridge))
 
 
 # What follows is the rule set. ``x``: loads for a lookup; each tuple of expressions is a rule.
@@ -284,14 +284,12 @@ def _protocol_and_port(register: int) -> bytes:
     return loads + matches.load_port(destination=True, register=register + 1)
 
 
-def _inet_rules(table: Table, host_is_no_router: bool) -> list[Rule]:
+def _inet_rules(table: Table, no_router: Sequence[int]) -> list[Rule]:
     return [
         *_guard_rules(Chain(table, "guard", "filter", HOOK.PREROUTING, RAW)),
         *_published_rules(Chain(table, "published")),
         *_publishing_rules(table),
-        *_forwarding_rules(
-            Chain(table, "forwarding", "filter", HOOK.FORWARD, FILTER), host_is_no_router
-        ),
+        *_forwarding_rules(Chain(table, "forwarding", "filter", HOOK.FORWARD, FILTER), no_router),
         *_leaving_rules(Chain(table, "leaving", "nat", HOOK.POSTROUTING, SRCNAT)),
     ]
 
@@ -353,7 +351,7 @@ def _published_rules(chain: Chain) -> list[Rule]:
     return rules
 
 
-def _forwarding_rules(chain: Chain, host_is_no_router: bool) -> list[Rule]:
+def _forwarding_rules(chain: Chain, no_router: Sequence[int]) -> list[Rule]:
     accept, drop = expressions.verdict(ACCEPT), expressions.verdict(DROP)
     established = matches.ct_state(CT_STATE.ESTABLISHED | CT_STATE.RELATED)
     not_published = matches.ct_status(CT_STATUS.DNAT, invert=True)
@@ -379,8 +377,9 @@ def _forwarding_rules(chain: Chain, host_is_no_router: bool) -> list[Rule]:
         rules.append(Rule(chain, (_outlink("routed"), icmp, accept), "gateway mode routed"))
         rules.append(Rule(chain, opened, "gateway mode routed"))
     rules.append(Rule(chain, (_outlink("bridges"), drop), "unpublished"))
-    if host_is_no_router:
-        nothing_of_ours = (_inlink("bridges", invert=True), drop)
+    for version in no_router:
+        family = NFPROTO.IPV4 if version == 4 else NFPROTO.IPV6
+        nothing_of_ours = (matches.ip_version(family), _inlink("bridges", invert=True), drop)
         rules.append(Rule(chain, nothing_of_ours, "forwarding was off before cutaway needed it"))
     return rules
 
