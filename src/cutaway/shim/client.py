@@ -156,7 +156,8 @@ class ShimClient(Client):
         """
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            connection.connect(path)
+            with wire.short_path(path) as name:
+                connection.connect(name)
         except OSError:
             connection.close()
             raise

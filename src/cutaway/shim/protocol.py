@@ -157,9 +157,12 @@ class HealthCheck(Document):
     Attributes:
         process: the runtime-spec ``process`` object to run (the engine has made it from
             ``CMD``/``CMD-SHELL`` and the container's own user, environment and directory).
+        user, groups: as in ``Exec``.
     """
 
     process: dict[str, Any]
+    user: str = ""
+    groups: tuple[str, ...] = ()
     interval_ns: int = 30_000_000_000
     timeout_ns: int = 30_000_000_000
     start_period_ns: int = 0
@@ -278,6 +281,8 @@ class Exec(Message):
 
     Attributes:
         process: the runtime-spec ``process`` object; ``terminal`` in it decides about a pty.
+        user, groups: Docker's words for them, looked up in the container (as in rootfs.json);
+            empty: as ``process.user`` says.
         stdin, stdout, stderr: which streams the client's socket carries; without a descriptor
             the output is thrown away and stdin is /dev/null.
     """
@@ -285,6 +290,8 @@ class Exec(Message):
     type: ClassVar[str] = "exec"
     exec_id: str
     process: dict[str, Any]
+    user: str = ""
+    groups: tuple[str, ...] = ()
     stdin: bool = False
     stdout: bool = True
     stderr: bool = True
@@ -371,12 +378,12 @@ class Wait(Message):
 
     Attributes:
         condition: ``not-running``, ``next-exit`` or ``removed``.
-        head: base64 of the bytes to write before the chunked body; empty when they are out.
+        template: base64 of the bytes to write, with one ``%d`` for the exit code.
     """
 
     type: ClassVar[str] = "wait"
     condition: str = "not-running"
-    head: str = ""
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)

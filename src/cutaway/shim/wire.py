@@ -6,10 +6,12 @@ descriptor. Nothing here blocks: what the peer does not take now waits in a queu
 ``flush`` is called again (when the descriptor is writable).
 """
 
+import contextlib
 import json
 import os
 import socket
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 PACKET_LIMIT = 64 * 1024
@@ -119,6 +121,10 @@ class Channel:
         raw = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         return int.from_bytes(raw[4:8], "little")
 
+    def give_up(self) -> None:
+        """Give the peer up: it sent what is no message."""
+        self.at_end = True
+
     def close(self) -> None:
         """Close the socket and everything that was not sent."""
         self._drop_unsent()
@@ -159,3 +165,32 @@ def _read_memfd(memfd: int) -> bytes:
 def pair() -> tuple[socket.socket, socket.socket]:
     """Return the two ends of a new SEQPACKET connection, both close-on-exec."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+@contextlib.contextmanager
+def short_path(path: str) -> Iterator[str]:
+    """Give a socket's path a name that fits: sun_path holds 107 bytes, data roots may be longer.
+
+    The name leads through a descriptor of the directory and is valid within the ``with`` block, in
+    other processes too.
+    """
+    directory, name = os.path.split(path)
+    fd = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/{os.getpid()}/fd/{fd}/{name}"
+    finally:
+        os.close(fd)
+
+
+def receive_descriptor(connection: socket.socket) -> int:
+    """Return the one descriptor that a peer sends (a runtime program: its pty's master).
+
+    Raises:
+        ValueError: none came.
+    """
+    space = socket.CMSG_SPACE(4)
+    _, ancillary, _, _ = connection.recvmsg(4096, space, socket.MSG_CMSG_CLOEXEC)
+    fds = _descriptors(ancillary)
+    if not fds:
+        raise ValueError("the peer sent no descriptor")
+    return fds[0]

@@ -40,6 +40,9 @@ class LogFiles:
         self._follow = follow
         self._finished = False
         self._open_fds: list[int] = []
+        self._starts: list[TailStart] = []
+        self._last_size = 0
+        self._is_open = False
         self.inotify_fd = inotify.inotify_init() if follow else -1
 
     def finish(self) -> None:
@@ -53,13 +56,20 @@ class LogFiles:
                 os.close(fd)
         self._open_fds, self.inotify_fd = [], -1
 
+    def open(self) -> None:
+        """Open everything now; without ``follow`` what is written later is not read."""
+        self._open_fds = self._open_all()
+        self._starts = self._find_starts()
+        self._last_size = os.fstat(self._open_fds[-1]).st_size if self._open_fds else 0
+        self._is_open = True
+
     def blocks(self) -> Iterator[tuple[bytes | None, int]]:
         """Yield (whole entries, how many lines to skip in the first); None: caught up."""
-        self._open_fds = self._open_all()
-        starts = self._find_starts()
+        if not self._is_open:
+            self.open()
         while self._open_fds:
             fd = self._open_fds[0]
-            start = starts.pop(0) if starts else TailStart(0, 0, 0)
+            start = self._starts.pop(0) if self._starts else TailStart(0, 0, 0)
             is_followed = self._follow and len(self._open_fds) == 1
             if is_followed:
                 yield from self._follow_file(fd, start)
@@ -67,14 +77,16 @@ class LogFiles:
                 if successor is not None:
                     self._open_fds.append(successor)
             else:
-                yield from self._read_file(fd, start)
+                is_last = len(self._open_fds) == 1
+                yield from self._read_file(fd, start, self._last_size if is_last else -1)
             self._open_fds.pop(0)
             os.close(fd)
 
-    def _read_file(self, fd: int, start: TailStart) -> Iterator[tuple[bytes, int]]:
-        """Yield what the file holds now (a writer may add to it for ever)."""
+    def _read_file(self, fd: int, start: TailStart, end: int = -1) -> Iterator[tuple[bytes, int]]:
+        """Yield what the file holds up to ``end``, or now (a writer may add to it for ever)."""
         offset, skip = start.offset, start.skip_lines
-        end = os.fstat(fd).st_size
+        if end < 0:
+            end = os.fstat(fd).st_size
         block = _BLOCK_BYTES
         while offset < end:
             data = os.pread(fd, min(block, end - offset), offset)

@@ -112,6 +112,20 @@ class LogReader:
             if self._past_until:
                 return
 
+    def snapshot(self, rest: bytes) -> Iterator[bytes]:
+        """Return an iterator of what the log holds at this moment, and then ``rest``.
+
+        Whatever is written after this call is not in it. The reader is closed at its end.
+        """
+        self._files.open()
+        return self._snapshot(rest)
+
+    def _snapshot(self, rest: bytes) -> Iterator[bytes]:
+        with self:
+            yield from self.chunks()
+        if rest:
+            yield rest
+
     def _render(self, data: bytes, skip: int) -> bytes:
         out: list[bytes] = []
         options = self._options

@@ -1,0 +1,151 @@
+"""The launcher: a small process that has everything imported, and forks a shim when asked.
+
+The problem: forking the engine costs 20 ms and is unsafe with threads; starting Python anew for
+each container costs more. The launcher has one thread and no state; it forks a shim in a fraction
+of a millisecond. Its memory is frozen (``gc.freeze``), so shims share almost all of it.
+
+Run as ``python -I -m cutaway.shim.launcher FD``: FD is the engine's connection. It ends when the
+engine does; the shims live on.
+"""
+
+import gc
+import os
+import signal
+import sys
+from typing import NoReturn
+
+from cutaway import linux
+from cutaway.runtime import SeccompCache, probe_host_facts
+from cutaway.shim import protocol, wire
+from cutaway.shim.engine_link import describe_error
+from cutaway.shim.loop import READABLE, WRITABLE, Loop
+from cutaway.shim.protocol import Event, Launch, Ping, ProtocolError, Reply
+from cutaway.shim.runtimes.choice import RuntimeSupport
+from cutaway.shim.shim import serve
+
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_COLLECT_EVERY = 200
+_SECCOMP_CACHE = "/run/cutaway/seccomp"
+_LAST_FD = 0xFFFFFFFF
+
+
+class Launcher:
+    """Serves one engine."""
+
+    def __init__(self, engine_fd: int, support: RuntimeSupport) -> None:
+        self._support = support
+        self._loop = Loop(self._report)
+        self._channel = wire.Channel.from_fd(engine_fd)
+        self._shims: dict[int, str] = {}
+        self._launches = 0
+        self._loop.on_child = self._shim_ended
+        self._loop.watch(engine_fd, READABLE, self._ready)
+
+    def main(self) -> None:
+        """Serve until the engine's end of the connection is closed."""
+        self._loop.run()
+
+    def _report(self, error: Exception) -> None:
+        sys.stderr.write(f"cutaway launcher: {type(error).__name__}: {error}\n")
+
+    def _ready(self, events: int) -> None:
+        if events & WRITABLE:
+            self._channel.flush()
+        while (packet := self._channel.receive()) is not None:
+            self._answer(packet)
+        if self._channel.at_end:
+            self._loop.stop()
+            return
+        self._watch()
+
+    def _watch(self) -> None:
+        events = READABLE | (WRITABLE if self._channel.wants_write else 0)
+        self._loop.watch(self._channel.fileno(), events, self._ready)
+
+    def _answer(self, packet: wire.Packet) -> None:
+        request_id = 0
+        try:
+            message, request_id = protocol.decode(packet.document)
+            if isinstance(message, Ping):
+                result = {"pid": os.getpid(), "modules": len(sys.modules)}
+            elif isinstance(message, Launch) and len(packet.fds) == 1:
+                result = {"pid": self._launch(message, packet.fds[0])}
+            else:
+                raise ProtocolError(f"a launcher does not answer {message.type!r}")
+            reply = Reply(request_id, result)
+        except (ProtocolError, OSError) as error:
+            reply = Reply(request_id, error=describe_error(error))
+        for fd in packet.fds:
+            os.close(fd)
+        self._channel.send(protocol.encode(reply))
+
+    def _launch(self, launch: Launch, control_fd: int) -> int:
+        pid = linux.fork()
+        if pid == 0:
+            _become_shim(launch, control_fd, self._support)
+        self._shims[pid] = launch.container_id
+        self._launches += 1
+        if self._launches % _COLLECT_EVERY == 0:
+            gc.collect()
+        return pid
+
+    def _shim_ended(self, pid: int, exit_code: int) -> None:
+        facts = {"container_id": self._shims.pop(pid, ""), "pid": pid, "exit_code": exit_code}
+        self._channel.send(protocol.encode(Event("shim_exited", facts=facts)))
+        self._watch()
+
+
+def _become_shim(launch: Launch, control_fd: int, support: RuntimeSupport) -> NoReturn:
+    """Be the shim, in the forked child: nothing of the launcher's is kept but its memory."""
+    status = 1
+    try:
+        os.setsid()
+        if control_fd > 3:
+            linux.close_range(3, control_fd - 1)
+        linux.close_range(control_fd + 1, _LAST_FD)
+        os.dup2(0, 2)
+        serve(launch, control_fd, support)
+        status = 0
+    except BaseException as error:  # the shim's own door: it must never return into the launcher
+        _leave_word(launch, error)
+    finally:
+        os._exit(status)
+
+
+def _leave_word(launch: Launch, error: BaseException) -> None:
+    """Write down why a shim could not even begin; the engine sees its connection end."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" at {place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
+    with open(f"{launch.bundle}/shim.log", "a") as file:
+        file.write(f"{type(error).__name__}: {error}{where}\n")
+
+
+def main() -> None:
+    """Prepare everything that a shim will need, then serve."""
+    engine_fd = int(sys.argv[1])
+    os.chdir("/")
+    os.umask(0o022)
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    if engine_fd > 3:
+        linux.close_range(3, engine_fd - 1)
+    linux.close_range(engine_fd + 1, _LAST_FD)
+    os.set_inheritable(engine_fd, False)
+    null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1):
+        os.dup2(null_fd, fd)
+    os.close(null_fd)
+    linux.find_process_title()
+    linux.set_process_title("cutaway: launcher")
+    support = RuntimeSupport(probe_host_facts(), SeccompCache(_SECCOMP_CACHE))
+    launcher = Launcher(engine_fd, support)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    launcher.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The shim's event loop: descriptors, timers and ended children, in one thread.
+
+asyncio would cost each shim megabytes and 90 ms; this is the part of it that a shim needs. The
+loop alone reaps children, so that the container's process, exec processes, helpers and orphans
+(the shim is a subreaper) are all told apart by their pid in one place: a pid cannot be used anew
+before it is reaped.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+
+READABLE = select.EPOLLIN
+WRITABLE = select.EPOLLOUT
+HUNG_UP = select.EPOLLHUP | select.EPOLLERR
+
+OnReady = Callable[[int], None]
+
+
+class Timer:
+    """Something to be done at a time; ``cancel`` forgets it."""
+
+    __slots__ = ("callback", "due_s")
+
+    def __init__(self, due_s: float, callback: Callable[[], None]) -> None:
+        self.due_s = due_s
+        self.callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        """Do nothing when the time comes."""
+        self.callback = None
+
+
+class Loop:
+    """Calls back when descriptors are ready, times have come, children have ended.
+
+    Args:
+        on_error: told of every exception that a callback lets out; the loop goes on.
+    """
+
+    def __init__(self, on_error: Callable[[Exception], None]) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, OnReady] = {}
+        self._events: dict[int, int] = {}
+        self._timers: list[Timer] = []
+        self._on_error = on_error
+        self._stopped = False
+        self.on_child: Callable[[int, int], None] = lambda pid, exit_code: None
+        self._wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self.watch(self._wake_read, READABLE, self._woken)
+
+    def watch(self, fd: int, events: int, callback: OnReady) -> None:
+        """Call ``callback(events)`` while ``fd`` is ready; a second call changes the first.
+
+        With ``events`` 0 only hanging up is told.
+        """
+        if fd not in self._callbacks:
+            self._epoll.register(fd, events)
+        elif self._events[fd] != events:
+            self._epoll.modify(fd, events)
+        self._callbacks[fd] = callback
+        self._events[fd] = events
+
+    def unwatch(self, fd: int) -> None:
+        """Forget a descriptor; must come before it is closed. Harmless when not watched."""
+        if self._callbacks.pop(fd, None) is not None:
+            del self._events[fd]
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
+
+    def call_after(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+        """Call once, ``delay_s`` from now on CLOCK_MONOTONIC (which clock jumps don't touch)."""
+        timer = Timer(time.monotonic() + delay_s, callback)
+        self._timers.append(timer)
+        return timer
+
+    def stop(self) -> None:
+        """Return from ``run`` after the callback that called this."""
+        self._stopped = True
+
+    def run(self) -> None:
+        """Serve until ``stop``."""
+        while not self._stopped:
+            for fd, events in self._epoll.poll(self._until_next_timer()):
+                callback = self._callbacks.get(fd)
+                if callback is not None:  # an earlier callback may have closed it
+                    self._guard(callback, events)
+            self._fire_timers()
+
+    def _until_next_timer(self) -> float:
+        due = [timer.due_s for timer in self._timers if timer.callback]
+        return max(0.0, min(due) - time.monotonic()) if due else -1
+
+    def _fire_timers(self) -> None:
+        if not self._timers:
+            return
+        now = time.monotonic()
+        due = sorted((t for t in self._timers if t.due_s <= now), key=lambda timer: timer.due_s)
+        self._timers = [t for t in self._timers if t.due_s > now and t.callback]
+        for timer in due:
+            callback = timer.callback
+            if callback is not None:
+                self._guard(lambda _, callback=callback: callback(), 0)  # type: ignore[misc]
+
+    def _guard(self, callback: OnReady, events: int) -> None:
+        try:
+            callback(events)
+        except Exception as error:
+            self._on_error(error)
+
+    def _woken(self, _: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake_read, 4096)
+        self.reap()
+
+    def reap(self) -> None:
+        """Collect every child that has ended and tell ``on_child(pid, exit code)``.
+
+        The exit code is 128+n for a child that died of signal n.
+        """
+        while True:
+            try:
+                result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+            except ChildProcessError:
+                return
+            if result is None:
+                return
+            status = result.si_status
+            exit_code = status if result.si_code == os.CLD_EXITED else 128 + status
+            self._guard(lambda _, pid=result.si_pid, code=exit_code: self.on_child(pid, code), 0)  # type: ignore[misc]

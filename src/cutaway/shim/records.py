@@ -1,0 +1,45 @@
+"""The documents a shim leaves: how the container ended, and what it was when the shim left."""
+
+import contextlib
+import os
+from typing import Any
+
+from cutaway import files
+from cutaway.steps.ledger import LEDGER_VERSION
+
+EXIT_VERSION = 1
+STATE_VERSION = 1
+
+
+def write_exit(bundle: str, directory: str, facts: dict[str, Any], *, durable: bool) -> None:
+    """Write exit.json: in RUN always, in ROOT too and fsynced when ``durable``.
+
+    A full disk must not lose the status: RUN is a tmpfs, and it is written first.
+
+    Raises:
+        OSError: the copy in ROOT could not be written; the one in RUN is.
+    """
+    document = {"version": EXIT_VERSION, **facts}
+    files.write_json(os.path.join(bundle, "exit.json"), document, durable=False)
+    if durable:
+        files.write_json(os.path.join(directory, "exit.json"), document)
+
+
+def remove_exit(bundle: str, directory: str) -> None:
+    """Take away what an earlier run left."""
+    for place in (bundle, directory):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(place, "exit.json"))
+
+
+def write_state(bundle: str, state: dict[str, Any]) -> None:
+    """Write state.json in RUN: what a later engine reads when no shim answers."""
+    document = {"version": STATE_VERSION, **state}
+    files.write_json(os.path.join(bundle, "state.json"), document, durable=False)
+
+
+def write_ledger(directory: str, records: list[dict[str, Any]]) -> None:
+    """Write ledger.json in ROOT, the records of all actors in the order of their time."""
+    records = sorted(records, key=lambda record: int(record.get("started_ns", 0)))
+    document = {"version": LEDGER_VERSION, "records": records}
+    files.write_json(os.path.join(directory, "ledger.json"), document, durable=False)

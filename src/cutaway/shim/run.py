@@ -1,0 +1,124 @@
+"""One life of a container's PID 1: prepared, started, ended."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cutaway.errors import CutawayError, System
+from cutaway.shim.engine_link import Pending
+from cutaway.shim.io.streams import ProcessStreams
+from cutaway.shim.loop import READABLE, Loop
+from cutaway.shim.runtimes.driver import RuntimeDriver
+
+_KEPT_SIGNALS = 16
+
+
+class Run:
+    """Drives the runtime through create and start without blocking while the init prepares.
+
+    Args:
+        on_started: PID 1 executes its program.
+        on_failed: create or start failed; everything of this run is undone.
+    """
+
+    def __init__(
+        self,
+        loop: Loop,
+        runtime: RuntimeDriver,
+        streams: ProcessStreams,
+        *,
+        on_started: Callable[["Run"], None],
+        on_failed: Callable[["Run", Exception], None],
+    ) -> None:
+        self.runtime = runtime
+        self.streams = streams
+        self.started_ns = 0
+        self.signals: list[dict[str, Any]] = []
+        self.is_prepared = False
+        self.stopped_by_user = False
+        self.is_unhealthy = False
+        self._started_monotonic = 0.0
+        self._loop = loop
+        self._on_started = on_started
+        self._on_failed = on_failed
+        self._start_requests: list[Pending] = []
+        self._is_start_wanted = False
+
+    def create(self, config: dict[str, Any], network_fd: int, *, rows: int, columns: int) -> None:
+        """Begin: the runtime clones the init, which prepares itself meanwhile."""
+        try:
+            stdio = self.streams.open(rows, columns)
+            self.runtime.create(config, stdio, network_fd)
+        except (CutawayError, OSError, ValueError) as error:
+            self._fail(error)
+            return
+        self._loop.watch(self.runtime.ready_fd, READABLE, self._prepared)
+
+    def _prepared(self, _: int) -> None:
+        self._loop.unwatch(self.runtime.ready_fd)
+        try:
+            self.runtime.finish_create()
+        except (CutawayError, OSError) as error:
+            self._fail(error)
+            return
+        self.streams.process_made(self.runtime.console_fd)
+        self.is_prepared = True
+        if self._is_start_wanted:
+            self._start()
+
+    def want_start(self, pending: Pending | None = None) -> None:
+        """Start as soon as the init is prepared."""
+        self._is_start_wanted = True
+        if pending is not None:
+            self._start_requests.append(pending)
+        if self.is_prepared:
+            # After this request's reply is bound to its connection.
+            self._loop.call_after(0, self._start)
+
+    def _start(self) -> None:
+        try:
+            self.runtime.start()
+        except (CutawayError, OSError) as error:
+            self._fail(error)
+            return
+        self.started_ns = time.time_ns()
+        self._started_monotonic = time.monotonic()
+        self._on_started(self)
+        self.answer_starts({"pid": self.runtime.pid, "started_ns": self.started_ns})
+
+    def answer_starts(self, result: Any) -> None:
+        """Reply to everybody who asked for the start."""
+        for pending in self._start_requests:
+            pending.reply(result)
+        self._start_requests.clear()
+
+    @property
+    def is_started(self) -> bool:
+        """PID 1 runs, or ran, its program."""
+        return self.started_ns > 0
+
+    @property
+    def ran_ms(self) -> int:
+        """How long PID 1 has run, by a clock that never jumps."""
+        return int((time.monotonic() - self._started_monotonic) * 1000) if self.is_started else 0
+
+    def note_signal(self, signal: int, origin: str) -> None:
+        """Remember who sent what, for the exit record."""
+        self.signals.append({"signal": signal, "origin": origin, "time_ns": time.time_ns()})
+        del self.signals[:-_KEPT_SIGNALS]
+
+    def _fail(self, error: Exception) -> None:
+        if self.runtime.pid:
+            self._loop.unwatch(self.runtime.ready_fd)
+        failures = self.runtime.abort()
+        for failure in failures:
+            error.add_note(f"undoing: {failure}")
+        self.streams.abandon()
+        self._on_failed(self, error)
+        for pending in self._start_requests:
+            pending.fail(error)
+        self._start_requests.clear()
+
+    def ended_early(self, exit_code: int) -> None:
+        """The init has ended before it was started (somebody killed it)."""
+        self._fail(System(f"the container's init ended with {exit_code} before it was started"))

@@ -1,0 +1,106 @@
+"""What the shim asks of a runtime, for one run of a container's PID 1."""
+
+from typing import Any, NamedTuple, Protocol
+
+from cutaway.runtime import Extensions, Stdio
+from cutaway.steps import Record
+
+
+class StartedExec(NamedTuple):
+    """A process beside PID 1; it is a child of the shim, which reaps it.
+
+    Attributes:
+        console_fd: the pty's master, -1 without a terminal; the shim's own.
+    """
+
+    pid: int
+    console_fd: int
+
+
+class RuntimeDriver(Protocol):
+    """One run of PID 1. The shim reaps the process and then calls ``mark_stopped``."""
+
+    pid: int
+    console_fd: int
+
+    def create(self, config: dict[str, Any], stdio: Stdio, network_fd: int) -> None:
+        """Begin to make the container.
+
+        Args:
+            config: the bundle's config.json.
+            stdio: what the process gets; the caller closes its own copies afterwards.
+            network_fd: the network namespace to join, or -1: as config.json says.
+
+        Raises:
+            RuntimeFailure, CutawayError, OSError: then call ``abort``.
+        """
+
+    def network_fd(self) -> int:
+        """Return a new descriptor of the network namespace that the runtime made itself."""
+
+    @property
+    def ready_fd(self) -> int:
+        """The descriptor that is readable when ``finish_create`` won't block."""
+
+    def finish_create(self) -> None:
+        """Wait until the container is prepared; ``pid`` and ``console_fd`` are known then.
+
+        Raises:
+            RuntimeFailure: then call ``abort``.
+        """
+
+    def start(self) -> None:
+        """Let PID 1 execute its program; returns once it does.
+
+        Raises:
+            RuntimeFailure: then call ``abort``.
+        """
+
+    def kill(self, signal: int) -> None:
+        """Signal PID 1.
+
+        Raises:
+            OSError: ESRCH: it has ended.
+        """
+
+    def kill_all(self) -> None:
+        """SIGKILL every process of the container."""
+
+    def exec_process(
+        self, process: dict[str, Any], stdio: Stdio, extensions: Extensions
+    ) -> StartedExec:
+        """Run one more process in the container; returns once it executes its program.
+
+        Raises:
+            RuntimeFailure: ``exit_code`` 126 or 127 when the program is at fault.
+        """
+
+    def freeze(self) -> None:
+        """Stop every process of the container by the freezer."""
+
+    def thaw(self) -> None:
+        """Let them go on."""
+
+    def update(self, resources: dict[str, Any]) -> None:
+        """Change limits: runtime-spec ``linux.resources``."""
+
+    def statistics(self) -> dict[str, Any]:
+        """Return the cgroup's statistics as ``cutaway.cgroups.Statistics`` writes them."""
+
+    def pids(self) -> list[int]:
+        """Return the host's process ids in the container's cgroup."""
+
+    def oom_kill_count(self) -> int:
+        """Return how many processes the kernel has killed for want of memory."""
+
+    def mark_stopped(self) -> None:
+        """PID 1 has been reaped."""
+
+    def delete(self) -> list[Exception]:
+        """Kill what is left, remove cgroups, drop namespaces; return what failed."""
+
+    def abort(self) -> list[Exception]:
+        """Undo a failed ``create`` or ``start`` wholly, PID 1 reaped; return what failed."""
+
+    def records(self) -> list[Record]:
+        """Return what was done to the host, in order."""

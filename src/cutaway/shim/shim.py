@@ -1,0 +1,412 @@
+"""The shim: the process that owns one container, from its sandbox to the last byte of output.
+
+States and what moves them (``status``; the runtime's own states are inside ``creating``…)::
+
+    creating ──prepared──▶ created ──start──▶ running ◀──resume/pause──▶ paused
+        │                     │                  │                          │
+        └───────failed────────┴──────exited──────┴──────────exited──────────┘
+                 │                       │
+                 ▼                       ├──policy──▶ restarting ──delay over──▶ creating
+              stopped ◀──────────────────┘                 └──stop──▶ stopped
+
+The order at an end: the pipes are read empty, the log is whole, exit.json is written, the engine
+is told, waiters are noted; only then are cgroups and namespaces cleaned up. The shim leaves when
+nothing of the container is left, no client still reads, and the engine has acknowledged all events
+(or is gone: then state.json keeps them).
+"""
+
+import signal
+import time
+from typing import Any
+
+from cutaway import linux
+from cutaway.errors import CutawayError
+from cutaway.shim import records
+from cutaway.shim.engine_link import EngineLink, describe_error
+from cutaway.shim.execs import Execs
+from cutaway.shim.health import UNHEALTHY, HealthChecker, HealthTally
+from cutaway.shim.io.client import Client
+from cutaway.shim.io.streams import ProcessStreams
+from cutaway.shim.logs.driver import LogDriver, open_log
+from cutaway.shim.loop import Loop, Timer
+from cutaway.shim.protocol import Launch, RestartPolicy, Status
+from cutaway.shim.requests import RequestHandler
+from cutaway.shim.restart import RestartState, decide_restart
+from cutaway.shim.run import Run
+from cutaway.shim.runtimes.choice import RuntimeSupport, choose_runtime, read_config
+from cutaway.shim.sandbox import Sandbox
+from cutaway.shim.waiters import Waiters
+
+_LEDGER_DELAY_S = 0.1
+_FAREWELL_S = 10.0
+
+
+class Shim:
+    """One container's owner. ``main`` serves until the container is gone.
+
+    Args:
+        control_fd: the connection to the engine that asked for the launch.
+        support: what the launcher has prepared for all runtimes.
+    """
+
+    def __init__(self, launch: Launch, control_fd: int, support: RuntimeSupport) -> None:
+        self.launch = launch
+        self.support = support
+        self.status = Status.CREATING
+        self.policy = launch.restart or RestartPolicy()
+        self.restart = RestartState(launch.restart_count)
+        self.next_restart_ns = 0
+        self.waiters = Waiters()
+        self.sandbox = Sandbox()
+        self.engine_ledger: list[dict[str, Any]] = []
+        self.failure: Exception | None = None
+        self.last_exit: dict[str, Any] | None = None
+        self.health: HealthChecker | None = None
+        self.loop = Loop(self._report)
+        self.link = EngineLink(
+            self.loop,
+            control_fd,
+            f"{launch.bundle}/shim.sock",
+            handler=RequestHandler(self).handle,
+            on_change=self._engine_changed,
+        )
+        self.execs = Execs(self.loop, self.link.emit, launch.directory)
+        self.log: LogDriver = LogDriver()
+        self.streams = self._new_streams(terminal=False)
+        self.run: Run | None = None
+        self._restart_timer: Timer | None = None
+        self._is_ledger_written = True
+        self._is_clean = False
+        self.loop.on_child = self._child_ended
+
+    def main(self) -> None:
+        """Serve the container until nothing is left of it."""
+        records.remove_exit(self.launch.bundle, self.launch.directory)
+        self._begin()
+        self.loop.run()
+
+    # -- one run --------------------------------------------------------------------------------
+
+    def _new_streams(self, *, terminal: bool) -> ProcessStreams:
+        launch = self.launch
+        return ProcessStreams(
+            self.loop,
+            self.log,
+            spill_directory=launch.directory,
+            terminal=terminal,
+            stdin_open=launch.stdin_open,
+            stdin_once=launch.stdin_once,
+            on_client_gone=self._client_gone,
+        )
+
+    def _begin(self) -> None:
+        """Make the sandbox if there is none yet, and a new run in it."""
+        self.status = Status.CREATING
+        try:
+            config = read_config(self.launch.bundle)
+            if self.run is None:
+                self.log = open_log(self.launch.log)
+            is_terminal = bool((config.get("process") or {}).get("terminal"))
+            self.streams = self._new_streams(terminal=is_terminal)
+            runtime = choose_runtime(self.launch, self.support)
+            had_sandbox = self.run is not None
+            is_ready = had_sandbox or self.sandbox.create(config)
+            if is_ready and not had_sandbox:
+                self._tell_created()
+            self.run = run = Run(
+                self.loop,
+                runtime,
+                self.streams,
+                on_started=self._started,
+                on_failed=self._failed,
+            )
+            run.create(
+                config,
+                self.sandbox.network_fd,
+                rows=self.launch.console_height,
+                columns=self.launch.console_width,
+            )
+            if not is_ready and self.failure is None:
+                self.sandbox.adopt(runtime.network_fd())
+                self._tell_created()
+            if had_sandbox:
+                run.want_start()
+        except (CutawayError, OSError, ValueError) as error:
+            self._failed(None, error)
+
+    def _tell_created(self) -> None:
+        network_fd = self.sandbox.network_fd
+        fds = (network_fd,) if network_fd >= 0 else ()
+        self.link.emit("created", {"netns": bool(fds)}, fds)
+
+    def _started(self, run: Run) -> None:
+        self.status = Status.RUNNING
+        self.next_restart_ns = 0
+        facts = {
+            "pid": run.runtime.pid,
+            "started_ns": run.started_ns,
+            "restart_count": self.restart.count,
+        }
+        self.link.emit("started", facts)
+        if self.launch.health is not None:
+            self.health = HealthChecker(
+                self.loop,
+                run.runtime,
+                self.launch.health,
+                is_paused=lambda: self.status is Status.PAUSED,
+                on_result=self._health_result,
+            )
+        self._is_ledger_written = False
+        self.loop.call_after(_LEDGER_DELAY_S, self._write_ledger)
+        self.loop.call_after(0, self.save_state)
+
+    def _failed(self, run: Run | None, error: Exception) -> None:
+        """A start failed, what it did is undone. No policy tries again: it would fail again."""
+        self.failure = error
+        self.status = Status.STOPPED
+        facts = describe_error(error)
+        self.link.emit("failed", facts)
+        if self.last_exit is not None:  # a restart: the run before it ended the container
+            self.last_exit["exit_code"] = facts.get("exit_code", 125)
+            self._tell_final_exit()
+        self._finish([])
+
+    def _write_ledger(self) -> None:
+        if self._is_ledger_written or self.run is None:
+            return
+        self._is_ledger_written = True
+        done = [*self.sandbox.ledger.records(), *self.run.runtime.records()]
+        documents = [*self.engine_ledger, *(record.to_json() for record in done)]
+        records.write_ledger(self.launch.directory, documents)
+
+    # -- the end of a run -----------------------------------------------------------------------
+
+    def _child_ended(self, pid: int, exit_code: int) -> None:
+        run = self.run
+        if run is not None and pid == run.runtime.pid and self.status is not Status.STOPPED:
+            run.runtime.mark_stopped()
+            if run.is_started:
+                self._run_ended(run, exit_code)
+            else:
+                run.ended_early(exit_code)
+            return
+        if self.execs.child_ended(pid, exit_code):
+            self._leave_if_done()
+            return
+        if self.health is not None and self.health.child_ended(pid, exit_code):
+            return
+        self.log.child_ended(pid, succeeded=exit_code == 0)  # or else an orphan of the container
+
+    def _run_ended(self, run: Run, exit_code: int) -> None:
+        exited_ns = time.time_ns()
+        if self.health is not None:
+            self.health.close()
+            self.health = None
+        oom_kills = run.runtime.oom_kill_count()
+        if oom_kills:
+            self.link.emit("oom", {"count": oom_kills})
+        next_restart = decide_restart(
+            self.policy,
+            self.restart,
+            exit_code=exit_code,
+            ran_ms=run.ran_ms,
+            stopped_by_user=run.stopped_by_user,
+            unhealthy=run.is_unhealthy,
+        )
+        self.last_exit = {
+            "container_id": self.launch.container_id,
+            "exit_code": exit_code,
+            "signal": exit_code - 128 if exit_code > 128 else 0,
+            "oom_killed": oom_kills > 0,
+            "started_ns": run.started_ns,
+            "exited_ns": exited_ns,
+            "signals": run.signals,
+            "restarting": next_restart is not None,
+            "restart_count": self.restart.count,
+        }
+        self.status = Status.STOPPED if next_restart is None else Status.RESTARTING
+        # Logged whole before anybody hears of the end; clients get what they have not got yet.
+        self.streams.read_rest()
+        self._keep_exit()
+        seq = self.link.emit("exited", self.last_exit)
+        self.waiters.container_ended(seq, exit_code, restarting=next_restart is not None)
+        if not self.link.has_engine:
+            self.waiters.engine_gone()
+        self.streams.process_ended()
+        self.execs.end_all()
+        self.loop.call_after(0, lambda: self._clean_run(run, next_restart))
+
+    def _keep_exit(self) -> None:
+        if self.last_exit is None:
+            return
+        launch = self.launch
+        try:
+            records.write_exit(
+                launch.bundle, launch.directory, self.last_exit, durable=launch.durable
+            )
+        except OSError as error:  # a full disk: RUN has it, and the engine hears it now
+            self.link.emit("log_failed", {"message": f"exit.json could not be kept: {error}"})
+
+    def _clean_run(self, run: Run, next_restart: RestartState | None) -> None:
+        if self.launch.durable:
+            self._write_ledger()
+        failures = run.runtime.delete()
+        if next_restart is None or self.status is Status.STOPPED:
+            self._finish(failures)
+            return
+        self.restart = next_restart
+        delay_ms = next_restart.delay_ms
+        self.next_restart_ns = time.time_ns() + delay_ms * 1_000_000
+        facts = {
+            "at_ns": self.next_restart_ns,
+            "delay_ms": delay_ms,
+            "restart_count": next_restart.count,
+        }
+        self.link.emit("restarting", facts)
+        self._restart_timer = self.loop.call_after(delay_ms / 1000, self._begin)
+
+    def cancel_restart(self) -> None:
+        """The user stopped a container that waits for its next start: there will be none."""
+        if self.status is not Status.RESTARTING:
+            return
+        self.status = Status.STOPPED
+        self._tell_final_exit()
+        if self._restart_timer is not None:  # else the clean-up is still to come, and finishes
+            self._restart_timer.cancel()
+            self._restart_timer = None
+            self._finish([])
+
+    def _tell_final_exit(self) -> None:
+        """A run was to follow, and does not: the last end was the final one."""
+        if self.last_exit is None:
+            return
+        self.last_exit["restarting"] = False
+        self._keep_exit()
+        seq = self.link.emit("exited", self.last_exit)
+        self.waiters.container_ended(seq, int(self.last_exit["exit_code"]), restarting=False)
+
+    def _finish(self, failures: list[Exception]) -> None:
+        self.sandbox.close()
+        self.log.close()
+        self.link.emit("cleaned", {"failures": [str(failure) for failure in failures]})
+        self._is_clean = True
+        self.loop.call_after(_FAREWELL_S, lambda: self._leave_if_done(patient=False))
+        self._leave_if_done()
+
+    # -- leaving --------------------------------------------------------------------------------
+
+    def _engine_changed(self) -> None:
+        self.waiters.engine_acknowledged(self.link.acknowledged_seq)
+        if not self.link.has_engine:
+            self.waiters.engine_gone()
+        self._leave_if_done()
+
+    def _client_gone(self, client: Client, reason: str) -> None:
+        if reason != "ended":
+            self.link.emit("detached", {"attach_id": client.wishes.name, "reason": reason})
+        self._leave_if_done()
+
+    def _leave_if_done(self, *, patient: bool = True) -> None:
+        if not self._is_clean or self.streams.clients or self.execs.has_clients:
+            return
+        is_told = self.link.acknowledged_seq >= self.link.last_seq
+        if patient and self.link.has_engine and not is_told:
+            return
+        if not is_told:
+            self.save_state()
+            self.waiters.engine_gone()
+        self.link.close_listener()
+        self.loop.stop()
+
+    def delete(self) -> None:
+        """End everything now: the engine wants no more of this container."""
+        for client in (*self.streams.clients,):
+            client.drop("ended")
+        run = self.run
+        if self.status is Status.RESTARTING:
+            self.cancel_restart()
+        elif run is not None and self.status is not Status.STOPPED:
+            run.stopped_by_user = True
+            run.note_signal(signal.SIGKILL, "engine")
+            run.runtime.kill(signal.SIGKILL)
+            self.thaw_for_signal()
+
+    # -- what others ask ------------------------------------------------------------------------
+
+    def _health_result(self, tally: HealthTally, changed: bool) -> None:
+        facts = {"status": tally.status, "log": tally.log[-1], "changed": changed}
+        self.link.emit("health_status", facts)
+        run = self.run
+        is_unhealthy = changed and tally.status == UNHEALTHY
+        if is_unhealthy and run is not None and self.policy.name == "on-unhealthy":
+            run.is_unhealthy = True
+            self.stop(self.launch.stop_signal, self.launch.stop_timeout_s, "health")
+
+    def stop(self, signal_number: int, timeout_s: float, origin: str) -> None:
+        """Signal PID 1; SIGKILL everything when it has not ended in time."""
+        run = self.run
+        if run is None:
+            return
+        run.note_signal(signal_number, origin)
+        run.runtime.kill(signal_number)
+        self.thaw_for_signal()
+        if timeout_s >= 0:
+            self.loop.call_after(timeout_s, lambda: self._stop_timed_out(run, origin))
+
+    def _stop_timed_out(self, run: Run, origin: str) -> None:
+        if self.run is run and self.status in (Status.RUNNING, Status.PAUSED):
+            run.note_signal(signal.SIGKILL, origin)
+            run.runtime.kill(signal.SIGKILL)
+            self.thaw_for_signal()
+
+    def thaw_for_signal(self) -> None:
+        """A frozen process acts on no signal: let a paused container go on, to end."""
+        if self.status is Status.PAUSED and self.run is not None:
+            self.run.runtime.thaw()
+            self.status = Status.RUNNING
+            self.link.emit("resumed", {})
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything an engine must know that has just come."""
+        run = self.run
+        started = run is not None and self.status in (Status.RUNNING, Status.PAUSED)
+        return {
+            "container_id": self.launch.container_id,
+            "status": str(self.status),
+            "pid": run.runtime.pid if run is not None and started else 0,
+            "started_ns": run.started_ns if run is not None else 0,
+            "exit": self.last_exit,
+            "failure": describe_error(self.failure) if self.failure else None,
+            "restart_count": self.restart.count,
+            "next_restart_ns": self.next_restart_ns,
+            "restart": self.policy.to_json(),
+            "health": self.health.tally.to_json() if self.health else None,
+            "execs": self.execs.snapshot(),
+            "last_seq": self.link.last_seq,
+            "cleaned": self._is_clean,
+        }
+
+    def save_state(self) -> None:
+        """Write state.json, for an engine that will find no shim."""
+        state = {**self.snapshot(), "unacknowledged": self.link.unacknowledged()}
+        records.write_state(self.launch.bundle, state)
+
+    def _report(self, error: Exception) -> None:
+        """Keep an unexpected error: in shim.log of the bundle, and as an event."""
+        place = ""
+        trace = error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            place = f"{code.co_filename}:{trace.tb_lineno} ({code.co_name})\n  {place}"
+            trace = trace.tb_next
+        text = f"{time.time():.6f} {type(error).__name__}: {error}\n  {place}\n"
+        with open(f"{self.launch.bundle}/shim.log", "a") as file:
+            file.write(text)
+        self.link.emit("log_failed", {"message": f"shim: {type(error).__name__}: {error}"})
+
+
+def serve(launch: Launch, control_fd: int, support: RuntimeSupport) -> None:
+    """Be the shim of one container; the caller has just forked and leaves by ``os._exit``."""
+    linux.set_process_title(f"cutaway: shim {launch.container_id[:12]}")
+    linux.prctl(linux.PR.SET_CHILD_SUBREAPER, 1)
+    Shim(launch, control_fd, support).main()
