@@ -1,0 +1,340 @@
+"""From config.json to the steps that make the container. Pure.
+
+``plan`` is read from top to bottom: it is the order of a container's birth. Who does what:
+
+======== ====================== ============================================================
+part     done by                what
+======== ====================== ============================================================
+before   parent                 the v2 cgroup, in which the init is born
+make     parent                 clone3(2)
+host     parent, at the same    v1 cgroups and all limits; OOM score; id maps
+         time as the init works
+sources  init, or the stage     what needs the host's file tree and privileges
+init     init                   all else, up to execve(2)
+limits   parent, at start       resource limits, which would disturb the init
+======== ====================== ============================================================
+
+A *stage* process is made first only where a user namespace is new or joined: it opens the sources
+with the host's privileges, then makes the init (as its sibling, CLONE_PARENT) inside.
+"""
+
+import shlex
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cutaway.cgroups import (
+    AttachDeviceProgram,
+    CgroupMode,
+    ContainerCgroup,
+    CreateCgroup,
+    WriteCgroupFile,
+    cgroup_directory,
+    device_rules_v2,
+    plan_resources,
+    resolve_cgroups_path,
+)
+from cutaway.cgroups.devices import format_v1_rule
+from cutaway.oci.runtime_spec import Linux, Namespace, Process, Resources, Spec
+from cutaway.runtime.extensions import Extensions
+from cutaway.runtime.facts import HostFacts
+from cutaway.runtime.plan_mounts import MountPlan, plan_mounts
+from cutaway.runtime.plan_namespaces import HANDED_OVER, NamespacePlan, plan_namespaces
+from cutaway.runtime.plan_process import ProcessPlan, plan_process
+from cutaway.runtime.scope import InitScope
+from cutaway.runtime.steps.host import HostScope, MakeInit, SetRlimit, WriteProcessFile
+from cutaway.runtime.steps.mounts import EnterRoot, PivotRoot
+from cutaway.runtime.steps.namespaces import JoinCgroups, UnshareCgroupNamespace, WaitForIdMaps
+from cutaway.runtime.steps.process import SetDomainname, SetHostname, WriteSysctl
+from cutaway.runtime.validate import validate_spec
+from cutaway.security.device_filter import build_device_filter
+from cutaway.steps import Step
+
+InitStep = Step[InitScope]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A named part of the init's work; failures are reported by this name."""
+
+    name: str
+    steps: tuple[InitStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimePlan:
+    """Everything that will be done to make one container.
+
+    Attributes:
+        container_id: its id.
+        bundle: host directory that holds config.json; covered by the root file system, in the
+            container's mount namespace only.
+        spec: what was asked.
+        extensions: what was asked beside it.
+        machine: for error messages about programs of other architectures.
+        cgroup: where it is limited and counted.
+        namespaces: made and joined.
+        before: see the table above.
+        make: see there.
+        host: see there.
+        sources: see there.
+        init: see there, in stages.
+        limits: see there.
+        warnings: what is done otherwise than asked, harmlessly; sentences.
+    """
+
+    container_id: str
+    bundle: str
+    spec: Spec
+    extensions: Extensions
+    machine: str
+    cgroup: ContainerCgroup
+    namespaces: NamespacePlan
+    before: tuple[Step[Any], ...]
+    make: MakeInit
+    host: tuple[Step[Any], ...]
+    sources: tuple[InitStep, ...]
+    init: tuple[Stage, ...]
+    limits: tuple[Step[HostScope], ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def process(self) -> Process:
+        """The program to run; ``validate_spec`` made sure that there is one."""
+        if self.spec.process is None:  # pragma: no cover
+            raise ValueError("a validated spec has a process")
+        return self.spec.process
+
+    def init_stages(self) -> tuple[Stage, ...]:
+        """Return the init's whole work in order; a stage process does the first of them."""
+        return (Stage("sources", self.sources), *self.init)
+
+    def steps(self) -> tuple[Step[Any], ...]:
+        """Return every step in the order done (``host`` runs beside ``sources`` and ``init``)."""
+        inside = (step for stage in self.init for step in stage.steps)
+        return (*self.before, self.make, *self.host, *self.sources, *inside, *self.limits)
+
+    def to_shell(self) -> str:
+        """Return the plan as a script that a person can read, or try line by line."""
+        lines = ["#!/bin/sh", f"# container {self.container_id}", f"ROOTFS={self.bundle}"]
+        for step in self.steps():
+            lines += ["", f"# {step.describe()}  [{step.why}]", step.shell()]
+        return "\n".join([*lines, "", f"exec {shlex.join(self.process.args)}", ""])
+
+
+def plan(
+    spec: Spec,
+    facts: HostFacts,
+    *,
+    id: str,  # noqa: A002 - the specification's word
+    bundle: str,
+    extensions: Extensions | None = None,
+    handed_over: tuple[str, ...] = (),
+) -> RuntimePlan:
+    """Decide everything that makes a container.
+
+    Args:
+        spec: config.json.
+        facts: of this machine.
+        id: the container's.
+        bundle: absolute host directory of config.json.
+        extensions: rootfs.json, if there is one.
+        handed_over: kinds of namespaces that config.json wants new and that the caller has made
+            already, to outlive this container: it passes descriptors of them to ``create``.
+
+    Raises:
+        InvalidParameter: the config is wrong; the message names the field.
+        NotImplemented: this machine or version can't do it.
+        Forbidden: it needs a privilege that this machine does not give.
+    """
+    extensions = extensions or Extensions()
+    validate_spec(spec, facts, extensions, id)
+    linux, process = spec.linux, spec.process
+    if linux is None or process is None:  # pragma: no cover - validate_spec refuses it
+        raise ValueError("a validated spec has linux and process")
+    namespaces = plan_namespaces(_hand_over(linux, handed_over))
+    cgroup = ContainerCgroup(facts.cgroups, resolve_cgroups_path(linux.cgroups_path, id))
+    mounts = plan_mounts(spec, extensions, cgroup, namespaces, bundle=bundle)
+    inside = plan_process(
+        process,
+        facts,
+        extensions,
+        container_id=id,
+        seccomp=linux.seccomp,
+        personality=linux.personality.domain if linux.personality else None,
+    )
+    before, host, warnings = _plan_cgroups(linux, cgroup)
+    return RuntimePlan(
+        container_id=id,
+        bundle=bundle,
+        spec=spec,
+        extensions=extensions,
+        machine=facts.machine,
+        cgroup=cgroup,
+        namespaces=namespaces,
+        before=before,
+        make=MakeInit(
+            namespaces=namespaces.new,
+            joined=tuple(kind for kind, _ in namespaces.joined),
+            cgroup=cgroup.v2_directory() or "",
+            why="runtime-spec linux.namespaces",
+        ),
+        host=(*_plan_id_maps(linux, namespaces), *host, *_plan_oom_score(process, facts)),
+        sources=mounts.sources,
+        init=_plan_init(spec, linux, cgroup, namespaces, mounts, inside),
+        limits=plan_rlimits(process),
+        warnings=(*warnings, *inside.warnings),
+    )
+
+
+def _hand_over(linux: Linux, kinds: tuple[str, ...]) -> Linux:
+    """Return the config with those namespaces joined rather than made."""
+    namespaces = tuple(
+        Namespace(n.type, HANDED_OVER) if n.type.value in kinds and not n.path else n
+        for n in linux.namespaces
+    )
+    return replace(linux, namespaces=namespaces)
+
+
+def _plan_init(
+    spec: Spec,
+    linux: Linux,
+    cgroup: ContainerCgroup,
+    namespaces: NamespacePlan,
+    mounts: MountPlan,
+    inside: ProcessPlan,
+) -> tuple[Stage, ...]:
+    """Put the init's steps in order. Why each stands where it does:
+
+    ids first, or files would be made with unmapped ones; namespaces before the file systems that
+    show them (sysfs, mqueue); cgroups before the cgroup mounts; devices and console in the mounted
+    ``/dev``; masks last of all that is mounted, on what they hide; the pivot when nothing of the
+    host is needed any more; kernel parameters after it; and then the process gives up, step by
+    step, what it needed for all this.
+    """
+    wait = WaitForIdMaps(why="runtime-spec linux.uidMappings")
+    stages = (
+        Stage("user namespace", (wait,) if namespaces.is_new("user") else ()),
+        Stage("namespaces", namespaces.join_steps),
+        Stage("rootfs", mounts.rootfs),
+        Stage("mounts", mounts.early),
+        Stage("cgroup", _plan_cgroup_entry(cgroup, namespaces)),
+        Stage("mounts", mounts.cgroup_and_later),
+        Stage("devices", mounts.devices),
+        Stage("console", mounts.console),
+        Stage("paths", mounts.paths),
+        Stage("pivot", _plan_pivot(spec, namespaces)),
+        Stage("kernel", _plan_kernel(spec, linux)),
+        Stage("user", inside.user),
+        Stage("security", inside.security),
+    )
+    return tuple(stage for stage in stages if stage.steps)
+
+
+def _plan_pivot(spec: Spec, namespaces: NamespacePlan) -> tuple[InitStep, ...]:
+    if namespaces.is_joined("mount"):
+        path = spec.root.path if spec.root else "/"
+        return (EnterRoot(path=path, why="runtime-spec linux.namespaces[mount].path"),)
+    return (PivotRoot(why="runtime-spec root"),)
+
+
+def _plan_kernel(spec: Spec, linux: Linux) -> tuple[InitStep, ...]:
+    steps: list[InitStep] = []
+    if spec.hostname:
+        steps.append(SetHostname(name=spec.hostname, why="runtime-spec hostname"))
+    if spec.domainname:
+        steps.append(SetDomainname(name=spec.domainname, why="runtime-spec domainname"))
+    steps += (
+        WriteSysctl(name=name.replace("/", "."), value=value, why="runtime-spec linux.sysctl")
+        for name, value in linux.sysctl.items()
+    )
+    return tuple(steps)
+
+
+def _plan_cgroup_entry(cgroup: ContainerCgroup, namespaces: NamespacePlan) -> tuple[InitStep, ...]:
+    steps: list[InitStep] = []
+    v1 = tuple(cgroup_directory(h, cgroup.path) for h in cgroup.layout.v1)
+    if v1 or cgroup.layout.mode is CgroupMode.UNIFIED:
+        # with v2 alone nothing is to be joined, but the limits must be set before anything runs
+        steps.append(JoinCgroups(directories=v1, why="runtime-spec linux.cgroupsPath"))
+    if namespaces.is_new("cgroup"):
+        steps.append(UnshareCgroupNamespace(why="runtime-spec linux.namespaces[cgroup]"))
+    return tuple(steps)
+
+
+def _plan_cgroups(
+    linux: Linux, cgroup: ContainerCgroup
+) -> tuple[tuple[Step[Any], ...], tuple[Step[Any], ...], tuple[str, ...]]:
+    """Return ``(before, host, warnings)``: v2 cgroups, v1 cgroups with all limits, warnings."""
+    layout = cgroup.layout
+    resources = linux.resources or Resources()
+    limits = plan_resources(resources, layout)
+    used_v2 = {s.controller for s in limits.settings}
+    before: list[Step[Any]] = []
+    host: list[Step[Any]] = []
+    for hierarchy in layout.hierarchies:
+        controllers = hierarchy.controllers
+        if hierarchy.is_v2 and layout.mode is CgroupMode.HYBRID:
+            controllers = tuple(c for c in controllers if c in used_v2)
+        step = CreateCgroup(
+            mountpoint=hierarchy.mountpoint,
+            path=cgroup.path,
+            controllers=controllers,
+            is_v2=hierarchy.is_v2,
+            why="runtime-spec linux.cgroupsPath",
+        )
+        (before if hierarchy.is_v2 else host).append(step)
+    for setting in limits.settings:
+        directory = cgroup.directory(setting.controller) or ""
+        host.append(
+            WriteCgroupFile(
+                directory=directory, files=setting.files, value=setting.value, why=setting.why
+            )
+        )
+    rules = device_rules_v2(resources, layout)
+    if rules:
+        host.append(
+            AttachDeviceProgram(
+                directory=cgroup.v2_directory() or "",
+                program_hex=build_device_filter(rules).hex(),
+                rules=tuple(f"{'allow' if r.allow else 'deny'} {format_v1_rule(r)}" for r in rules),
+                why="runtime-spec linux.resources.devices",
+            )
+        )
+    return tuple(before), tuple(host), limits.warnings
+
+
+def _plan_id_maps(linux: Linux, namespaces: NamespacePlan) -> tuple[Step[Any], ...]:
+    if not namespaces.is_new("user"):
+        return ()
+    return tuple(
+        WriteProcessFile(
+            name=name,
+            value="".join(f"{m.container_id} {m.host_id} {m.size}\n" for m in mappings),
+            why=f"runtime-spec linux.{field}",
+        )
+        for name, field, mappings in (
+            ("uid_map", "uidMappings", linux.uid_mappings),
+            ("gid_map", "gidMappings", linux.gid_mappings),
+        )
+    )
+
+
+def _plan_oom_score(process: Process, facts: HostFacts) -> tuple[Step[Any], ...]:
+    adjustment = process.oom_score_adj
+    if adjustment is None or adjustment == facts.oom_score_adj:
+        return ()
+    why = "runtime-spec process.oomScoreAdj"
+    return (WriteProcessFile(name="oom_score_adj", value=str(adjustment), why=why),)
+
+
+def plan_rlimits(process: Process) -> tuple[Step[HostScope], ...]:
+    """Decide the resource limits, set from outside just before execve(2)."""
+    return tuple(
+        SetRlimit(
+            resource=limit.type,
+            soft=limit.soft,
+            hard=limit.hard,
+            why="runtime-spec process.rlimits",
+        )
+        for limit in process.rlimits
+    )

@@ -1,0 +1,376 @@
+"""The container's file system tree: root, mounts, devices, hidden paths. Pure."""
+
+import os
+from dataclasses import dataclass
+
+from cutaway.cgroups import CgroupMode, ContainerCgroup, cgroup_directory
+from cutaway.errors import InvalidParameter
+from cutaway.linux.abi import MOUNT_ATTR, MS
+from cutaway.oci.runtime_spec import Device, Linux, Mount, RootfsPropagation, Spec
+from cutaway.runtime.extensions import Extensions, RootfsMount
+from cutaway.runtime.mount_options import MountOptions, parse_mount_options
+from cutaway.runtime.plan_namespaces import NamespacePlan
+from cutaway.runtime.scope import InitScope
+from cutaway.runtime.steps.devices import BindDevice, MakeDevice, MakeSymlink, SetUpConsole
+from cutaway.runtime.steps.mounts import (
+    AttachBind,
+    AttachRootfs,
+    BindCgroup,
+    DetachRootfs,
+    MountFilesystem,
+    MountRootfs,
+    OpenBindSource,
+    OpenNullDevice,
+    SeparateMounts,
+    SetMountAttributes,
+    SetRootPropagation,
+)
+from cutaway.runtime.steps.paths import MakeReadonly, MaskPath
+from cutaway.runtime.steps.process import MakeWorkingDirectory
+from cutaway.steps import Step
+
+InitStep = Step[InitScope]
+
+# "the runtime MUST also supply the following" (config-linux.md "Default Devices").
+DEFAULT_DEVICES = (
+    Device("c", "/dev/null", 1, 3, 0o666),
+    Device("c", "/dev/zero", 1, 5, 0o666),
+    Device("c", "/dev/full", 1, 7, 0o666),
+    Device("c", "/dev/random", 1, 8, 0o666),
+    Device("c", "/dev/urandom", 1, 9, 0o666),
+    Device("c", "/dev/tty", 5, 0, 0o666),
+)
+_DEFAULT_LINKS = (
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+    ("/dev/core", "/proc/kcore"),
+    ("/dev/ptmx", "pts/ptmx"),
+)
+_ROOT_PROPAGATION = {
+    RootfsPropagation.PRIVATE: MS.PRIVATE,
+    RootfsPropagation.RPRIVATE: MS.PRIVATE,
+    RootfsPropagation.SLAVE: MS.SLAVE,
+    RootfsPropagation.RSLAVE: MS.SLAVE,
+    RootfsPropagation.SHARED: MS.SHARED,
+    RootfsPropagation.RSHARED: MS.SHARED,
+    RootfsPropagation.UNBINDABLE: MS.UNBINDABLE,
+    RootfsPropagation.RUNBINDABLE: MS.UNBINDABLE,
+}
+_CGROUP_ATTRIBUTES = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
+_DEVICE_SOURCES_FROM = 10_000  # indexes of device sources, apart from those of mounts
+
+
+@dataclass(frozen=True, slots=True)
+class MountPlan:
+    """Steps about the file system tree, by where they stand in the order.
+
+    Attributes:
+        sources: with the host's tree and privileges.
+        rootfs: what puts the root in place.
+        early: mounts before the first cgroup mount, done while the parent makes the cgroups.
+        cgroup_and_later: the first cgroup mount and all after it.
+        devices: nodes and links in ``/dev``.
+        console: the pty.
+        paths: read-only and masked paths, the read-only root.
+    """
+
+    sources: tuple[InitStep, ...]
+    rootfs: tuple[InitStep, ...]
+    early: tuple[InitStep, ...]
+    cgroup_and_later: tuple[InitStep, ...]
+    devices: tuple[InitStep, ...]
+    console: tuple[InitStep, ...]
+    paths: tuple[InitStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One of config.json's mounts, parsed."""
+
+    index: int
+    mount: Mount
+    options: MountOptions
+    target: str
+
+    @property
+    def why(self) -> str:
+        """Where it stands in config.json."""
+        return f"runtime-spec mounts[{self.index}]"
+
+    @property
+    def is_bind(self) -> bool:
+        """Whether it shows an existing file or directory."""
+        return self.options.is_bind or self.mount.type == "bind"
+
+
+def plan_mounts(
+    spec: Spec,
+    extensions: Extensions,
+    cgroup: ContainerCgroup,
+    namespaces: NamespacePlan,
+    *,
+    bundle: str,
+) -> MountPlan:
+    """Decide the whole tree.
+
+    Raises:
+        InvalidParameter: a mount's options or target can't be.
+    """
+    linux = spec.linux or Linux()
+    if namespaces.is_joined("mount"):
+        return MountPlan((), (), (), (), (), (), ())
+    entries = [_read_entry(index, mount) for index, mount in enumerate(spec.mounts)]
+    split = next((e.index for e in entries if e.mount.type in ("cgroup", "cgroup2")), len(entries))
+    mounts = [_plan_entry(entry, linux, cgroup, namespaces) for entry in entries]
+    in_user_namespace = namespaces.is_new("user") or namespaces.is_joined("user")
+    has_own_dev = any(entry.is_bind and entry.target == "/dev" for entry in entries)
+    devices = _merge_devices(linux)
+    cwd = spec.process.cwd if spec.process else "/"
+    return MountPlan(
+        sources=(
+            *(_open_source(entry, bundle) for entry in entries if entry.is_bind),
+            *(_open_devices(devices) if in_user_namespace and not has_own_dev else ()),
+            SeparateMounts(why="default"),
+            *_plan_rootfs(spec, extensions, bundle),
+            *((DetachRootfs(why="user namespace"),) if in_user_namespace else ()),
+        ),
+        rootfs=(
+            OpenNullDevice(why="runtime-spec linux.maskedPaths"),
+            *((AttachRootfs(why="user namespace"),) if in_user_namespace else ()),
+        ),
+        early=tuple(step for steps in mounts[:split] for step in steps),
+        cgroup_and_later=(
+            *(step for steps in mounts[split:] for step in steps),
+            MakeWorkingDirectory(path=cwd, why="runtime-spec process.cwd"),
+        ),
+        devices=() if has_own_dev else _plan_devices(devices, in_user_namespace),
+        console=_plan_console(spec),
+        paths=_plan_paths(spec, linux, entries),
+    )
+
+
+def _read_entry(index: int, mount: Mount) -> _Entry:
+    where = f"mounts[{index}]"
+    if not mount.destination:
+        raise InvalidParameter(f"{where}.destination: required")
+    target = os.path.normpath("/" + mount.destination.lstrip("/"))
+    if target == "/":
+        raise InvalidParameter(f'{where}.destination: "/" is the root file system itself')
+    entry = _Entry(index, mount, parse_mount_options(mount.options, where), target)
+    if entry.is_bind and not mount.source:
+        raise InvalidParameter(f"{where}.source: a bind mount needs one")
+    if not entry.is_bind and mount.type in ("", "none"):
+        raise InvalidParameter(f"{where}.type: required unless it is a bind mount")
+    return entry
+
+
+def _open_source(entry: _Entry, bundle: str) -> OpenBindSource:
+    # "A source path for bind mounts is … relative to the bundle" (config.md "Mounts")
+    return OpenBindSource(
+        index=entry.index,
+        source=os.path.join(bundle, entry.mount.source),
+        is_recursive=entry.options.is_recursive,
+        why=entry.why,
+    )
+
+
+def _open_devices(devices: tuple[Device, ...]) -> tuple[OpenBindSource, ...]:
+    return tuple(
+        OpenBindSource(
+            index=_DEVICE_SOURCES_FROM + number,
+            source=device.path,
+            is_recursive=False,
+            why="mknod(2) is forbidden in a user namespace",
+        )
+        for number, device in enumerate(devices)
+    )
+
+
+def _plan_rootfs(spec: Spec, extensions: Extensions, bundle: str) -> tuple[InitStep, ...]:
+    if extensions.mounts:
+        return tuple(
+            MountRootfs(mount=mount, mountpoint=bundle, why="rootfs.json mounts")
+            for mount in extensions.mounts
+        )
+    path = os.path.join(bundle, spec.root.path if spec.root else "rootfs")
+    mount = RootfsMount("bind", path, ("rbind",))
+    return (MountRootfs(mount=mount, mountpoint=bundle, why="runtime-spec root.path"),)
+
+
+def _plan_entry(
+    entry: _Entry, linux: Linux, cgroup: ContainerCgroup, namespaces: NamespacePlan
+) -> tuple[InitStep, ...]:
+    if entry.is_bind:
+        return (_plan_bind(entry, linux),)
+    if entry.mount.type in ("cgroup", "cgroup2"):
+        return _plan_cgroup_mount(entry, cgroup, namespaces)
+    options = entry.options
+    # /dev must be writable until its nodes are made
+    late = MOUNT_ATTR.RDONLY if entry.target == "/dev" else MOUNT_ATTR(0)
+    superblock = options.superblock
+    if options.attr_set & MOUNT_ATTR.RDONLY and entry.mount.type not in ("tmpfs", "ramfs"):
+        superblock = ("ro", *superblock)
+    return (
+        MountFilesystem(
+            fstype=entry.mount.type,
+            source=entry.mount.source or entry.mount.type,
+            target=entry.target,
+            attributes=int((options.attr_set | options.rec_attr_set) & ~late),
+            options=(*superblock, *options.data),
+            propagation=int(options.propagation),
+            copies_up=options.copies_up,
+            why=entry.why,
+        ),
+    )
+
+
+def _plan_bind(entry: _Entry, linux: Linux) -> AttachBind:
+    options = entry.options
+    if options.data:
+        raise InvalidParameter(
+            f"mounts[{entry.index}].options: {options.data[0]!r} means nothing to a bind mount"
+        )
+    propagation = options.propagation
+    if not propagation:
+        # what a bind mount gets by default: the host's later mounts appear, ours stay here
+        root = _ROOT_PROPAGATION.get(linux.rootfs_propagation or RootfsPropagation.RSLAVE, MS.SLAVE)
+        propagation = 0 if root == MS.SHARED else root | MS.REC
+    return AttachBind(
+        index=entry.index,
+        source=entry.mount.source,
+        target=entry.target,
+        attr_set=int(options.attr_set),
+        attr_clr=int(options.attr_clr),
+        rec_attr_set=int(options.rec_attr_set),
+        rec_attr_clr=int(options.rec_attr_clr),
+        propagation=int(propagation),
+        copies_up=options.copies_up,
+        why=entry.why,
+    )
+
+
+def _plan_cgroup_mount(
+    entry: _Entry, cgroup: ContainerCgroup, namespaces: NamespacePlan
+) -> tuple[InitStep, ...]:
+    """Show the cgroups: v2's one tree, or v1's many side by side on a tmpfs."""
+    attributes = int(entry.options.attr_set | entry.options.rec_attr_set)
+    if cgroup.layout.mode is CgroupMode.UNIFIED:
+        return (
+            MountFilesystem(
+                fstype="cgroup2",
+                source="cgroup",
+                target=entry.target,
+                attributes=attributes,
+                propagation=int(entry.options.propagation),
+                why=entry.why,
+            ),
+        )
+    steps: list[InitStep] = [
+        MountFilesystem(
+            fstype="tmpfs",
+            source="tmpfs",
+            target=entry.target,
+            attributes=int(_CGROUP_ATTRIBUTES),
+            options=("mode=755",),
+            why=entry.why,
+        )
+    ]
+    for hierarchy in cgroup.layout.v1:
+        name = os.path.basename(hierarchy.mountpoint)
+        target = f"{entry.target}/{name}"
+        if namespaces.is_new("cgroup"):
+            options = hierarchy.controllers or ("none", f"name={hierarchy.name}")
+            steps.append(
+                MountFilesystem(
+                    fstype="cgroup",
+                    source="cgroup",
+                    target=target,
+                    attributes=attributes,
+                    options=options,
+                    why=entry.why,
+                )
+            )
+        else:
+            source = cgroup_directory(hierarchy, cgroup.path)
+            steps.append(
+                BindCgroup(source=source, target=target, attributes=attributes, why=entry.why)
+            )
+        if len(hierarchy.controllers) > 1:
+            steps += (
+                MakeSymlink(path=f"{entry.target}/{controller}", target=name, why=entry.why)
+                for controller in hierarchy.controllers
+            )
+    if attributes & MOUNT_ATTR.RDONLY:
+        readonly = int(MOUNT_ATTR.RDONLY)
+        steps.append(SetMountAttributes(target=entry.target, attributes=readonly, why=entry.why))
+    return tuple(steps)
+
+
+def _merge_devices(linux: Linux) -> tuple[Device, ...]:
+    """Return the default devices and those asked for; a path asked for replaces the default."""
+    merged = {device.path: device for device in DEFAULT_DEVICES}
+    for device in linux.devices:
+        merged[os.path.normpath(device.path)] = device
+    return tuple(merged.values())
+
+
+def _plan_devices(devices: tuple[Device, ...], in_user_namespace: bool) -> tuple[InitStep, ...]:
+    steps: list[InitStep] = []
+    for number, device in enumerate(devices):
+        why = "default" if device in DEFAULT_DEVICES else "runtime-spec linux.devices"
+        if in_user_namespace:
+            index = _DEVICE_SOURCES_FROM + number
+            steps.append(BindDevice(index=index, path=device.path, why=why))
+            continue
+        steps.append(
+            MakeDevice(
+                path=os.path.normpath(device.path),
+                kind=device.type,
+                major=device.major,
+                minor=device.minor,
+                mode=0o666 if device.file_mode is None else device.file_mode & 0o7777,
+                uid=device.uid or 0,
+                gid=device.gid or 0,
+                why=why,
+            )
+        )
+    steps += (MakeSymlink(path=p, target=t, why="default") for p, t in _DEFAULT_LINKS)
+    return tuple(steps)
+
+
+def _plan_console(spec: Spec) -> tuple[InitStep, ...]:
+    if spec.process is None or not spec.process.terminal:
+        return ()
+    size = spec.process.console_size
+    return (
+        SetUpConsole(
+            rows=size.height if size else 0,
+            columns=size.width if size else 0,
+            why="runtime-spec process.terminal",
+        ),
+    )
+
+
+def _plan_paths(spec: Spec, linux: Linux, entries: list[_Entry]) -> tuple[InitStep, ...]:
+    readonly = int(MOUNT_ATTR.RDONLY)
+    steps: list[InitStep] = [
+        MakeReadonly(path=path, why="runtime-spec linux.readonlyPaths")
+        for path in linux.readonly_paths
+    ]
+    steps += (
+        MaskPath(path=path, why="runtime-spec linux.maskedPaths") for path in linux.masked_paths
+    )
+    for entry in entries:
+        is_readonly = entry.options.attr_set & MOUNT_ATTR.RDONLY
+        if entry.target == "/dev" and is_readonly and not entry.is_bind:
+            steps.append(SetMountAttributes(target="/dev", attributes=readonly, why=entry.why))
+    propagation = _ROOT_PROPAGATION.get(linux.rootfs_propagation or RootfsPropagation.PRIVATE)
+    if propagation is not None and propagation != MS.PRIVATE:
+        why = "runtime-spec linux.rootfsPropagation"
+        steps.append(SetRootPropagation(propagation=int(propagation), why=why))
+    if spec.root is not None and spec.root.readonly:
+        why = "runtime-spec root.readonly"
+        steps.append(SetMountAttributes(target="/", attributes=readonly, why=why))
+    return tuple(steps)

@@ -1,0 +1,106 @@
+"""What the init's steps act with: descriptors, and what one step finds for a later one."""
+
+import os
+
+from cutaway import linux
+from cutaway.linux.abi import FSCONFIG, FSMAGIC, MOUNT_ATTR, RESOLVE
+from cutaway.runtime.sync import SyncSocket
+
+_SECURE_PROC = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
+
+
+class InitScope:
+    """The open things of a container's init, between clone3(2) and execve(2).
+
+    Attributes:
+        sync: to the parent.
+        stdio: the three descriptors the program gets as 0, 1, 2.
+        root_fd: the container's root file system; -1 before it is mounted.
+        null_fd: the host's ``/dev/null``, checked; masks are made of it.
+        trees: detached copies of bind sources, by the mount's index.
+        namespaces: descriptors of namespaces to join, by kind.
+        seccomp_program: compiled, or None.
+        console_master: the pty's master side until the parent has it, else -1.
+        uid: host-side and container-side ids are the same unless in a user namespace.
+        gid: primary group.
+        groups: supplementary groups.
+        environment: of the program.
+        program: absolute path of the program, once found.
+        cwd_is_set: the working directory could be entered before the user was changed.
+    """
+
+    __slots__ = (
+        "sync",
+        "stdio",
+        "root_fd",
+        "null_fd",
+        "trees",
+        "namespaces",
+        "seccomp_program",
+        "console_master",
+        "uid",
+        "gid",
+        "groups",
+        "environment",
+        "program",
+        "cwd_is_set",
+        "_proc_fd",
+        "mask_tree",
+    )
+
+    def __init__(
+        self,
+        sync: SyncSocket,
+        *,
+        stdio: tuple[int, int, int] | None,
+        namespaces: dict[str, int],
+        seccomp_program: bytes | None,
+    ) -> None:
+        self.sync = sync
+        self.stdio = stdio
+        self.root_fd = -1
+        self.null_fd = -1
+        self.trees: dict[int, int] = {}
+        self.namespaces = namespaces
+        self.seccomp_program = seccomp_program
+        self.console_master = -1
+        self.uid = 0
+        self.gid = 0
+        self.groups: tuple[int, ...] = ()
+        self.environment: dict[bytes, bytes] = {}
+        self.program = b""
+        self.cwd_is_set = False
+        self._proc_fd = -1
+        self.mask_tree = -1
+
+    def proc_fd(self) -> int:
+        """Return a procfs of this pid namespace that is attached nowhere.
+
+        Nobody can mount over it or replace a file in it, so a write to it reaches the kernel and
+        not what a container put there (CVE-2025-52881, CVE-2019-16884).
+        """
+        if self._proc_fd < 0:
+            context = linux.fsopen("proc")
+            linux.fsconfig(context, FSCONFIG.CMD_CREATE)
+            self._proc_fd = linux.fsmount(context, attr_flags=_SECURE_PROC)
+            os.close(context)
+        return self._proc_fd
+
+    def write_proc(self, path: str, value: str) -> None:
+        """Write to a file of the private procfs, never through a link or another mount.
+
+        Raises:
+            KernelError: ENOENT (no such file), EINVAL (a value the kernel refuses), EACCES.
+        """
+        resolve = RESOLVE.BENEATH | RESOLVE.NO_XDEV | RESOLVE.NO_SYMLINKS
+        fd = linux.openat2(self.proc_fd(), path, os.O_WRONLY, 0, resolve)
+        try:
+            if linux.fstatfs_type(fd) != FSMAGIC.PROC:
+                raise linux.kernel_error(1, "write", f"/proc/{path}", hint="this is not procfs")
+            os.write(fd, value.encode())
+        except linux.KernelError:
+            raise
+        except OSError as error:
+            raise linux.kernel_error(error.errno or 0, "write", f"/proc/{path}", value) from None
+        finally:
+            os.close(fd)

@@ -1,0 +1,133 @@
+"""Steps the parent takes for a container's init, from outside."""
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from cutaway import linux
+from cutaway.linux.abi import RLIMIT
+from cutaway.steps import Step
+
+
+class HostScope:
+    """What host-side steps act on.
+
+    Attributes:
+        pid: of the container's init, -1 before it is made. It is our child and not yet reaped,
+            so its number can't be anybody else's.
+    """
+
+    __slots__ = ("pid",)
+
+    def __init__(self) -> None:
+        self.pid = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRlimit(Step[HostScope]):
+    """Set a resource limit of the init, just before it executes the program.
+
+    From outside, and late: a low limit of open files or memory would break the init itself.
+
+    Attributes:
+        resource: ``RLIMIT_NOFILE``.
+        soft: the limit.
+        hard: how far it may be raised.
+    """
+
+    resource: str
+    soft: int
+    hard: int
+
+    def describe(self) -> str:
+        """Say the limit."""
+        return f"set {self.resource} to {self.soft}:{self.hard}"
+
+    def shell(self) -> str:
+        """Return the prlimit command."""
+        name = self.resource.removeprefix("RLIMIT_").lower()
+        return f"prlimit --pid $PID --{name}={self.soft}:{self.hard}"
+
+    def apply(self, scope: HostScope) -> None:
+        """Call prlimit(2).
+
+        Raises:
+            KernelError: EPERM (raising needs CAP_SYS_RESOURCE), EINVAL (soft above hard).
+        """
+        name = self.resource.removeprefix("RLIMIT_")
+        linux.prlimit(scope.pid, RLIMIT[name], (self.soft, self.hard))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteProcessFile(Step[HostScope]):
+    """Write a file of the init's ``/proc`` directory: its id maps, its OOM score.
+
+    Attributes:
+        name: below ``/proc/<pid>``.
+        value: text, in one write(2).
+    """
+
+    name: str
+    value: str
+
+    def describe(self) -> str:
+        """Say file and value."""
+        return f"write {self.value.strip()!r} to the init's {self.name}"
+
+    def shell(self) -> str:
+        """Return the printf command."""
+        value = self.value.replace("\n", "\\n")
+        return f"printf '{value}' > /proc/$PID/{self.name}"
+
+    def apply(self, scope: HostScope) -> None:
+        """Write it.
+
+        Raises:
+            KernelError: EPERM or EACCES (the engine lacks a privilege), EINVAL.
+        """
+        path = f"/proc/{scope.pid}/{self.name}"
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, self.value.encode())
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise linux.kernel_error(error.errno or 0, "write", path, self.value) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeInit(Step[Any]):
+    """Make the container's first process in its new namespaces.
+
+    Attributes:
+        namespaces: kinds that are new.
+        joined: kinds that exist already.
+        cgroup: the v2 cgroup it is born in, or empty.
+    """
+
+    namespaces: tuple[str, ...]
+    joined: tuple[str, ...]
+    cgroup: str
+
+    def describe(self) -> str:
+        """Say what is new and what is joined."""
+        joined = f", joining {', '.join(self.joined)}" if self.joined else ""
+        return f"make the init with new {', '.join(self.namespaces) or 'no'} namespaces{joined}"
+
+    def shell(self) -> str:
+        """Return the unshare command."""
+        from cutaway.runtime.steps.namespaces import UNSHARE_OPTIONS
+
+        options = " ".join(UNSHARE_OPTIONS[kind] for kind in self.namespaces)
+        return f"unshare {options} sh"
+
+    def apply(self, scope: Any) -> Any:
+        """Call ``scope.make_init()``: clone3(2), or the stage where a user namespace needs it."""
+        return scope.make_init()
+
+    def undo(self, scope: Any, result: Any) -> None:
+        """Kill it; the parent reaps it."""
+        with contextlib.suppress(OSError):
+            scope.kill_init()

@@ -1,0 +1,543 @@
+"""Steps that build the container's file system tree inside its own mount namespace.
+
+Every target is opened below the root descriptor and mounted on by descriptor (``in_root``), so no
+link that an image or a neighbour plants is ever followed out, and none can be exchanged between a
+check and the mount.
+"""
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from cutaway import linux
+from cutaway.linux.abi import AT, FSCONFIG, FSMAGIC, MNT, MOUNT_ATTR, MS, OPEN_TREE
+from cutaway.runtime.copy_up import copy_tree, is_empty_directory
+from cutaway.runtime.extensions import RootfsMount
+from cutaway.runtime.in_root import make_directory_in_root, make_file_in_root, open_in_root
+from cutaway.runtime.mount_options import format_attributes, format_propagation
+from cutaway.runtime.scope import InitScope
+from cutaway.steps import Step
+
+# These must be the image's real directories: a link in their place would let the image choose
+# where the runtime writes (CVE-2019-19921 for /proc and /sys, CVE-2026-41579 for /dev).
+_REAL_DIRECTORIES = ("/proc", "/sys", "/dev")
+
+# What may be mounted over inside /proc: files that lxcfs and the like provide (as runc allows).
+PROC_EXCEPTIONS = frozenset(
+    {
+        "/proc/cpuinfo",
+        "/proc/diskstats",
+        "/proc/meminfo",
+        "/proc/stat",
+        "/proc/swaps",
+        "/proc/uptime",
+        "/proc/loadavg",
+        "/proc/slabinfo",
+        "/proc/net/dev",
+        "/proc/sys/kernel/ns_last_pid",
+        "/proc/sys/crypto/fips_enabled",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBindSource(Step[InitScope]):
+    """Take a detached copy of a host directory or file, to be attached in the container later.
+
+    Done while the host's mounts still are as the host has them, so that the copy knows its peers.
+
+    Attributes:
+        index: the number by which ``AttachBind`` finds it.
+        source: absolute host path.
+        is_recursive: with the mounts below it.
+    """
+
+    index: int
+    source: str
+    is_recursive: bool
+
+    def describe(self) -> str:
+        """Say what is copied."""
+        return f"take {'a recursive ' if self.is_recursive else 'a '}copy of mount {self.source}"
+
+    def shell(self) -> str:
+        """Return the mount command's first half."""
+        return f"# open_tree({self.source}, OPEN_TREE_CLONE)"
+
+    def apply(self, scope: InitScope) -> None:
+        """Call open_tree(2).
+
+        Raises:
+            KernelError: ENOENT (no such source), EINVAL (unbindable).
+        """
+        flags = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC
+        if self.is_recursive:
+            flags |= OPEN_TREE.AT_RECURSIVE
+        scope.trees[self.index] = linux.open_tree(-100, self.source, flags)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenNullDevice(Step[InitScope]):
+    """Hold the host's ``/dev/null``, checked to be it: masks are made of it (CVE-2025-31133)."""
+
+    def describe(self) -> str:
+        """Say what is opened."""
+        return "open the host's /dev/null"
+
+    def shell(self) -> str:
+        """Return a comment: holding a descriptor has no command."""
+        return "# open(/dev/null, O_PATH), check that it is the character device 1:3"
+
+    def apply(self, scope: InitScope) -> None:
+        """Open and check it.
+
+        Raises:
+            KernelError: ENXIO (it is something else), ENOENT.
+        """
+        fd = linux.openat2(-100, "/dev/null", os.O_PATH | os.O_NOFOLLOW)
+        identity = linux.identify(fd)
+        if not stat.S_ISCHR(identity.mode) or identity.device != (1, 3):
+            raise linux.kernel_error(
+                errno.ENXIO, "openat2", "/dev/null", hint="it is not the null device 1:3"
+            )
+        scope.null_fd = fd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeparateMounts(Step[InitScope]):
+    """Cut this mount namespace from the host's, so that nothing mounted here appears there."""
+
+    def describe(self) -> str:
+        """Say what is changed."""
+        return "make all mounts private to this namespace"
+
+    def shell(self) -> str:
+        """Return the mount command."""
+        return "mount --make-rprivate /"
+
+    def apply(self, scope: InitScope) -> None:
+        """Call mount(MS_REC | MS_PRIVATE)."""
+        linux.mount(None, "/", None, MS.REC | MS.PRIVATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountRootfs(Step[InitScope]):
+    """Mount the container's root file system where only this namespace sees it.
+
+    Attributes:
+        mount: as the snapshotter returned it.
+        mountpoint: any host directory that can be covered here: the bundle's.
+    """
+
+    mount: RootfsMount
+    mountpoint: str
+
+    def describe(self) -> str:
+        """Say what is mounted."""
+        return f"mount the root file system ({self.mount.fstype}) on {self.mountpoint}"
+
+    def shell(self) -> str:
+        """Return the mount command."""
+        options = ",".join(self.mount.options)
+        place = f"cd {self.mount.directory}; " if self.mount.directory else ""
+        kind = "" if self.mount.fstype == "bind" else f"-t {self.mount.fstype} "
+        return f"{place}mount {kind}-o '{options}' {self.mount.source} {self.mountpoint}"
+
+    def apply(self, scope: InitScope) -> None:
+        """Mount by mount(2), whose one page of data takes longer layer chains than fsconfig(2).
+
+        Raises:
+            KernelError: ENOENT (a layer is missing), EINVAL, ESTALE, EBUSY (upper in use).
+        """
+        if self.mount.directory:
+            os.chdir(self.mount.directory)
+        options = [o for o in self.mount.options if o not in ("bind", "rbind", "ro", "rw")]
+        flags = MS.RDONLY if "ro" in self.mount.options else MS(0)
+        if self.mount.fstype == "bind":
+            recursive = "rbind" in self.mount.options
+            tree = linux.open_tree(
+                -100,
+                self.mount.source,
+                OPEN_TREE.CLONE
+                | OPEN_TREE.CLOEXEC
+                | (OPEN_TREE.AT_RECURSIVE if recursive else OPEN_TREE(0)),
+            )
+            if flags:
+                linux.mount_setattr(tree, "", AT.EMPTY_PATH, attr_set=MOUNT_ATTR.RDONLY)
+            target = linux.openat2(-100, self.mountpoint, os.O_PATH)
+            linux.attach_mount(tree, target)
+            os.close(target)
+            scope.root_fd = tree
+        else:
+            linux.mount(
+                self.mount.source,
+                self.mountpoint,
+                self.mount.fstype,
+                flags,
+                ",".join(options),
+            )
+            scope.root_fd = linux.openat2(-100, self.mountpoint, os.O_PATH | os.O_DIRECTORY)
+        if self.mount.directory:
+            os.chdir("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachRootfs(Step[InitScope]):
+    """Take a detached copy of the finished root: its maker keeps the host's privileges, not us."""
+
+    def describe(self) -> str:
+        """Say what is copied."""
+        return "take a copy of the root file system for the new user namespace"
+
+    def shell(self) -> str:
+        """Return a comment: detached mounts have no command."""
+        return "# open_tree(rootfs, OPEN_TREE_CLONE | AT_RECURSIVE)"
+
+    def apply(self, scope: InitScope) -> None:
+        """Call open_tree(2) on the root."""
+        tree = linux.open_tree(scope.root_fd, "", linux.bind_flags(True))
+        os.close(scope.root_fd)
+        scope.root_fd = tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachRootfs(Step[InitScope]):
+    """Attach the detached root over the old one, which ``PivotRoot`` then takes away."""
+
+    def describe(self) -> str:
+        """Say where."""
+        return "attach the root file system over the host's root, in this namespace"
+
+    def shell(self) -> str:
+        """Return a comment: detached mounts have no command."""
+        return "# move_mount(rootfs, /)"
+
+    def apply(self, scope: InitScope) -> None:
+        """Call move_mount(2)."""
+        target = linux.openat2(-100, "/", os.O_PATH | os.O_DIRECTORY)
+        linux.attach_mount(scope.root_fd, target)
+        os.close(target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountFilesystem(Step[InitScope]):
+    """Mount a new file system in the container.
+
+    Attributes:
+        fstype: ``proc``, ``tmpfs``, ``sysfs``, …
+        source: shown in the mount table.
+        target: in the container.
+        attributes: MOUNT_ATTR bits.
+        options: of the file system, ``size=65536k``, superblock flags included.
+        propagation: MS bits; 0 leaves it private.
+        copies_up: fill it with what the image has at the target.
+    """
+
+    fstype: str
+    source: str
+    target: str
+    attributes: int = 0
+    options: tuple[str, ...] = ()
+    propagation: int = 0
+    copies_up: bool = False
+
+    def describe(self) -> str:
+        """Say it in runc's words."""
+        return f'mounting "{self.source}" to rootfs at "{self.target}"'
+
+    def shell(self) -> str:
+        """Return the mount command."""
+        options = ",".join([*format_attributes(self.attributes), *self.options]) or "defaults"
+        return f'mount -t {self.fstype} -o {options} {self.source} "$ROOTFS"{self.target}'
+
+    def apply(self, scope: InitScope) -> None:
+        """Create the file system, then attach it on the target held by descriptor.
+
+        Raises:
+            KernelError: EINVAL (an option; the hint holds the kernel's words), ENODEV (unknown
+                type), EPERM, ELOOP (the target is a link), EXDEV (the target is in /proc).
+        """
+        target, mode = self._open_target(scope)
+        check_target(target, self.target)
+        attributes = MOUNT_ATTR(self.attributes & ~MOUNT_ATTR.RDONLY)
+        options = (*mode, *self.options)
+        mount_fd = create_filesystem(self.fstype, self.source, options, attributes)
+        if self.copies_up:
+            copy_tree(target, mount_fd)
+        if self.attributes & MOUNT_ATTR.RDONLY:
+            linux.mount_setattr(mount_fd, "", AT.EMPTY_PATH, attr_set=MOUNT_ATTR.RDONLY)
+        linux.attach_mount(mount_fd, target)
+        _set_propagation(mount_fd, self.propagation)
+        os.close(target)
+        os.close(mount_fd)
+
+    def _open_target(self, scope: InitScope) -> tuple[int, tuple[str, ...]]:
+        """Open or make the target; a tmpfs takes over the mode of a directory that was there."""
+        links = self.target.rstrip("/") not in _REAL_DIRECTORIES
+        if self.fstype != "tmpfs" or any(o.startswith("mode=") for o in self.options):
+            return make_directory_in_root(scope.root_fd, self.target, links=links), ()
+        try:
+            target = open_in_root(scope.root_fd, self.target, links=links)
+        except linux.KernelError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return make_directory_in_root(scope.root_fd, self.target, links=links), ()
+        mode = stat.S_IMODE(linux.identify(target).mode)
+        return target, (f"mode={mode:o}",)
+
+
+def create_filesystem(
+    fstype: str, source: str, options: tuple[str, ...], attributes: MOUNT_ATTR
+) -> int:
+    """Return a detached mount of a new superblock: fsopen, fsconfig, fsmount."""
+    context = linux.fsopen(fstype)
+    try:
+        if source:
+            linux.fsconfig(context, FSCONFIG.SET_STRING, "source", source)
+        for option in options:
+            key, equals, value = option.partition("=")
+            if equals:
+                linux.fsconfig(context, FSCONFIG.SET_STRING, key, value)
+            else:
+                linux.fsconfig(context, FSCONFIG.SET_FLAG, key)
+        linux.fsconfig(context, FSCONFIG.CMD_CREATE)
+        return linux.fsmount(context, attr_flags=attributes)
+    finally:
+        os.close(context)
+
+
+def check_target(target_fd: int, path: str) -> None:
+    """Refuse to mount inside procfs, where a mount would fool what trusts its files.
+
+    Raises:
+        KernelError: EXDEV: ``path`` leads into /proc and is none of ``PROC_EXCEPTIONS``.
+    """
+    if linux.fstatfs_type(target_fd) != FSMAGIC.PROC:
+        return
+    normal = os.path.normpath(path)
+    identity = linux.identify(target_fd)
+    if normal in PROC_EXCEPTIONS or (normal == "/proc" and identity.is_mount_root):
+        return
+    raise linux.kernel_error(
+        errno.EXDEV,
+        "move_mount",
+        path,
+        hint=f'"{path}" cannot be mounted because it is inside /proc',
+    )
+
+
+def _set_propagation(mount_fd: int, propagation: int) -> None:
+    if propagation:
+        flags = AT.EMPTY_PATH | (AT.RECURSIVE if propagation & MS.REC else AT(0))
+        linux.mount_setattr(mount_fd, "", flags, propagation=MS(propagation & ~MS.REC))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttachBind(Step[InitScope]):
+    """Attach the copy of a host directory or file in the container.
+
+    Attributes:
+        index: of ``OpenBindSource``.
+        source: for people.
+        target: in the container.
+        attr_set: MOUNT_ATTR bits added.
+        attr_clr: MOUNT_ATTR bits removed first.
+        rec_attr_set: the same with everything below.
+        rec_attr_clr: the same.
+        propagation: MS bits.
+        copies_up: when the source is an empty directory, fill it from the image first.
+    """
+
+    index: int
+    source: str
+    target: str
+    attr_set: int = 0
+    attr_clr: int = 0
+    rec_attr_set: int = 0
+    rec_attr_clr: int = 0
+    propagation: int = 0
+    copies_up: bool = False
+
+    def describe(self) -> str:
+        """Say it in runc's words."""
+        return f'mounting "{self.source}" to rootfs at "{self.target}"'
+
+    def shell(self) -> str:
+        """Return the mount commands."""
+        options = format_attributes(self.attr_set | self.rec_attr_set)
+        propagation = format_propagation(self.propagation)
+        words = ["rbind", *options, *([propagation] if propagation else [])]
+        return f'mount -o {",".join(words)} {self.source} "$ROOTFS"{self.target}'
+
+    def apply(self, scope: InitScope) -> None:
+        """Set the copy's flags, make the target if it is missing, attach by descriptors.
+
+        Raises:
+            KernelError: ENOTDIR (a directory on a file, or a file on a directory), EROFS (the
+                target is missing and can't be made), EXDEV (the target is in /proc).
+        """
+        tree = scope.trees.pop(self.index)
+        is_directory = stat.S_ISDIR(linux.identify(tree).mode)
+        if is_directory:
+            target = make_directory_in_root(scope.root_fd, self.target)
+        else:
+            target = make_file_in_root(scope.root_fd, self.target)
+        check_target(target, self.target)
+        if self.copies_up and is_directory and is_empty_directory(tree):
+            copy_tree(target, tree)
+        set_attributes(tree, self.attr_set, self.attr_clr, AT.EMPTY_PATH)
+        flags = AT.EMPTY_PATH | AT.RECURSIVE
+        set_attributes(tree, self.rec_attr_set, self.rec_attr_clr, flags)
+        linux.attach_mount(tree, target)
+        _set_propagation(tree, self.propagation)
+        os.close(target)
+        os.close(tree)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindCgroup(Step[InitScope]):
+    """Show a container's own cgroup of a v1 hierarchy in the container.
+
+    Attributes:
+        source: the cgroup on the host, just made.
+        target: in the container.
+        attributes: MOUNT_ATTR bits.
+    """
+
+    source: str
+    target: str
+    attributes: int
+
+    def describe(self) -> str:
+        """Say it in runc's words."""
+        return f'mounting "{self.source}" to rootfs at "{self.target}"'
+
+    def shell(self) -> str:
+        """Return the mount command."""
+        options = ",".join(["bind", *format_attributes(self.attributes)])
+        return f'mount -o {options} {self.source} "$ROOTFS"{self.target}'
+
+    def apply(self, scope: InitScope) -> None:
+        """Clone the host's cgroup directory and attach it."""
+        tree = linux.open_tree(-100, self.source, OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC)
+        set_attributes(tree, self.attributes, 0, AT.EMPTY_PATH)
+        target = make_directory_in_root(scope.root_fd, self.target)
+        linux.attach_mount(tree, target)
+        os.close(target)
+        os.close(tree)
+
+
+def set_attributes(mount_fd: int, attr_set: int, attr_clr: int, flags: AT) -> None:
+    """Call mount_setattr(2) when there is anything to change."""
+    if attr_set or attr_clr:
+        linux.mount_setattr(
+            mount_fd, "", flags, attr_set=MOUNT_ATTR(attr_set), attr_clr=MOUNT_ATTR(attr_clr)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMountAttributes(Step[InitScope]):
+    """Change the flags of what is mounted at a path, once everything in it is made.
+
+    Attributes:
+        target: a mount point in the container.
+        attributes: MOUNT_ATTR bits added.
+    """
+
+    target: str
+    attributes: int
+
+    def describe(self) -> str:
+        """Say which."""
+        return f"set {','.join(format_attributes(self.attributes))} on {self.target}"
+
+    def shell(self) -> str:
+        """Return the mount command."""
+        options = ",".join(format_attributes(self.attributes))
+        return f'mount -o remount,bind,{options} "$ROOTFS"{self.target}'
+
+    def apply(self, scope: InitScope) -> None:
+        """Call mount_setattr(2) on the mount that the path holds."""
+        if self.target == "/":
+            set_attributes(scope.root_fd, self.attributes, 0, AT.EMPTY_PATH)
+            return
+        fd = open_in_root(scope.root_fd, self.target)
+        set_attributes(fd, self.attributes, 0, AT.EMPTY_PATH)
+        os.close(fd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRootPropagation(Step[InitScope]):
+    """Set ``linux.rootfsPropagation`` on the container's root.
+
+    Attributes:
+        propagation: MS bits.
+    """
+
+    propagation: int
+
+    def describe(self) -> str:
+        """Say which."""
+        return f"make the root {format_propagation(self.propagation)}"
+
+    def shell(self) -> str:
+        """Return the mount command."""
+        return f"mount --make-{format_propagation(self.propagation)} /"
+
+    def apply(self, scope: InitScope) -> None:
+        """Call mount_setattr(2) on the root."""
+        _set_propagation(scope.root_fd, self.propagation)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PivotRoot(Step[InitScope]):
+    """Make the root file system ``/`` and let go of everything of the host's.
+
+    pivot_root(".", ".") puts the old root on top of the new one, where one umount2(2) takes it
+    away with all that is below: no directory is needed for it in the image.
+    """
+
+    def describe(self) -> str:
+        """Say what happens."""
+        return "pivot into the root file system and detach the host's"
+
+    def shell(self) -> str:
+        """Return the commands."""
+        return 'cd "$ROOTFS"; pivot_root . .; umount -l .; cd /'
+
+    def apply(self, scope: InitScope) -> None:
+        """Call fchdir, pivot_root, umount2.
+
+        Raises:
+            KernelError: EINVAL (the root is not a mount of this namespace).
+        """
+        os.fchdir(scope.root_fd)
+        linux.pivot_root(".", ".")
+        linux.umount2(".", MNT.DETACH)
+        os.chdir("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnterRoot(Step[InitScope]):
+    """Make a directory of a joined mount namespace the root: there is nothing to pivot there.
+
+    Attributes:
+        path: in that namespace.
+    """
+
+    path: str
+
+    def describe(self) -> str:
+        """Say which directory."""
+        return f"chroot to {self.path}"
+
+    def shell(self) -> str:
+        """Return the chroot command."""
+        return f"chroot {self.path}"
+
+    def apply(self, scope: InitScope) -> None:
+        """Call chroot(2) on the directory held by descriptor."""
+        scope.root_fd = linux.openat2(-100, self.path, os.O_PATH | os.O_DIRECTORY)
+        os.fchdir(scope.root_fd)
+        os.chroot(".")
