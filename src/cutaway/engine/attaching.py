@@ -130,7 +130,7 @@ async def _chunks(core: Core, container: Container, options: LogsOptions) -> Byt
             stderr=options.stderr,
             since_ns=options.since_ns,
             until_ns=options.until_ns,
-            tail=options.tail,
+            tail=-1 if options.tail is None else options.tail,
             timestamps=options.timestamps,
             details=options.details,
             follow=options.follow,

@@ -35,7 +35,8 @@ class Core:
     """One engine's parts.
 
     Attributes:
-        executor: a few threads for what waits for the disk or the kernel.
+        executor: a few threads for what waits briefly for the disk or the kernel.
+        transfers: threads for what may last: pulls, loads, copies, followed logs.
         tasks: background work in progress, so that it is neither lost nor left at the end.
     """
 
@@ -49,6 +50,8 @@ class Core:
     network: Controller
     volumes: VolumeStore
     executor: ThreadPoolExecutor
+    transfers: ThreadPoolExecutor
+    loop: asyncio.AbstractEventLoop
     launcher: Launcher
     containers: ContainerTable = field(default_factory=ContainerTable)
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)

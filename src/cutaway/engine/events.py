@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 
@@ -37,22 +36,6 @@ class Event(msgspec.Struct, frozen=True):
     id: str
     attributes: dict[str, str]
     time_ns: int
-
-    def to_api(self) -> dict[str, Any]:
-        """Return the object that ``/events`` sends, old fields included."""
-        document: dict[str, Any] = {
-            "Type": self.type,
-            "Action": self.action,
-            "Actor": {"ID": self.id, "Attributes": self.attributes},
-            "scope": "local",
-            "time": self.time_ns // 1_000_000_000,
-            "timeNano": self.time_ns,
-        }
-        if self.type in ("container", "image"):
-            document = {"status": self.action, "id": self.id} | document
-        if self.type == "container":
-            document["from"] = self.attributes.get("image", "")
-        return document
 
 
 def matches(event: Event, filters: Filters) -> bool:
@@ -148,6 +131,11 @@ class EventBus:
         self._subscriptions: set[Subscription] = set()
         self._listeners: list[Callable[[Event], None]] = []
         self._last_ns = 0
+
+    @property
+    def listener_count(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._subscriptions)
 
     def listen(self, callback: Callable[[Event], None]) -> None:
         """Call ``callback`` with every event after its commit, for parts of the engine itself."""

@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 
-from cutaway.engine.container import Container, ContainerDocument, ContainerState
+from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.devices import find_block_devices, find_devices
-from cutaway.engine.spec.build import build_spec
 from cutaway.engine.spec.confinement import parse_security_options
 from cutaway.engine.spec.intent import ContainerIntent
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.spec.security import plan_capabilities, plan_seccomp
 from cutaway.errors import Conflict
+from cutaway.images.snapshots import Mount
 from cutaway.oci.runtime_spec import Spec
 from cutaway.volumes import MountPoint
 
@@ -109,27 +109,27 @@ def _etc(
     return files
 
 
-def make_spec(core: Core, container: Container, mounts: tuple[MountPoint, ...]) -> Spec:
-    """Decide config.json."""
-    return build_spec(make_intent(core, container, mounts))
+def make_extensions(
+    core: Core, container: Container, mounts: tuple[Mount, ...] | None = None
+) -> dict[str, Any]:
+    """Decide rootfs.json: the overlay, the user by name, the init.
 
-
-def make_extensions(core: Core, container: Container) -> dict[str, Any]:
-    """Decide rootfs.json: the overlay, the user by name, the init."""
+    Args:
+        core: the engine.
+        container: whose root it is.
+        mounts: what makes the root; None asks the snapshotter.
+    """
+    if mounts is None:
+        mounts = core.snapshots.mounts(container.id)
     extensions: dict[str, Any] = {
         "version": EXTENSIONS_VERSION,
-        "mounts": [mount.to_json() for mount in core.snapshots.mounts(container.id)],
+        "mounts": [mount.to_json() for mount in mounts],
         "user": container.config.user,
         "groups": list(container.host_config.group_add or ()),
     }
     if container.host_config.init:
         extensions["init"] = True
     return extensions
-
-
-def bare_container(document: ContainerDocument) -> Container:
-    """Return a container that is in no store, for ``cutaway plan``."""
-    return Container(document, ContainerState())
 
 
 def encode_spec(spec: Spec) -> bytes:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,9 +72,12 @@ class DaemonSettings:
     log_opts: Mapping[str, str] = field(default_factory=dict)
     bridge: str = ""
     bip: str = ""
+    bip6: str = ""
     fixed_cidr: str = ""
+    fixed_cidr_v6: str = ""
     mtu: int = 0
     default_gateway: str = ""
+    default_gateway_v6: str = ""
     default_address_pools: tuple[AddressPool, ...] = ()
     dns: tuple[str, ...] = ()
     dns_opts: tuple[str, ...] = ()
@@ -83,8 +87,7 @@ class DaemonSettings:
     icc: bool = True
     ip_masq: bool = True
     ip_forward: bool = True
-    iptables: bool = True
-    ip6tables: bool = True
+    ipv6: bool = False
     insecure_registries: tuple[str, ...] = ()
     registry_mirrors: tuple[str, ...] = ()
     max_concurrent_downloads: int = 3
@@ -173,3 +176,14 @@ def _check_address(name: str, text: str) -> None:
         raise BadSettings(f"invalid {name}: {error}") from None
     if interface.network.prefixlen == interface.max_prefixlen or "/" not in text:
         raise BadSettings(f"invalid {name}: {text} leaves no room for containers")
+
+
+def instance_name(settings: DaemonSettings) -> str:
+    """Return the word that tells this engine's objects on the host from another engine's.
+
+    It names the firewall tables and the default parent cgroup. The engine at the default place
+    is plainly ``cutaway``; any other is told apart by where it runs.
+    """
+    if settings.exec_root == DEFAULT_EXEC_ROOT:
+        return BUILTIN_RUNTIME
+    return f"{BUILTIN_RUNTIME}-{zlib.crc32(settings.exec_root.encode()):08x}"

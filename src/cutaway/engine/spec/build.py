@@ -1,13 +1,12 @@
 """``build_spec``: the whole config.json from one intent."""
 
+from cutaway.engine.settings import instance_name
 from cutaway.engine.spec.intent import ContainerIntent
 from cutaway.engine.spec.mounts import plan_mounts, plan_propagation
 from cutaway.engine.spec.namespaces import hostname, plan_namespaces, plan_sysctls
 from cutaway.engine.spec.process import plan_process
 from cutaway.engine.spec.resources import plan_devices, plan_resources
 from cutaway.oci.runtime_spec import SPEC_VERSION, Linux, Root, Spec
-
-DEFAULT_CGROUP_PARENT = "/cutaway"
 
 
 def build_spec(intent: ContainerIntent) -> Spec:
@@ -36,6 +35,7 @@ def build_spec(intent: ContainerIntent) -> Spec:
 
 
 def plan_cgroup_path(intent: ContainerIntent) -> str:
-    """Return the container's cgroup: below ``--cgroup-parent``, the daemon's, or ``/cutaway``."""
-    parent = intent.host.cgroup_parent or intent.settings.cgroup_parent or DEFAULT_CGROUP_PARENT
+    """Return the container's cgroup: below ``--cgroup-parent``, the daemon's, or its instance's."""
+    settings = intent.settings
+    parent = intent.host.cgroup_parent or settings.cgroup_parent or instance_name(settings)
     return f"/{parent.strip('/')}/{intent.id}"

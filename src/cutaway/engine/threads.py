@@ -1,0 +1,137 @@
+"""Between blocking code in worker threads and the event loop: progress, bytes in, bytes out.
+
+The image store and the tree workers read and write by plain calls; the API streams. Each bridge
+holds little: a slow client holds the worker back, a client that leaves ends it.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from typing import Any, Generic, TypeVar
+
+from cutaway.errors import System
+from cutaway.model import ByteStream
+
+T = TypeVar("T")
+# Pieces between a worker and a client: 16 of them are at most a few MiB.
+DEPTH = 16
+
+
+class ClientGone(System):
+    """The client left while it was being served."""
+
+    def __init__(self) -> None:
+        super().__init__("the client has gone")
+
+
+class Outflow(Generic[T]):
+    """What a worker puts and a client takes, at most ``DEPTH`` pieces apart.
+
+    ``put`` and ``is_cancelled`` are for the worker's thread, the rest for the loop's.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[tuple[T] | BaseException | None] = asyncio.Queue()
+        self._room = threading.Semaphore(DEPTH)
+        self._cancelled = threading.Event()
+
+    def put(self, piece: T) -> None:
+        """Hand over a piece, waiting while the client is behind.
+
+        Raises:
+            ClientGone: nobody will take it.
+        """
+        while not self._room.acquire(timeout=0.5):
+            if self._cancelled.is_set():
+                break
+        if self._cancelled.is_set():
+            raise ClientGone
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, (piece,))
+
+    def is_cancelled(self) -> bool:
+        """Say whether the client has left."""
+        return self._cancelled.is_set()
+
+    def cancel(self) -> None:
+        """Let the worker stop at its next piece."""
+        self._cancelled.set()
+        self._room.release()
+
+    def finish(self, outcome: BaseException | None) -> None:
+        """End the flow; called by the worker's thread."""
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, outcome)
+
+    async def first(self) -> tuple[T] | None:
+        """Wait for the first piece, or the end; an error at the very beginning is raised here."""
+        return await self._take()
+
+    async def _take(self) -> tuple[T] | None:
+        item = await self._queue.get()
+        if isinstance(item, BaseException):
+            raise item
+        if item is not None:
+            self._room.release()
+        return item
+
+    async def rest(self, first: tuple[T] | None) -> AsyncIterator[T]:
+        """Yield every piece; closing the iterator cancels the worker."""
+        piece = first
+        try:
+            while piece is not None:
+                yield piece[0]
+                piece = await self._take()
+        finally:
+            self.cancel()
+
+
+async def flow_out(executor: Executor, work: Callable[["Outflow[T]"], Any]) -> AsyncIterator[T]:
+    """Run ``work`` in a thread and return what it puts.
+
+    Raises:
+        Whatever ``work`` raises before its first piece; later errors end the iterator.
+    """
+    flow: Outflow[T] = Outflow()
+
+    def run() -> None:
+        try:
+            work(flow)
+        except BaseException as error:  # noqa: BLE001, RUF100 - carried to the waiting coroutine
+            flow.finish(error)
+        else:
+            flow.finish(None)
+
+    asyncio.get_running_loop().run_in_executor(executor, run)
+    try:
+        first = await flow.first()
+    except BaseException:
+        flow.cancel()
+        raise
+    return flow.rest(first)
+
+
+class Inflow:
+    """A request's body as a blocking reader, for a worker's thread."""
+
+    def __init__(self, body: ByteStream) -> None:
+        self._body = body
+        self._loop = asyncio.get_running_loop()
+        self._rest = b""
+
+    async def _next(self) -> bytes:
+        return await anext(self._body, b"")
+
+    def read(self, size: int) -> bytes:
+        """Return up to ``size`` bytes, at least one; nothing at the end.
+
+        Raises:
+            ClientGone: the connection broke in the middle.
+        """
+        if not self._rest:
+            try:
+                self._rest = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
+            except (ConnectionError, asyncio.CancelledError) as error:
+                raise ClientGone from error
+        piece, self._rest = self._rest[:size], self._rest[size:]
+        return piece
