@@ -80,7 +80,8 @@ def pivot_root(new_root: Path, put_old: Path) -> None:
     """Make ``new_root`` the root of this mount namespace, the old root at ``put_old``.
 
     Raises:
-        KernelError: EINVAL (``new_root`` is no mount point, or its parent is shared).
+        KernelError: EBUSY (``new_root`` is on the current root's mount), EINVAL (it is no mount
+            point, or its parent is shared).
     """
     check(_pivot_root(encode(new_root), encode(put_old)), "pivot_root", new_root, put_old)
 
