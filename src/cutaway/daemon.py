@@ -267,7 +267,7 @@ def _listen_tcp(server: Server, address: str, settings: DaemonSettings) -> None:
         tls = make_server_context(
             certificate=settings.tlscert,
             key=settings.tlskey,
-            client_authority=settings.tlscacert if settings.tlsverify else "",
+            client_ca=settings.tlscacert if settings.tlsverify else None,
         )
     server.listen_tcp(name.strip("[]") or "127.0.0.1", int(port), tls=tls, allow_insecure=True)
 

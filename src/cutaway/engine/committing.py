@@ -4,11 +4,11 @@ Source: moby ``daemon/commit.go``.
 """
 
 import dataclasses
+import os
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from cutaway.images.layers.diff import diff_layer
 
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
@@ -19,9 +19,12 @@ from cutaway.images.archives.changes import apply_changes
 from cutaway.images.assemble import assemble_image, this_platform
 from cutaway.images.image import Image
 from cutaway.images.layer_blob import LayerBlobWriter
+from cutaway.images.trees.tree import diff_layer
 from cutaway.model import CommitRequest, ContainerConfig
 from cutaway.oci import ContainerDefaults, Digest, History, ImageConfig, Reference, RootFS
 from cutaway.shim.protocol import Pause, Resume
+
+_READ_SIZE = 256 * 1024
 
 
 async def commit(core: Core, container: Container, request: CommitRequest) -> str:
@@ -76,8 +79,13 @@ def _make_image(
 ) -> Image:
     parent = _parent(core, container)
     with core.images.lease():
-        with LayerBlobWriter(core.images.content) as layer:
-            diff_layer(core.snapshots, container.id, layer.write)
+        with (
+            LayerBlobWriter(core.images.content) as layer,
+            diff_layer(core.snapshots, container.id) as stream,
+        ):
+            while piece := os.read(stream.fd, _READ_SIZE):
+                layer.write(piece)
+            stream.finish()
             descriptor, diff_id = layer.commit()
         created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         platform = parent.platform if parent else this_platform()

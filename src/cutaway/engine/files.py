@@ -1,26 +1,23 @@
-"""A container's files: ``docker cp``, ``diff``, ``export``, ``commit``.
+"""A container's files: ``docker cp``, ``diff``, ``export``.
 
 Nothing is resolved here: each path goes, as it is, to a confined worker of ``images.trees`` that
 has the container's root as its own.
 """
 
+import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.threads import Inflow, Outflow, flow_out
 from cutaway.engine.units import format_time
-from cutaway.images.trees import (
-    Tree,
-    export_tree,
-    get_archive,
-    list_changes,
-    put_archive,
-    stat_path,
-)
+from cutaway.errors import CutawayError
+from cutaway.errors import NotImplemented as Unsupported
+from cutaway.images.trees import tree as trees
+from cutaway.images.trees.tree import Bind, Tree
 from cutaway.model import ArchiveStream, ByteStream, FilesystemChange, PathStat
 
 log = logging.getLogger(__name__)
@@ -32,61 +29,62 @@ def open_tree(core: Core, container: Container) -> Iterator[Tree]:
     """Give access to a container's files as its processes see them, running or not."""
     if not container.is_alive:
         binds = [
-            (point.source, point.destination)
+            Bind(point.source, point.destination, not point.read_write)
             for point in container.document.mount_points
             if point.source
         ]
-        yield Tree.stopped(core.snapshots.mounts(container.id), binds)
+        yield Tree.stopped(core.snapshots, container.id, binds)
         return
     # Held by descriptor: the process may end, and its number may be another's, at any moment.
     fd = os.open(f"/proc/{container.state.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        yield Tree.running(fd)
+        yield Tree.running(core.snapshots, fd)
     finally:
         os.close(fd)
 
 
 async def changes(core: Core, container: Container) -> list[FilesystemChange]:
     """List paths that differ from the image."""
-    found = await core.in_thread(list_changes, core.snapshots, container.id)
-    return [FilesystemChange(path=change.path, kind=int(change.kind)) for change in found]
+    found = await core.in_thread(trees.list_changes, core.snapshots, container.id)
+    return [FilesystemChange(path=path, kind=int(kind)) for kind, path in found]
 
 
 async def export(core: Core, container: Container) -> ByteStream:
     """Read the whole file system as a tar."""
-
-    def work(flow: "Outflow[bytes]") -> None:
-        with open_tree(core, container) as tree:
-            stream = export_tree(tree)
-            _pump(stream.fd, flow)
-            stream.finish()
-
-    chunks: AsyncIterator[bytes] = await flow_out(core.transfers, work)
+    chunks, _ = await _stream(core, container, trees.export_tree)
     core.commit(container, told=[("export", {})])
     return chunks
 
 
-def _pump(fd: int, flow: "Outflow[bytes]") -> None:
-    try:
-        while piece := os.read(fd, _READ_SIZE):
-            flow.put(piece)
-    finally:
-        os.close(fd)
-
-
 async def archive(core: Core, container: Container, path: str) -> ArchiveStream:
     """Read a path as a tar."""
-    stat = await archive_stat(core, container, path)
+    chunks, stat = await _stream(core, container, lambda tree: trees.get_archive(tree, path))
+    core.commit(container, told=[("archive-path", {})])
+    if stat is None:
+        raise RuntimeError("the worker did not say what it archives")
+    return ArchiveStream(stat=describe(stat), chunks=chunks)
+
+
+async def _stream(
+    core: Core, container: Container, start: "Callable[[Tree], trees.ArchiveStream]"
+) -> tuple[ByteStream, trees.PathStat | None]:
+    """Start a worker that writes a tar; return its bytes as they come, and what they are."""
+    known: asyncio.Future[trees.PathStat | None] = core.loop.create_future()
+
+    def tell(stat: trees.PathStat | None) -> None:
+        if not known.done():
+            known.set_result(stat)
 
     def work(flow: "Outflow[bytes]") -> None:
-        with open_tree(core, container) as tree:
-            stream = get_archive(tree, path)
-            _pump(stream.fd, flow)
+        with open_tree(core, container) as tree, start(tree) as stream:
+            core.loop.call_soon_threadsafe(tell, stream.stat)
+            while piece := os.read(stream.fd, _READ_SIZE):
+                flow.put(piece)
             stream.finish()
 
-    chunks: AsyncIterator[bytes] = await flow_out(core.transfers, work)
-    core.commit(container, told=[("archive-path", {})])
-    return ArchiveStream(stat=stat, chunks=chunks)
+    async with container.lock:
+        chunks: AsyncIterator[bytes] = await flow_out(core.transfers, work)
+    return chunks, await known
 
 
 async def archive_stat(core: Core, container: Container, path: str) -> PathStat:
@@ -94,36 +92,21 @@ async def archive_stat(core: Core, container: Container, path: str) -> PathStat:
 
     def work() -> PathStat:
         with open_tree(core, container) as tree:
-            found = stat_path(tree, path)
-        return PathStat(
-            name=found.name,
-            size=found.size,
-            mode=go_mode(found.mode),
-            mtime=format_time(found.mtime_ns),
-            link_target=found.link_target,
-        )
+            return describe(trees.stat_path(tree, path))
 
-    return await core.in_thread(work)
+    async with container.lock:
+        return await core.in_thread(work)
 
 
-# stat(2)'s type bits to Go's os.FileMode.
-_GO_TYPES = {
-    0o040000: 1 << 31,  # directory
-    0o120000: 1 << 27,  # symlink
-    0o060000: 1 << 26,  # block device
-    0o020000: 1 << 26 | 1 << 21,  # character device
-    0o010000: 1 << 25,  # FIFO
-    0o140000: 1 << 24,  # socket
-}
-
-
-def go_mode(mode: int) -> int:
-    """Translate stat(2)'s mode into Go's ``os.FileMode``."""
-    bits = mode & 0o777 | _GO_TYPES.get(mode & 0o170000, 0)
-    for unix, go in ((0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)):
-        if mode & unix:
-            bits |= go
-    return bits
+def describe(found: trees.PathStat) -> PathStat:
+    """Return what a path is in Docker's words."""
+    return PathStat(
+        name=found.name,
+        size=found.size,
+        mode=found.mode,
+        mtime=format_time(found.mtime_ns),
+        link_target=found.link_target,
+    )
 
 
 async def archive_put(
@@ -136,6 +119,7 @@ async def archive_put(
     copy_uid_gid: bool,
 ) -> None:
     """Unpack a tar at a directory of the container."""
+    owner = find_owner(container.config.user) if copy_uid_gid else None
     reader = Inflow(body)
     read_end, write_end = os.pipe()
 
@@ -153,20 +137,39 @@ async def archive_put(
     def unpack() -> None:
         try:
             with open_tree(core, container) as tree:
-                put_archive(
+                trees.put_archive(
                     tree,
                     path,
                     read_end,
-                    no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
-                    copy_uid_gid=copy_uid_gid,
+                    keeps_kinds=no_overwrite_dir_non_dir,
+                    owner=owner,
                 )
         finally:
             os.close(read_end)
 
-    feeding = core.loop.run_in_executor(core.transfers, feed)
-    try:
-        await core.loop.run_in_executor(core.transfers, unpack)
-    finally:
-        with suppress(Exception):
-            await feeding
+    async with container.lock:
+        feeding = core.loop.run_in_executor(core.transfers, feed)
+        try:
+            await core.loop.run_in_executor(core.transfers, unpack)
+        finally:
+            # Its failure is the consequence of the other's, which is the one to be told.
+            with suppress(ConnectionError, OSError, CutawayError):
+                await feeding
     core.commit(container, told=[("extract-to-dir", {})])
+
+
+def find_owner(user: str) -> tuple[int, int] | None:
+    """Return the uid and gid that ``docker cp -a`` gives to what it copies; None: the tar's own.
+
+    Raises:
+        NotImplemented: the container's user is a name, which only the container can look up.
+    """
+    if not user:
+        return None
+    name, _, group = user.partition(":")
+    if not name.isdecimal() or not (group or name).isdecimal():
+        raise Unsupported(
+            f"copying with the container's user {user!r} as owner needs a numeric user: leave out "
+            "--archive"
+        )
+    return int(name), int(group or 0)

@@ -4,12 +4,11 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from cutaway.images.trees.resolve import INSIDE_NO_LINKS
-
 from cutaway import model
 from cutaway.engine.container import Container, ContainerTable
 from cutaway.errors import InvalidParameter
 from cutaway.errors import NotImplemented as Unsupported
+from cutaway.images.resolve import INSIDE_NO_LINKS
 from cutaway.images.store import ImageStore
 from cutaway.linux import KernelError, openat2
 from cutaway.model import ContainerConfig, HostConfig, Mount

@@ -103,7 +103,7 @@ async def _start(core: Core, container: Container) -> None:
         container.netns_fd = netns_fd
         if not shares(container.host_config.network_mode):
             await core.in_thread(core.network.join, container.id, netns_fd, ledger)
-        records = tuple(record.to_json() for record in ledger.records())
+        records = tuple(msgspec.to_builtins(record.to_json()) for record in ledger.records())
         if container.shim is None:
             raise ShimLost("the shim has died during the start")
         result = await container.shim.request(Start(ledger=records))

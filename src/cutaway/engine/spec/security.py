@@ -37,12 +37,12 @@ def plan_seccomp(confinement: Confinement, granted: tuple[str, ...]) -> Seccomp 
 
 
 @functools.lru_cache(maxsize=32)
-def _resolve(source: str, granted: tuple[str, ...], architecture: str, release: str) -> Seccomp:
+def _resolve(source: str, granted: tuple[str, ...], machine: str, release: str) -> Seccomp:
     return seccomp.resolve_profile(
         _profile(source),
         granted,
-        architecture=architecture,
-        kernel_version=_version(release),
+        machine=machine,
+        kernel=seccomp.parse_kernel_version(release),
     )
 
 
@@ -63,9 +63,3 @@ def _profile(source: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidParameter("Decoding seccomp profile failed: it is not a JSON object")
     return document
-
-
-def _version(release: str) -> tuple[int, int]:
-    major, minor = release.split(".")[:2]
-    digits = "".join(c for c in minor if c.isdecimal())
-    return int(major), int(digits or 0)
