@@ -30,9 +30,10 @@ from cutaway.images.content import (
     VerificationFailed,
 )
 from cutaway.images.image import Image
+from cutaway.images.layers.errors import Cancelled as UnpackingCancelled
 from cutaway.images.progress import Progress, ProgressCallback, ignore_progress
 from cutaway.images.registry.credentials import Credentials
-from cutaway.images.registry.download import fetch_blob
+from cutaway.images.registry.download import fetch_blob, may_resume
 from cutaway.images.registry.refusal import (
     NoMatchingManifest,
     RegistryRefusal,
@@ -132,7 +133,7 @@ def pull(store: ImageStore, snapshots: LayerSnapshots, request: PullRequest) -> 
             name="pull",
         )
     except RegistryRefusal as refusal:
-        raise translate_pull(refusal, request.reference) from refusal
+        raise translate_pull(refusal, request.reference.with_default_tag()) from refusal
     finally:
         transport.close()
 
@@ -213,8 +214,9 @@ class _Pull:
         try:
             with self.store.lease() as pin:
                 return self._run(pin)
-        except (InvalidParameter, VerificationFailed):
-            self._forget()
+        except CutawayError as error:
+            if not may_resume(error):
+                self._forget()
             raise
 
     def _run(self, pin: Callable[[Any], None]) -> Image:
@@ -360,7 +362,7 @@ class _Pull:
             for unpacked in self._unpacked:
                 self.snapshots.discard(unpacked)
         # Those that only stopped because another failed explain nothing.
-        causes = [e for e in found if not _is_cancellation(e)]
+        causes = [e for e in found if not isinstance(e, Cancelled)]
         raise (causes or found)[0]
 
     def _fetch_layer(self, repository: Repository, layer: _Layer) -> None:
@@ -397,6 +399,8 @@ class _Pull:
             unpacked = self.snapshots.unpack(
                 fd, diff_id=layer.diff_id, progress=report, is_cancelled=self._is_stopped
             )
+        except UnpackingCancelled:
+            raise Cancelled from None
         finally:
             os.close(fd)
         report(total)
@@ -467,7 +471,7 @@ class _Pull:
         return self._failed.is_set() or self.request.is_cancelled()
 
     def _forget(self) -> None:
-        """After a lie: nothing that this pull brought stays on the disk."""
+        """After a lie or a final no: nothing that this pull brought stays on the disk."""
         for digest in self._wanted:
             self.store.content.discard_partial(digest)
         self.store.discard_unneeded(self._fetched)
@@ -475,7 +479,3 @@ class _Pull:
 
 def _comparable(platform: Platform) -> tuple[Platform, ...]:
     return platform.runnable()
-
-
-def _is_cancellation(error: BaseException) -> bool:
-    return isinstance(error, Cancelled) or type(error).__name__ == "Cancelled"

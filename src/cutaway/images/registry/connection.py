@@ -1,6 +1,7 @@
 """urllib3's connections, with a handle to break them from another thread."""
 
 import contextlib
+import http.client
 import socket
 import threading
 import weakref
@@ -61,11 +62,21 @@ class _Tracked:
     def getresponse(self) -> Any:
         # A socket's time-out starts anew with every byte: headers sent one byte a second would
         # never end. The timer bounds all of them together.
-        timer = threading.Timer(self.timeout, shut_down, [self.sock])
+        is_late = threading.Event()
+
+        def give_up() -> None:
+            is_late.set()
+            shut_down(self.sock)
+
+        timer = threading.Timer(self.timeout, give_up)
         timer.daemon = True
         timer.start()
         try:
             return super().getresponse()  # type: ignore[misc]
+        except (OSError, http.client.HTTPException) as error:
+            if is_late.is_set():
+                raise TimeoutError("timed out") from error
+            raise
         finally:
             timer.cancel()
 

@@ -58,7 +58,7 @@ def may_resume(error: CutawayError) -> bool:
     """Say whether the same request may succeed later, so that what arrived is worth keeping."""
     if isinstance(error, RegistryRefusal):
         return error.status == 429 or error.status >= 500
-    return True
+    return isinstance(error, TransportFailure | Cancelled)
 
 
 def _fill(
@@ -104,10 +104,10 @@ def _receive(
     try:
         _check_range(response, ingest, descriptor)
         for chunk in response.chunks():
-            if is_cancelled():
-                raise Cancelled
             ingest.write(chunk)
             on_bytes(ingest.offset)
+            if is_cancelled():
+                raise Cancelled
             # A server that ignores Range and always drops early makes no progress, and one byte
             # for each connection is none either.
             if ingest.offset - farthest >= _PROGRESS_BYTES:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from cutaway.images.content import Cancelled
 from cutaway.images.registry.settings import RegistrySettings
+from cutaway.images.registry.transport import TransportFailure
 
 GIVE_UP_S = 60.0
 _LAST_ATTEMPT_S = 45.0
@@ -41,7 +42,8 @@ class Patience:
     def timeout_s(self) -> float:
         """How long the next attempt may stay silent, so that all end within a minute."""
         left = GIVE_UP_S - (self._clock() - self._since)
-        return max(1.0, min(self._settings.stall_timeout_s, left))
+        stall = self._settings.stall_timeout_s
+        return min(stall, max(1.0, left))
 
     def after_failure(self, error: Exception, retry_after: str = "") -> None:
         """Wait before the next attempt, or give up.
@@ -61,6 +63,8 @@ class Patience:
         elapsed = self._clock() - self._since
         if self._failures >= self._settings.max_attempts or elapsed + delay > _LAST_ATTEMPT_S:
             error.add_note(f"gave up after {self._failures} attempts in {elapsed:.0f} s")
+            if isinstance(error, TransportFailure):
+                error.is_transient = False  # whoever catches it on the way must not try again
             raise error
         self.wait(delay)
 

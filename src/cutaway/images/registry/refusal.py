@@ -35,6 +35,10 @@ class ManifestNotFound(NotFound):
     """The repository has no such tag or digest."""
 
 
+class BlobNotFound(NotFound):
+    """The repository lacks a part of the image."""
+
+
 class NoMatchingManifest(NotFound):
     """The index has no image for the platform."""
 
@@ -82,6 +86,11 @@ def translate_pull(refusal: RegistryRefusal, reference: Reference) -> CutawayErr
         )
     if refusal.code == "NAME_UNKNOWN":
         return ManifestNotFound(f"repository {reference.familiar_name} not found: {refusal}")
+    if refusal.code == "BLOB_UNKNOWN":
+        return BlobNotFound(
+            f"{reference.familiar}: {refusal}: the manifest names a blob that the registry "
+            "does not have (urls of foreign layers are not followed)"
+        )
     if refusal.code == "MANIFEST_UNKNOWN" or refusal.status == 404:
         return ManifestNotFound(
             f"manifest for {reference.familiar} not found: manifest unknown: manifest unknown"

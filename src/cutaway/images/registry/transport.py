@@ -358,11 +358,11 @@ def _describe(error: BaseException, cause: BaseException, parts: SplitResult) ->
     address = f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
     if isinstance(error, exceptions.NameResolutionError):
         return f"dial tcp: lookup {host}: no such host", False
-    if isinstance(error, exceptions.ConnectTimeoutError):
-        return f"dial tcp {address}: i/o timeout", True
     if isinstance(error, exceptions.NewConnectionError) and isinstance(cause, OSError):
         words = (cause.strerror or str(cause)).lower()
         return f"dial tcp {address}: connect: {words}", False
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return f"dial tcp {address}: i/o timeout", True
     if isinstance(error, exceptions.ReadTimeoutError | TimeoutError):
         return "the server did not answer in time", True
     if isinstance(cause, http.client.RemoteDisconnected | http.client.IncompleteRead):
