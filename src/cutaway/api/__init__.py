@@ -10,8 +10,8 @@ error texts, send keys in any case and null anywhere. Model: four layers, each w
 ``versions``        one adapter for each step between API versions; behind it is only the newest
 ==================  ==============================================================================
 
-``backend.py`` says, as Protocols, what an engine must offer; read it first. ``status.py`` is the
+Read ``backend.py`` first: it says, as Protocols, what an engine must offer. ``status.py`` is the
 only place where an error becomes an HTTP status.
 
-In Docker: ``daemon/server`` (routers, httpstatus, middleware).
+Docker's counterpart: ``daemon/server`` (routers, httpstatus, middleware).
 """

@@ -137,6 +137,8 @@ class Connection:
         head = parser.next_event()
         if not isinstance(head, h11.Request):
             raise BadHead(400, "the request has no head")
+        if head.http_version not in (b"1.1", b"1.0"):
+            raise BadHead(505, f"HTTP/{head.http_version.decode()} is not spoken here: use 1.1")
         return HttpExchange(self, parser, head)
 
     async def _refuse_head(self, status: int, message: str) -> None:

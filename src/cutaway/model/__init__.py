@@ -8,11 +8,11 @@ engine never sees a version.
 A document is a frozen msgspec Struct whose fields are in snake case and whose names on the wire
 are Docker's. ``base.py`` says how Go's ``omitempty`` and ``nil`` are expressed: read it first.
 
-Reading order: ``base``, ``config`` (what to run), ``host`` (what the machine grants), ``mount``,
-``port``, ``network``, ``state``, ``container`` (inspect, list), ``execution``, ``image``, then the
+Read in this order: ``base``, ``config`` (what to run), ``host`` (what the machine grants),
+``mount``, ``port``, ``network``, ``state``, ``container`` (inspect, list), ``execution``, ``image``, then the
 rest. ``options`` and ``streams`` hold what is not a document: queries, and bytes on their way.
 
-In Docker: ``github.com/moby/moby/api/types``.
+Docker's counterpart: ``github.com/moby/moby/api/types``.
 """
 
 from cutaway.model.base import (

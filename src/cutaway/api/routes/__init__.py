@@ -3,5 +3,7 @@
 A function reads its parameters, calls one method of a backend and answers. Each module ends with
 ``ROUTES``, the table that says path, parameters and types; ``table.py`` joins them.
 
-In Docker: ``daemon/server/router``.
+Read ``params`` and ``containers`` first.
+
+Docker's counterpart: ``daemon/server/router``.
 """

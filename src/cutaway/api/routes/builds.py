@@ -17,6 +17,7 @@ from cutaway.api.router import Param, Route
 from cutaway.api.routes.params import FILTERS, wanted_platform
 from cutaway.api.version import Version
 from cutaway.errors import InvalidParameter
+from cutaway.errors import NotImplemented as Unsupported
 
 T = TypeVar("T")
 PRUNE_FILTERS = (
@@ -35,7 +36,7 @@ PRUNE_FILTERS = (
 
 def _backend(backends: Backends) -> BuildBackend:
     if backends.builds is None:
-        raise NotImplementedError("this engine can't build images yet")
+        raise Unsupported("this engine can't build images yet")
     return backends.builds
 
 

@@ -12,6 +12,7 @@ from cutaway.api.router import Param, Route
 from cutaway.api.routes.params import FILTERS
 from cutaway.api.version import Version
 from cutaway.errors import InvalidParameter
+from cutaway.errors import NotImplemented as Unsupported
 
 LIST_FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 PRUNE_FILTERS = ("label", "label!", "until")
@@ -19,7 +20,7 @@ PRUNE_FILTERS = ("label", "label!", "until")
 
 def _backend(backends: Backends) -> NetworkBackend:
     if backends.networks is None:
-        raise NotImplementedError("this engine has no user-defined networks yet")
+        raise Unsupported("this engine has no user-defined networks yet")
     return backends.networks
 
 

@@ -1,13 +1,11 @@
-"""What this engine has and Docker does not: plans and stories; and the API's own description."""
+"""What this engine has and Docker does not: plans and stories."""
 
-from functools import cache
 from typing import Any
 
 from cutaway import model
 from cutaway.api.backend import Backends
-from cutaway.api.openapi import describe
 from cutaway.api.request import Request
-from cutaway.api.response import JSON, Answer, Response, encode, json_answer
+from cutaway.api.response import Response, json_answer
 from cutaway.api.router import Route
 from cutaway.api.routes.containers import create_request
 
@@ -20,19 +18,6 @@ async def plan(request: Request, backends: Backends) -> Response:
 async def story(request: Request, backends: Backends) -> Response:
     """Tell what was done to start a container: each step, why, and how long it took."""
     return json_answer(await backends.containers.story(request.reference))
-
-
-async def description(request: Request, backends: Backends) -> Response:
-    """Describe this API in OpenAPI's words."""
-    return Answer(200, _description(), JSON)
-
-
-@cache
-def _description() -> bytes:
-    # Only when asked: the table that is described holds this very function.
-    from cutaway.api.routes.table import all_routes
-
-    return encode(describe(all_routes()))
 
 
 _G = "Cutaway"
@@ -52,5 +37,4 @@ ROUTES = (
         group=_G,
         answers={200: Any},
     ),
-    Route(method="GET", path="/openapi.json", handler=description, group=_G, answers={200: Any}),
 )

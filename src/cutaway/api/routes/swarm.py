@@ -15,6 +15,7 @@ from cutaway.api.router import Param, Route
 from cutaway.api.routes.params import FILTERS
 from cutaway.api.version import Version
 from cutaway.errors import InvalidParameter, NotFound, Unavailable
+from cutaway.errors import NotImplemented as Unsupported
 
 PLUGIN_FILTERS = ("capability", "enabled")
 
@@ -34,7 +35,7 @@ async def not_in_a_swarm(request: Request, backends: Backends) -> Response:
 
 async def no_swarm_here(request: Request, backends: Backends) -> Response:
     """Refuse to make or join a swarm."""
-    raise NotImplementedError("cutaway has no swarm mode: it is one engine on one machine")
+    raise Unsupported("cutaway has no swarm mode: it is one engine on one machine")
 
 
 async def list_plugins(request: Request, backends: Backends) -> Response:
@@ -50,14 +51,14 @@ async def no_such_plugin(request: Request, backends: Backends) -> Response:
 
 async def no_plugins(request: Request, backends: Backends) -> Response:
     """Refuse to install plugins."""
-    raise NotImplementedError("cutaway has no managed plugins: run the plugin's program beside it")
+    raise Unsupported("cutaway has no managed plugins: run the plugin's program beside it")
 
 
 async def no_buildkit(request: Request, backends: Backends) -> Response:
     """Refuse a BuildKit connection."""
     if not request.headers.get("upgrade"):
         raise InvalidParameter("no upgrade")
-    raise NotImplementedError(
+    raise Unsupported(
         "cutaway has no BuildKit session yet: build with DOCKER_BUILDKIT=0 or with cutaway build"
     )
 

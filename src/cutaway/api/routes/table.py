@@ -1,7 +1,12 @@
-"""All operations of the API in one table."""
+"""All operations of the API in one table, and the operation that describes it."""
 
 from functools import cache
+from typing import Any
 
+from cutaway.api.backend import Backends
+from cutaway.api.openapi import describe
+from cutaway.api.request import Request
+from cutaway.api.response import JSON, Answer, Response, encode
 from cutaway.api.router import Route
 from cutaway.api.routes import (
     builds,
@@ -33,4 +38,21 @@ def all_routes() -> tuple[Route, ...]:
         *builds.ROUTES,
         *swarm.ROUTES,
         *own.ROUTES,
+        Route(
+            method="GET",
+            path="/openapi.json",
+            handler=description,
+            group="Cutaway",
+            answers={200: Any},
+        ),
     )
+
+
+async def description(request: Request, backends: Backends) -> Response:
+    """Describe this API in OpenAPI's words."""
+    return Answer(200, _description(), JSON)
+
+
+@cache
+def _description() -> bytes:
+    return encode(describe(all_routes()))

@@ -10,6 +10,7 @@ from cutaway.api.routes.params import FILTERS
 from cutaway.api.routes.swarm import not_a_manager
 from cutaway.api.version import Version
 from cutaway.errors import InvalidParameter
+from cutaway.errors import NotImplemented as Unsupported
 
 LIST_FILTERS = ("dangling", "driver", "label", "name")
 PRUNE_FILTERS = ("all", "label", "label!")
@@ -17,7 +18,7 @@ PRUNE_FILTERS = ("all", "label", "label!")
 
 def _backend(backends: Backends) -> VolumeBackend:
     if backends.volumes is None:
-        raise NotImplementedError("this engine has no named volumes yet")
+        raise Unsupported("this engine has no named volumes yet")
     return backends.volumes
 
 

@@ -4,5 +4,9 @@
 from the newest down to the client's version. ``requests.py`` lists what older clients mean by what
 they leave unsaid.
 
+Read ``answers`` first.
+
+Docker's counterpart: ``versions.LessThan`` all over its routers.
+
 Source: moby ``api/docs/CHANGELOG.md`` (formerly ``docs/api/version-history.md``).
 """
