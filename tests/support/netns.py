@@ -34,6 +34,7 @@ class Namespace:
     def __init__(self, name: str = "") -> None:
         self.name = name
         self.fd = -1
+        self._next_index = 1000
         thread = threading.Thread(target=self._make)
         thread.start()
         thread.join()
@@ -81,8 +82,16 @@ class Namespace:
 
     def wire(self, name: str, other: "Namespace", other_name: str) -> None:
         """Join two namespaces by a veth pair."""
-        peer = link_peer(other_name, netns_fd=other.fd)
-        self.configure([link_add(name, "veth", data=veth_data(peer)), link_set(name, up=True)])
+        # Were both indexes the same, the kernel would take up to a second to see the carrier
+        # (linkwatch_urgent_event).
+        self._next_index += 2
+        peer = link_peer(other_name, index=self._next_index + 1, netns_fd=other.fd)
+        self.configure(
+            [
+                link_add(name, "veth", index=self._next_index, data=veth_data(peer)),
+                link_set(name, up=True),
+            ]
+        )
         other.configure([link_set(other_name, up=True)])
 
     def links(self) -> list[str]:

@@ -184,7 +184,14 @@ def plan_interface(
             steps.append(SetSysctl(why=why, name=f"{conf}.disable_ipv6", value="1"))
     for name, value in parse_endpoint_sysctls(endpoint):
         steps.append(SetSysctl(why=SYSCTLS_OPTION, name=name, value=value))
-    steps.append(ConfigureInterface(why=why, name=endpoint.interface, addresses=addresses))
+    steps.append(
+        ConfigureInterface(
+            why=why,
+            name=endpoint.interface,
+            addresses=addresses,
+            host_end=endpoint.host_interface,
+        )
+    )
     return tuple(steps)
 
 
