@@ -59,6 +59,7 @@ class FakeContainer:
     request: model.ContainerCreate
     id: str
     running: bool = False
+    done_before_start: bool = False
     exit_code: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     pending: list[model.PendingAnswer] = field(default_factory=list)
@@ -109,6 +110,8 @@ class FakeContainers:
         container.story.append("started")
         if container.request.config.cmd == ("true",):
             self._end(container, 0)
+        elif container.done_before_start:
+            self._end(container, 3)
 
     def _end(self, container: FakeContainer, code: int) -> None:
         container.running, container.exit_code = False, code
@@ -235,6 +238,7 @@ class FakeContainers:
             await shout(connection, tty=tty)
             if container.running:
                 self._end(container, 3)
+            container.done_before_start = not container.running
 
         task = asyncio.create_task(serve())
         self.tasks.add(task)
@@ -425,7 +429,7 @@ class FakeImages:
 
         async def messages() -> AsyncIterator[model.ProgressMessage]:
             yield model.ProgressMessage(status=f"Pulling from {options.image}", id=options.tag)
-            if options.image == "broken":
+            if options.image.endswith("broken"):
                 raise System("the registry went away")
             yield model.ProgressMessage(
                 status="Downloading", id="abc", progress_detail=model.ProgressDetail(current=1)

@@ -175,12 +175,12 @@ class Server:
 
     def _refuse_without_fd(self, listener: _Listener) -> None:
         """Take the waiting client off the queue by a spare descriptor, or accept(2) would spin."""
+        logger.error("a client is turned away: no file descriptor left")
         os.close(self._spare_fd)
         with contextlib.suppress(OSError):
             sock, _ = listener.sock.accept()
             self._turn_away(sock, "the engine has no file descriptor left: try again")
         self._spare_fd = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-        logger.error("a client was turned away: no file descriptor left")
 
     def _turn_away(self, sock: socket.socket, message: str) -> None:
         answer = error_answer(503, message)
