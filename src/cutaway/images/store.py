@@ -15,14 +15,20 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
-from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotFound
+from cutaway.errors import CutawayError, InvalidParameter, NotFound
 from cutaway.images import removal
 from cutaway.images.content import ContentStore
 from cutaway.images.history import TagHistory
 from cutaway.images.image import Image, ImageDamaged, NoSuchImage
 from cutaway.images.index import Entry, IndexFile
+from cutaway.images.reachability import (
+    CommittedSnapshots,
+    Keeper,
+    free_snapshots,
+    needed_blobs,
+    needed_chains,
+)
 from cutaway.oci import (
     CONFIG_TYPES,
     Descriptor,
@@ -41,24 +47,16 @@ _HEX = frozenset("0123456789abcdef")
 PARTIAL_KEPT_S = 24 * 3600
 
 
-class CommittedSnapshots(Protocol):
-    """What the image store needs of ``images.snapshots``."""
-
-    def __contains__(self, name: str) -> bool:
-        """Say whether a snapshot of this name is committed."""
-
-    def remove(self, key_or_name: str) -> None:
-        """Delete one; Conflict while another is stacked on it or a container uses it."""
-
-    def usage(self, key_or_name: str) -> Any:
-        """Return its own size, ``.size_bytes``, without its parents'."""
-
-    def walk(self) -> Iterable[Any]:
-        """Yield ``.name``, ``.kind`` and ``.parent`` of each."""
-
-
 class ImageStore:
-    """All images of one data root; made once by the engine, used from worker threads."""
+    """All images of one data root; made once by the engine, used from worker threads.
+
+    Attributes:
+        content: the blobs.
+        snapshots: the unpacked layers.
+        history: when tags moved.
+        keepers: asked, under the lock, for blobs and chain ids that must stay besides those of
+            images: a build cache's. A chain id keeps the ones below it.
+    """
 
     def __init__(
         self,
@@ -71,6 +69,7 @@ class ImageStore:
         self.content.sweep(partial_older_than=clock() - PARTIAL_KEPT_S)
         self.snapshots = snapshots
         self.history = TagHistory(os.path.join(directory, "tag-history.jsonl"))
+        self.keepers: list[Keeper] = []
         self._index = IndexFile(directory)
         self._lock = threading.RLock()
         self._clock = clock
@@ -168,7 +167,7 @@ class ImageStore:
 
         Args:
             manifest: its descriptor; annotations are dropped.
-            names: with tags; each is taken from the image that has it.
+            names: with tags (``latest`` if without); each is taken from the image that has it.
             repo_digests: with digests.
             parent: the image it was built on here.
             by: what did it, for the tag history: ``pull``, ``load``, ``build``, …
@@ -185,7 +184,8 @@ class ImageStore:
             bare = Entry(
                 manifest.with_annotations({}), parsed.config.digest, None, self._now(), parent
             )
-            moved = _put(entries, bare, [*names, *repo_digests])
+            given = [name.with_default_tag() for name in (*names, *repo_digests)]
+            moved = _put(entries, bare, given)
             self._index.save(entries)
             self._record(moved, bare.image_id, by)
         return self.get(bare.image_id)
@@ -289,7 +289,7 @@ class ImageStore:
             blobs = [d for d, _, mtime in self.content.list_blobs() if mtime <= limit]
             freed = self.content.remove(d for d in blobs if d not in needed)
             self.content.sweep(partial_older_than=limit)
-            self._free_snapshots(self._needed_chains(entries))
+            free_snapshots(self.snapshots, self._needed_chains(entries))
         return freed
 
     # Inside
@@ -360,57 +360,28 @@ class ImageStore:
         )
 
     def _free(self, before: tuple[Entry, ...], after: tuple[Entry, ...]) -> tuple[str, ...]:
-        gone = self._needed_blobs(e for e in before if e not in after) or set()
+        gone = needed_blobs((e for e in before if e not in after), self._read) or set()
         kept = self._needed_blobs(after)
         chains_kept = self._needed_chains(after)
-        lost = self._needed_chains(before) - chains_kept
+        lost = needed_chains(before, self._read) - chains_kept
         if kept is not None:
             self.content.remove(gone - kept)
         known = {e.manifest.digest for e in after}
         self._read_cache = {d: v for d, v in self._read_cache.items() if d in known}
-        return self._free_snapshots(chains_kept, only=lost)
+        return free_snapshots(self.snapshots, chains_kept, only=lost)
 
     def _needed_blobs(self, entries: Iterable[Entry]) -> set[Digest] | None:
-        needed: set[Digest] = set()
-        for entry in entries:
-            needed |= {entry.manifest.digest, entry.image_id}
-            if entry.name is not None and entry.name.digest is not None:
-                needed.add(entry.name.digest)
-            try:
-                manifest, _ = self._read(entry.manifest.digest)
-            except (CutawayError, OSError):
-                return None
-            needed |= {layer.digest for layer in manifest.layers}
+        needed = needed_blobs(entries, self._read)
+        if needed is not None:
+            for keeper in self.keepers:
+                needed.update(keeper()[0])
         return needed
 
     def _needed_chains(self, entries: Iterable[Entry]) -> set[str]:
-        needed: set[str] = set[str]().union(*self._pinned)
-        for digest in {e.manifest.digest for e in entries}:
-            with contextlib.suppress(CutawayError, OSError):
-                needed.update(chain_ids(self._read(digest)[1].rootfs.diff_ids))
+        needed = needed_chains(entries, self._read).union(*self._pinned)
+        for keeper in self.keepers:
+            needed.update(keeper()[1])
         return needed
-
-    def _free_snapshots(self, needed: set[str], only: set[str] | None = None) -> tuple[str, ...]:
-        # Children first: a snapshot goes when nothing is stacked on it. What a container still
-        # stands on stays (Conflict) and goes with a later collection.
-        parents = {
-            s.name: s.parent
-            for s in self.snapshots.walk()
-            if s.kind == "committed" and s.name not in needed
-        }
-        removed = []  # in the order of deletion
-        while parents:
-            leaves = [name for name in parents if name not in set(parents.values())]
-            for name in leaves:
-                del parents[name]
-                if only is not None and name not in only:
-                    continue
-                with contextlib.suppress(Conflict, NotFound):
-                    self.snapshots.remove(name)
-                    removed.append(name)
-            if not leaves:
-                break
-        return tuple(removed)
 
     def _record(
         self, moved: Sequence[tuple[Reference, Digest | None]], image_id: Digest, by: str
