@@ -6,6 +6,12 @@ from typing import Any
 import pytest
 
 from cutaway.api import backend
+from cutaway.engine.containers import ContainerService
+from cutaway.engine.execs import ExecService
+from cutaway.engine.images import ImageService
+from cutaway.engine.networks import NetworkService
+from cutaway.engine.system import SystemService
+from cutaway.engine.volumes import VolumeService
 from support import fake_engine
 
 FAKES = [
@@ -16,6 +22,15 @@ FAKES = [
     (backend.NetworkBackend, fake_engine.FakeNetworks),
     (backend.VolumeBackend, fake_engine.FakeVolumes),
     (backend.BuildBackend, fake_engine.FakeBuilds),
+]
+
+ENGINE = [
+    (backend.ContainerBackend, ContainerService),
+    (backend.ExecBackend, ExecService),
+    (backend.ImageBackend, ImageService),
+    (backend.SystemBackend, SystemService),
+    (backend.NetworkBackend, NetworkService),
+    (backend.VolumeBackend, VolumeService),
 ]
 
 
@@ -31,13 +46,13 @@ def parameters(function: Any) -> list[tuple[str, Any, Any]]:
     return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
 
 
-@pytest.mark.parametrize(("protocol", "fake"), FAKES, ids=lambda t: t.__name__)
-def test_fakes_fit_their_protocol(protocol: type, fake: type) -> None:
+@pytest.mark.parametrize(("protocol", "class_"), FAKES + ENGINE, ids=lambda t: t.__name__)
+def test_fakes_and_engine_fit_the_protocols(protocol: type, class_: type) -> None:
     for name, method in methods(protocol).items():
-        assert parameters(getattr(fake, name)) == parameters(method), name
-        assert inspect.iscoroutinefunction(getattr(fake, name)), name
+        assert parameters(getattr(class_, name)) == parameters(method), name
+        assert inspect.iscoroutinefunction(getattr(class_, name)), name
 
 
-@pytest.mark.parametrize(("protocol", "fake"), FAKES, ids=lambda t: t.__name__)
-def test_every_method_says_what_it_does(protocol: type, fake: type) -> None:
+@pytest.mark.parametrize("protocol", [protocol for protocol, _ in FAKES])
+def test_every_method_says_what_it_does(protocol: type) -> None:
     assert all(inspect.getdoc(method) for method in methods(protocol).values())
