@@ -8,7 +8,7 @@ import os
 from ctypes import c_char_p, c_int, c_uint, c_void_p
 
 from cutaway.linux.abi import BPF_CGROUP_DEVICE, BPF_CMD, BPF_F, BPF_PROG_TYPE_CGROUP_DEVICE
-from cutaway.linux.errors import kernel_error
+from cutaway.linux.errors import Verbatim, kernel_error
 from cutaway.linux.libc import check, system_call
 
 _INSTRUCTION_SIZE = 8
@@ -97,7 +97,8 @@ def bpf_prog_load_cgroup_device(program: bytes, name: str = "cutaway_device") ->
     _call(BPF_CMD.PROG_LOAD, attr)
     lines = log.value.decode(errors="replace").strip().splitlines()
     hint = lines[-1] if lines else ""
-    raise kernel_error(errno, "bpf", BPF_CMD.PROG_LOAD, f"{attr.insn_cnt} instructions", hint=hint)
+    length = Verbatim(f"{attr.insn_cnt} instructions")
+    raise kernel_error(errno, "bpf", BPF_CMD.PROG_LOAD, length, hint=hint)
 
 
 def bpf_prog_attach(

@@ -13,7 +13,7 @@ from cutaway.linux.abi import (
     SECCOMP_FILTER_FLAG,
     SECCOMP_SET_MODE,
 )
-from cutaway.linux.errors import KernelError
+from cutaway.linux.errors import KernelError, Verbatim
 from cutaway.linux.libc import check, encode, system_call
 from cutaway.linux.processes import prctl
 
@@ -83,7 +83,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     words = [[value >> shift & 0xFFFFFFFF for value in sets] for shift in (0, 32)]
     data = (_CapData * 2)(*(_CapData(*word) for word in words))
     result = _capset(ctypes.byref(header), ctypes.byref(data))
-    check(result, "capset", *(hex(value) for value in sets))
+    check(result, "capset", *(Verbatim(hex(value)) for value in sets))
 
 
 def read_bounding_set() -> int:
@@ -136,7 +136,7 @@ def seccomp(operation: SECCOMP_SET_MODE, flags: SECCOMP_FILTER_FLAG, program: by
     """
     fprog = _SockFprog(len(program) // _SOCK_FILTER_SIZE, program)
     result = _seccomp(operation, flags, ctypes.byref(fprog))
-    return check(result, "seccomp", operation, flags, f"{fprog.len} instructions")
+    return check(result, "seccomp", operation, flags, Verbatim(f"{fprog.len} instructions"))
 
 
 def keyctl(operation: KEYCTL, arg2: int, arg3: int = 0, arg4: int = 0) -> int:

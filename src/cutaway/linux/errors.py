@@ -5,10 +5,23 @@ from enum import IntFlag
 from typing import Any
 
 
+class Verbatim(str):
+    """An argument that is shown as it is: ``0644``, ``0x1ff``, ``679 instructions``."""
+
+    __slots__ = ()
+
+
+def octal(mode: int) -> Verbatim:
+    """Return permission bits as an argument."""
+    return Verbatim(f"0{mode:o}")
+
+
 def format_argument(value: Any) -> str:
     """Return one argument as strace prints it: text quoted, flags by name, ``NULL`` for None."""
     if value is None:
         return "NULL"
+    if isinstance(value, Verbatim):
+        return value
     if isinstance(value, IntFlag):
         return (value.name or hex(value)) if value else "0"
     if isinstance(value, bytes):

@@ -12,7 +12,7 @@ from ctypes import c_char_p, c_int, c_long, c_uint, c_uint64, c_void_p
 from dataclasses import dataclass
 
 from cutaway.linux.abi import AT, RENAME, RESOLVE, STATX, O
-from cutaway.linux.errors import kernel_error
+from cutaway.linux.errors import kernel_error, octal
 from cutaway.linux.libc import Path, check, encode, function, system_call
 
 
@@ -118,7 +118,7 @@ def openat2(
         fd = _openat2(dirfd, data, address, ctypes.sizeof(how))
         if fd >= 0 or ctypes.get_errno() not in (errno_module.EAGAIN, errno_module.EINTR):
             break
-    return check(fd, "openat2", dirfd, path, O(flags), oct(mode), resolve)
+    return check(fd, "openat2", dirfd, path, O(flags), octal(mode), resolve)
 
 
 def syncfs(fd: int) -> None:
@@ -139,7 +139,7 @@ def fchmodat2(dirfd: int, path: Path, mode: int, flags: AT = AT(0)) -> None:
         KernelError: ENOSYS (Linux before 6.6), EOPNOTSUPP (a symbolic link has no mode).
     """
     result = _fchmodat2(dirfd, encode(path), mode, flags)
-    check(result, "fchmodat2", dirfd, path, oct(mode), flags)
+    check(result, "fchmodat2", dirfd, path, octal(mode), flags)
 
 
 def mknodat(dirfd: int, path: Path, mode: int, device: int = 0) -> None:
@@ -152,7 +152,7 @@ def mknodat(dirfd: int, path: Path, mode: int, device: int = 0) -> None:
         device: ``os.makedev(major, minor)``.
     """
     result = _mknodat(dirfd, encode(path), mode, device)
-    check(result, "mknodat", dirfd, path, oct(mode), device)
+    check(result, "mknodat", dirfd, path, octal(mode), device)
 
 
 def linkat(olddirfd: int, oldpath: Path, newdirfd: int, newpath: Path, flags: AT = AT(0)) -> None:

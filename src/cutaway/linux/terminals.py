@@ -5,14 +5,14 @@ import os
 import struct
 
 from cutaway.linux.abi import TIOCGPTN, TIOCGPTPEER, TIOCSCTTY, TIOCSPTLCK, TIOCSWINSZ
-from cutaway.linux.errors import kernel_error
+from cutaway.linux.errors import Verbatim, kernel_error
 
 
 def _ioctl(fd: int, name: str, request: int, argument: int | bytes) -> int | bytes:
     try:
         return fcntl.ioctl(fd, request, argument)
     except OSError as error:
-        raise kernel_error(error.errno or 0, "ioctl", fd, name) from None
+        raise kernel_error(error.errno or 0, "ioctl", fd, Verbatim(name)) from None
 
 
 def open_pty_peer(master_fd: int) -> int:

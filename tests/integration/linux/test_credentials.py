@@ -49,7 +49,7 @@ def test_a_capability_cannot_be_taken_back(in_child: InChild) -> None:
             return str(error)
         return ""
 
-    assert in_child(CLONE(0), body) == 'capset("0x1", "0x1", "0x0"): Operation not permitted'
+    assert in_child(CLONE(0), body) == "capset(0x1, 0x1, 0x0): Operation not permitted"
 
 
 def test_secure_bits(in_child: InChild) -> None:
@@ -86,7 +86,7 @@ def test_a_listener_is_a_descriptor(in_child: InChild) -> None:
 
 
 def test_a_malformed_filter_is_refused() -> None:
-    with pytest.raises(linux.KernelError, match=r'seccomp\(FILTER, 0, "0 instructions"\): Inva'):
+    with pytest.raises(linux.KernelError, match=r"seccomp\(FILTER, 0, 0 instructions\): Inva"):
         linux.seccomp(SECCOMP_SET_MODE.FILTER, SECCOMP_FILTER_FLAG(0), b"")
 
 

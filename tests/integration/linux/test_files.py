@@ -40,7 +40,7 @@ def test_a_link_itself_is_changed_not_what_it_points_to(tmp_path: Path) -> None:
 def test_mode_of_a_link_is_refused(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("target")
     directory = os.open(tmp_path, os.O_PATH)
-    with pytest.raises(linux.KernelError, match=r'fchmodat2\(\d+, "link", "0o644", SYMLINK_NOF'):
+    with pytest.raises(linux.KernelError, match=r'fchmodat2\(\d+, "link", 0644, SYMLINK_NOF'):
         linux.fchmodat2(directory, "link", 0o644, AT.SYMLINK_NOFOLLOW)
     os.close(directory)
 
@@ -144,7 +144,7 @@ def test_a_terminal_is_opened_by_descriptor() -> None:
 def test_a_terminal_call_on_a_file_is_refused(tmp_path: Path) -> None:
     with (
         open(tmp_path / "file", "w") as file,
-        pytest.raises(linux.KernelError, match=r'ioctl\(\d+, "TIOCGPTPEER"\): Inappropriate ioctl'),
+        pytest.raises(linux.KernelError, match=r"ioctl\(\d+, TIOCGPTPEER\): Inappropriate ioctl"),
     ):
         linux.open_pty_peer(file.fileno())
 

@@ -88,7 +88,7 @@ def test_the_verifier_takes_the_largest_program() -> None:
 def test_what_the_verifier_says_is_told() -> None:
     with pytest.raises(linux.KernelError) as error:
         bpf.bpf_prog_load_cgroup_device(b"\x95" + bytes(7))
-    assert str(error.value).startswith('bpf(PROG_LOAD, "1 instructions"): ')
+    assert str(error.value).startswith("bpf(PROG_LOAD, 1 instructions): ")
     assert error.value.hint
 
 

@@ -163,14 +163,14 @@ class Batch:
         body = attribute_text(TABLE.NAME, table.name) + attribute_be32(TABLE.FLAGS, 0)
         body += _comment(TABLE.USERDATA, table.comment)
         flags = NLM_F_CREATE | (NLM_F_EXCL if exclusive else 0)
-        return self._add(NFT_MSG.NEWTABLE, table, flags, body, f"table {table.name}")
+        return self._add(NFT_MSG.NEWTABLE, table, body, f"table {table.name}", flags=flags)
 
     def delete_table(self, table: Table, *, missing_ok: bool = False) -> "Batch":
         """Delete a table and all in it."""
         if missing_ok:  # as every kernel can do it, DESTROYTABLE came with Linux 6.3
             self.add_table(table)
         body = attribute_text(TABLE.NAME, table.name)
-        return self._add(NFT_MSG.DELTABLE, table, 0, body, f"table {table.name}")
+        return self._add(NFT_MSG.DELTABLE, table, body, f"table {table.name}")
 
     def add_chain(self, chain: Chain, *, exclusive: bool = False) -> "Batch":
         """Add a chain; an existing one of the same kind is no error unless ``exclusive``."""
@@ -186,18 +186,18 @@ class Batch:
         parts.append(_comment(CHAIN.USERDATA, chain.comment))
         flags = NLM_F_CREATE | (NLM_F_EXCL if exclusive else 0)
         return self._add(
-            NFT_MSG.NEWCHAIN, chain.table, flags, b"".join(parts), f"chain {chain.name}"
+            NFT_MSG.NEWCHAIN, chain.table, b"".join(parts), f"chain {chain.name}", flags=flags
         )
 
     def delete_chain(self, chain: Chain) -> "Batch":
         """Delete a chain and its rules; refused (EBUSY) while a rule or map jumps to it."""
         body = self._name_chain(chain)
-        return self._add(NFT_MSG.DELCHAIN, chain.table, 0, body, f"chain {chain.name}")
+        return self._add(NFT_MSG.DELCHAIN, chain.table, body, f"chain {chain.name}")
 
     def flush_chain(self, chain: Chain) -> "Batch":
         """Delete all rules of a chain."""
         body = attribute_text(RULE.TABLE, chain.table.name) + attribute_text(RULE.CHAIN, chain.name)
-        return self._add(NFT_MSG.DELRULE, chain.table, 0, body, f"rules of {chain.name}")
+        return self._add(NFT_MSG.DELRULE, chain.table, body, f"rules of {chain.name}")
 
     def add_rule(self, rule: Rule, *, first: bool = False) -> "Batch":
         """Add a rule at the end of its chain, or at its beginning."""
@@ -207,25 +207,25 @@ class Batch:
         body += _comment(RULE.USERDATA, rule.comment)
         flags = NLM_F_CREATE | (0 if first else NLM_F_APPEND)
         words = f"rule {rule.comment!r} in {chain.name}"
-        return self._add(NFT_MSG.NEWRULE, chain.table, flags, body, words)
+        return self._add(NFT_MSG.NEWRULE, chain.table, body, words, flags=flags)
 
     def delete_rule(self, chain: Chain, handle: int) -> "Batch":
         """Delete the rule that a dump showed with this handle."""
         body = attribute_text(RULE.TABLE, chain.table.name) + attribute_text(RULE.CHAIN, chain.name)
         body += attribute_be64(RULE.HANDLE, handle)
-        return self._add(NFT_MSG.DELRULE, chain.table, 0, body, f"rule {handle} in {chain.name}")
+        return self._add(NFT_MSG.DELRULE, chain.table, body, f"rule {handle} in {chain.name}")
 
     def add_set(self, target: Set, *, exclusive: bool = False) -> "Batch":
         """Add a set or map; an existing one of the same types is no error unless ``exclusive``."""
         flags = NLM_F_CREATE | (NLM_F_EXCL if exclusive else 0)
         body = _encode_set(target)
-        return self._add(NFT_MSG.NEWSET, target.table, flags, body, f"set {target.name}")
+        return self._add(NFT_MSG.NEWSET, target.table, body, f"set {target.name}", flags=flags)
 
     def delete_set(self, target: Set) -> "Batch":
         """Delete a set; refused (EBUSY) while a rule uses it."""
         body = attribute_text(SET_ATTR.TABLE, target.table.name)
         body += attribute_text(SET_ATTR.NAME, target.name)
-        return self._add(NFT_MSG.DELSET, target.table, 0, body, f"set {target.name}")
+        return self._add(NFT_MSG.DELSET, target.table, body, f"set {target.name}")
 
     def add_elements(
         self, target: Set, elements: Iterable[Element], *, exclusive: bool = False
@@ -246,7 +246,7 @@ class Batch:
         body = attribute_text(ELEMENT_LIST.TABLE, target.table.name)
         body += attribute_text(ELEMENT_LIST.SET, target.name)
         words = f"elements of {target.name}"
-        return self._add(NFT_MSG.DELSETELEM, target.table, 0, body, words)
+        return self._add(NFT_MSG.DELSETELEM, target.table, body, words)
 
     def commit(self, netlink: NetlinkSocket, *, generation: int | None = None) -> None:
         """Do all changes, in one sendmsg(2); an empty batch does nothing.
@@ -272,7 +272,9 @@ class Batch:
         if failures:
             raise failures[min(failures, key=lambda index: index or len(requests))]
 
-    def _add(self, message: NFT_MSG, table: Table, flags: int, body: bytes, words: str) -> "Batch":
+    def _add(
+        self, message: NFT_MSG, table: Table, body: bytes, words: str, *, flags: int = 0
+    ) -> "Batch":
         kind = NFNL_SUBSYS_NFTABLES << 8 | message
         header = _NFGENMSG.pack(table.family, 0, 0)
         call = f"NFT_MSG_{message.name}({table.family.name.lower()} {table.name}, {words})"
@@ -291,5 +293,5 @@ class Batch:
         head += attribute_text(ELEMENT_LIST.SET, target.name)
         for encoded in _encode_elements(target, elements):
             body = head + nested(ELEMENT_LIST.ELEMENTS, encoded)
-            self._add(message, target.table, flags, body, f"elements of {target.name}")
+            self._add(message, target.table, body, f"elements of {target.name}", flags=flags)
         return self

@@ -117,10 +117,10 @@ class Change:
 
 
 def _dump(
-    netlink: NetlinkSocket, message: NFT_MSG, family: int, attributes: bytes, what: str
+    netlink: NetlinkSocket, message: NFT_MSG, family: int, what: str, *, wanted: bytes = b""
 ) -> list[bytes]:
     kind = NFNL_SUBSYS_NFTABLES << 8 | message
-    request = Request(kind, 0, _NFGENMSG.pack(family, 0, 0) + attributes, f"nftables {what}")
+    request = Request(kind, 0, _NFGENMSG.pack(family, 0, 0) + wanted, f"nftables {what}")
     return netlink.dump(request)
 
 
@@ -142,7 +142,7 @@ def _table(body: bytes, name: bytes) -> Table:
 def dump_tables(netlink: NetlinkSocket, family: int = _ANY_FAMILY) -> list[Table]:
     """Return the tables, with their comments."""
     tables = []
-    for body in _dump(netlink, NFT_MSG.GETTABLE, family, b"", "tables"):
+    for body in _dump(netlink, NFT_MSG.GETTABLE, family, "tables"):
         found = parse_attributes(body, 4)
         comment = _parse_comment(found.get(TABLE.USERDATA, b""))
         tables.append(Table(NFPROTO(body[0]), parse_text(found[TABLE.NAME]), comment))
@@ -152,7 +152,7 @@ def dump_tables(netlink: NetlinkSocket, family: int = _ANY_FAMILY) -> list[Table
 def dump_chains(netlink: NetlinkSocket, table: Table) -> list[ChainRecord]:
     """Return a table's chains; the empty list also when there is no such table."""
     chains = []
-    for body in _dump(netlink, NFT_MSG.GETCHAIN, table.family, b"", "chains"):
+    for body in _dump(netlink, NFT_MSG.GETCHAIN, table.family, "chains"):
         found = parse_attributes(body, 4)
         if parse_text(found[CHAIN.TABLE]) != table.name:
             continue
@@ -188,7 +188,7 @@ def dump_rules(netlink: NetlinkSocket, table: Table, chain: str = "") -> list[Ru
     if chain:
         wanted += attribute_text(RULE.CHAIN, chain)
     rules = []
-    for body in _dump(netlink, NFT_MSG.GETRULE, table.family, wanted, "rules"):
+    for body in _dump(netlink, NFT_MSG.GETRULE, table.family, "rules", wanted=wanted):
         found = parse_attributes(body, 4)
         rules.append(
             RuleRecord(
@@ -210,7 +210,7 @@ def dump_sets(netlink: NetlinkSocket, table: Table) -> list[SetRecord]:
     """
     wanted = attribute_text(SET_ATTR.TABLE, table.name)
     sets = []
-    for body in _dump(netlink, NFT_MSG.GETSET, table.family, wanted, "sets"):
+    for body in _dump(netlink, NFT_MSG.GETSET, table.family, "sets", wanted=wanted):
         found = parse_attributes(body, 4)
         sets.append(
             SetRecord(
@@ -248,7 +248,7 @@ def dump_elements(netlink: NetlinkSocket, table: Table, set_name: str) -> list[E
     wanted = attribute_text(ELEMENT_LIST.TABLE, table.name)
     wanted += attribute_text(ELEMENT_LIST.SET, set_name)
     elements = []
-    for body in _dump(netlink, NFT_MSG.GETSETELEM, table.family, wanted, f"set {set_name}"):
+    for body in _dump(netlink, NFT_MSG.GETSETELEM, table.family, f"set {set_name}", wanted=wanted):
         for _, element in iterate_attributes(
             parse_attributes(body, 4).get(ELEMENT_LIST.ELEMENTS, b"")
         ):

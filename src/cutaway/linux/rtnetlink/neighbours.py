@@ -60,7 +60,7 @@ def neighbour_delete(index: int, address: str) -> Request:
 
 
 def _fdb_body(
-    index: int, link_address: str, remote: str | None, master: bool, vlan: int | None
+    index: int, link_address: str, *, remote: str | None, master: bool, vlan: int | None
 ) -> bytes:
     flags = NTF.MASTER if master else NTF.SELF
     state = NUD.NOARP | NUD.PERMANENT
@@ -92,7 +92,7 @@ def fdb_add(
         vlan: of the bridge.
         append: one more remote instead of another.
     """
-    body = _fdb_body(index, link_address, remote, master, vlan)
+    body = _fdb_body(index, link_address, remote=remote, master=master, vlan=vlan)
     flags = NLM_F_CREATE | (NLM_F_APPEND if append else NLM_F_REPLACE)
     return Request(RTM.NEWNEIGH, flags, body, f"RTM_NEWNEIGH(fdb {link_address} on link {index})")
 
@@ -106,7 +106,7 @@ def fdb_delete(
     vlan: int | None = None,
 ) -> Request:
     """Remove a forwarding entry."""
-    body = _fdb_body(index, link_address, remote, master, vlan)
+    body = _fdb_body(index, link_address, remote=remote, master=master, vlan=vlan)
     return Request(RTM.DELNEIGH, 0, body, f"RTM_DELNEIGH(fdb {link_address} on link {index})")
 
 

@@ -7,6 +7,7 @@ is shipped beside this file unchanged.
 import json
 import os
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
@@ -22,6 +23,15 @@ _SECCOMP_NAMES = {"x86_64": SeccompArch.X86_64, "aarch64": SeccompArch.AARCH64}
 KernelVersion = tuple[int, int]
 _COPIED = ("defaultAction", "defaultErrnoRet", "flags", "listenerPath", "listenerMetadata")
 _COPIED_FROM_RULE = ("action", "errnoRet", "args")
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    """What a profile's conditions are about; ``architecture`` is named as profiles do."""
+
+    capabilities: Collection[str]
+    architecture: str
+    kernel: KernelVersion
 
 
 @cache
@@ -65,13 +75,13 @@ def resolve_profile(
     document = _expect(profile, dict, "seccomp profile")
     resolved = {key: document[key] for key in _COPIED if document.get(key) is not None}
     resolved["architectures"] = _architectures(document, machine)
-    name = _PROFILE_NAMES.get(machine, machine)
+    situation = _Situation(capabilities, _PROFILE_NAMES.get(machine, machine), kernel)
     rules = []
     for index, rule in enumerate(_list(document, "syscalls", "seccomp profile")):
         where = f"syscalls[{index}]"
         _expect(rule, dict, where)
         names = _names(rule, where)
-        if _applies(rule, where, capabilities, name, kernel):
+        if _applies(rule, where, situation):
             copied = {key: rule[key] for key in _COPIED_FROM_RULE if rule.get(key) is not None}
             rules.append({"names": names, **copied})
     resolved["syscalls"] = rules
@@ -115,26 +125,15 @@ def _names(rule: dict[str, Any], where: str) -> list[Any]:
     return [single] if single else names
 
 
-def _applies(
-    rule: dict[str, Any],
-    where: str,
-    capabilities: Collection[str],
-    architecture: str,
-    kernel: KernelVersion,
-) -> bool:
+def _applies(rule: dict[str, Any], where: str, situation: _Situation) -> bool:
     """Whether a rule's ``includes`` all hold and none of its ``excludes`` does."""
-    excluded = _conditions(rule, "excludes", where, capabilities, architecture, kernel)
-    included = _conditions(rule, "includes", where, capabilities, architecture, kernel)
+    excluded = _conditions(rule, "excludes", where, situation)
+    included = _conditions(rule, "includes", where, situation)
     return not any(excluded) and all(included)
 
 
 def _conditions(
-    rule: dict[str, Any],
-    key: str,
-    where: str,
-    capabilities: Collection[str],
-    architecture: str,
-    kernel: KernelVersion,
+    rule: dict[str, Any], key: str, where: str, situation: _Situation
 ) -> Iterator[bool]:
     """Yield for each condition that is stated whether it holds."""
     stated = rule.get(key)
@@ -143,10 +142,10 @@ def _conditions(
     where = f"{where}.{key}"
     _expect(stated, dict, where)
     for capability in _list(stated, "caps", where):
-        yield capability in capabilities
+        yield capability in situation.capabilities
     architectures = _list(stated, "arches", where)
     if architectures:
-        yield architecture in architectures
+        yield situation.architecture in architectures
     minimum = stated.get("minKernel")
     if minimum:
-        yield kernel >= parse_kernel_version(str(minimum))
+        yield situation.kernel >= parse_kernel_version(str(minimum))
