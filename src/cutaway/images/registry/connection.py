@@ -47,6 +47,7 @@ class _Tracked:
 
     open_sockets: OpenSockets
     sock: Any
+    is_verified: bool
     timeout: float  # by now the request's read time-out
 
     def _new_conn(self) -> socket.socket:
@@ -58,6 +59,8 @@ class _Tracked:
         super().connect()  # type: ignore[misc]
         # wrap_socket() detached the first socket: this is the one that reads block on.
         self.open_sockets.add(self.sock)
+        # Else urllib3 warns at each request of a registry that was configured as insecure.
+        self.is_verified = True
 
     def getresponse(self) -> Any:
         # A socket's time-out starts anew with every byte: headers sent one byte a second would

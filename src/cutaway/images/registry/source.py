@@ -10,8 +10,7 @@ from cutaway.images.registry.credentials import Credentials
 from cutaway.images.registry.patience import Patience
 from cutaway.images.registry.repository import Repository
 from cutaway.images.registry.settings import Endpoint, endpoints_of
-from cutaway.images.registry.tls import CertificateRefused
-from cutaway.images.registry.transport import Transport, TransportFailure
+from cutaway.images.registry.transport import TlsFailure, Transport, TransportFailure
 from cutaway.oci import Reference
 
 
@@ -77,7 +76,7 @@ class Source:
         if endpoint.is_mirror:
             return True
         # What is left is the same host by plain HTTP, which the settings allow.
-        return isinstance(error, TransportFailure | CertificateRefused)
+        return isinstance(error, TransportFailure) and not isinstance(error, TlsFailure)
 
     def _repository(self, endpoint: Endpoint) -> Repository:
         def make_patience() -> Patience:

@@ -59,6 +59,10 @@ class TransportFailure(Unavailable):
         self.is_plain_http = is_plain_http
 
 
+class TlsFailure(TransportFailure):
+    """The server speaks TLS, but not with us: plain HTTP would not go better."""
+
+
 class RedirectRefused(System):
     """A registry sent us where we don't go."""
 
@@ -238,6 +242,10 @@ class Transport:
             is_plain = True
         if is_plain:
             text, is_transient = "http: server gave HTTP response to HTTPS client", False
+        elif isinstance(cause, ssl.SSLError):
+            return TlsFailure(
+                f"{prefix}remote error: tls: {cause.reason or cause}", is_transient=False
+            )
         return TransportFailure(prefix + text, is_transient=is_transient, is_plain_http=is_plain)
 
     def _exchange(
@@ -373,6 +381,4 @@ def _describe(error: BaseException, cause: BaseException, parts: SplitResult) ->
         return f"malformed HTTP response {str(cause)[:60]!r}", False
     if isinstance(cause, http.client.HTTPException | exceptions.HTTPError):
         return f"malformed HTTP response: {cause}"[:200], False
-    if isinstance(cause, ssl.SSLError):
-        return f"remote error: tls: {cause.reason or cause}", False
     return str(getattr(cause, "strerror", None) or cause).lower(), True
