@@ -37,6 +37,21 @@ class _Rlimit(ctypes.Structure):
     _fields_ = (("soft", ctypes.c_uint64), ("hard", ctypes.c_uint64))
 
 
+class _SchedAttr(ctypes.Structure):
+    """struct sched_attr of sched_setattr(2), SCHED_ATTR_SIZE_VER0."""
+
+    _fields_ = (
+        ("size", ctypes.c_uint32),
+        ("policy", ctypes.c_uint32),
+        ("flags", ctypes.c_uint64),
+        ("nice", ctypes.c_int32),
+        ("priority", ctypes.c_uint32),
+        ("runtime", ctypes.c_uint64),
+        ("deadline", ctypes.c_uint64),
+        ("period", ctypes.c_uint64),
+    )
+
+
 _setns = function("setns", c_int, c_int)
 _unshare = function("unshare", c_int)
 _prctl = function("prctl", c_int, c_ulong, c_ulong, c_ulong, c_ulong)
@@ -47,14 +62,22 @@ _sethostname = function("sethostname", c_char_p, ctypes.c_size_t)
 _setdomainname = function("setdomainname", c_char_p, ctypes.c_size_t)
 _close_range = system_call("close_range", c_uint, c_uint, c_int)
 _pidfd_getfd = system_call("pidfd_getfd", c_int, c_int, c_uint)
+_sched_setattr = system_call("sched_setattr", c_int, c_void_p, c_uint)
 _ioprio_set = system_call("ioprio_set", c_int, c_int, c_int)
 
 # clone3 keeps the GIL (PyDLL): the child goes on in the interpreter's middle, as after os.fork.
-_PYTHON = ctypes.pythonapi
+_before_fork = ctypes.pythonapi.PyOS_BeforeFork
+_after_fork_parent = ctypes.pythonapi.PyOS_AfterFork_Parent
+_after_fork_child = ctypes.pythonapi.PyOS_AfterFork_Child
+for _function in (_before_fork, _after_fork_parent, _after_fork_child):
+    _function.argtypes = ()
+    _function.restype = None
 _clone3 = ctypes.PyDLL(None, use_errno=True)["syscall"]
 _clone3.argtypes = (ctypes.c_long, c_void_p, ctypes.c_size_t)
 _clone3.restype = ctypes.c_long
 _CLONE3_NUMBER = 435
+_PIDFD, _PARENT, _INTO_CGROUP = int(CLONE.PIDFD), int(CLONE.PARENT), int(CLONE.INTO_CGROUP)
+_SIGCHLD = int(signal.SIGCHLD)
 
 
 def clone3(flags: CLONE, *, cgroup_fd: int | None = None) -> tuple[int, int]:
@@ -76,20 +99,21 @@ def clone3(flags: CLONE, *, cgroup_fd: int | None = None) -> tuple[int, int]:
     Preconditions: this process has one thread. The child may leave only by exec or ``os._exit``.
     """
     pidfd = c_int(-1)
-    arguments = _CloneArgs(flags=flags | CLONE.PIDFD, pidfd=ctypes.addressof(pidfd))
-    if not flags & CLONE.PARENT:  # with PARENT the kernel takes the parent's own exit signal
-        arguments.exit_signal = signal.SIGCHLD
+    bits = int(flags) | _PIDFD  # plain numbers: each IntFlag operation costs a microsecond
+    arguments = _CloneArgs(flags=bits, pidfd=ctypes.addressof(pidfd))
+    if not bits & _PARENT:  # with PARENT the kernel takes the parent's own exit signal
+        arguments.exit_signal = _SIGCHLD
     if cgroup_fd is not None:
-        arguments.flags |= CLONE.INTO_CGROUP
+        arguments.flags = bits | _INTO_CGROUP
         arguments.cgroup = cgroup_fd
     address, size = ctypes.addressof(arguments), ctypes.sizeof(arguments)
-    _PYTHON.PyOS_BeforeFork()
+    _before_fork()
     pid = _clone3(_CLONE3_NUMBER, address, size)
     if pid == 0:
-        _PYTHON.PyOS_AfterFork_Child()
+        _after_fork_child()
         return 0, -1
     errno = ctypes.get_errno()
-    _PYTHON.PyOS_AfterFork_Parent()
+    _after_fork_parent()
     if pid < 0:
         raise kernel_error(errno, "clone3", flags, cgroup_fd)
     return pid, pidfd.value
@@ -262,3 +286,36 @@ def setdomainname(name: str) -> None:
 def ioprio_set(which: IOPRIO_WHO, who: int, ioprio: int) -> None:
     """Set an I/O class and priority (``class << 13 | priority``): ioprio_set(2)."""
     check(_ioprio_set(which, who, ioprio), "ioprio_set", which, who, ioprio)
+
+
+def sched_setattr(
+    pid: int,
+    policy: int,
+    *,
+    flags: int = 0,
+    nice: int = 0,
+    priority: int = 0,
+    runtime_ns: int = 0,
+    deadline_ns: int = 0,
+    period_ns: int = 0,
+) -> None:
+    """Set a process's scheduling policy and its parameters, 0 is this one: sched_setattr(2).
+
+    Args:
+        pid: the process.
+        policy: ``os.SCHED_OTHER`` …, or 6 for SCHED_DEADLINE.
+        flags: SCHED_FLAG_RESET_ON_FORK is 1.
+        nice: of OTHER and BATCH.
+        priority: of FIFO and RR, 1 to 99.
+        runtime_ns: of DEADLINE.
+        deadline_ns: of DEADLINE.
+        period_ns: of DEADLINE.
+
+    Raises:
+        KernelError: EPERM (no CAP_SYS_NICE), EINVAL (a parameter that the policy has not).
+    """
+    attr = _SchedAttr(policy=policy, flags=flags, nice=nice, priority=priority)
+    attr.size = ctypes.sizeof(attr)
+    attr.runtime, attr.deadline, attr.period = runtime_ns, deadline_ns, period_ns
+    result = _sched_setattr(pid, ctypes.byref(attr), 0)
+    check(result, "sched_setattr", pid, policy, nice, priority)

@@ -255,6 +255,17 @@ def test_personality_and_io_priority(in_child: InChild) -> None:
     assert in_child(CLONE(0), body) == [0x0040000]
 
 
+def test_scheduling(in_child: InChild) -> None:
+    def body() -> list[Any]:
+        linux.sched_setattr(0, os.SCHED_BATCH, nice=7)
+        batch = [os.sched_getscheduler(0), os.nice(0)]
+        with pytest.raises(linux.KernelError, match=r"sched_setattr\(0, 0, 0, 5\): Invalid"):
+            linux.sched_setattr(0, os.SCHED_OTHER, priority=5)
+        return batch
+
+    assert in_child(CLONE(0), body) == [os.SCHED_BATCH, 7]
+
+
 @pytest.mark.parametrize("module", ["asyncio", "socket", "logging", "subprocess", "threading"])
 def test_importing_the_door_loads_nothing_heavy(module: str) -> None:
     script = f"import sys, cutaway.linux; sys.exit({module!r} in sys.modules)"

@@ -16,8 +16,6 @@ _COMMON_CALLS = {
     "pidfd_getfd": 438,
     "mount_setattr": 442,
     "fchmodat2": 452,
-    "statmount": 457,
-    "listmount": 458,
 }
 SYSTEM_CALLS = {
     "x86_64": {
@@ -26,7 +24,6 @@ SYSTEM_CALLS = {
         "capset": 126,
         "ioprio_set": 251,
         "keyctl": 250,
-        "set_mempolicy": 238,
         "seccomp": 317,
         "sched_setattr": 314,
         "bpf": 321,
@@ -38,7 +35,6 @@ SYSTEM_CALLS = {
         "capset": 91,
         "ioprio_set": 30,
         "keyctl": 219,
-        "set_mempolicy": 237,
         "seccomp": 277,
         "sched_setattr": 274,
         "bpf": 280,
