@@ -16,11 +16,9 @@ be resumed, for a day.
 """
 
 import os
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from cutaway.errors import CutawayError, InvalidParameter, Unavailable
 from cutaway.images.cancellation import run_cancellable
@@ -30,10 +28,9 @@ from cutaway.images.content import (
     VerificationFailed,
 )
 from cutaway.images.image import Image
-from cutaway.images.layers.errors import Cancelled as UnpackingCancelled
 from cutaway.images.progress import Progress, ProgressCallback, ignore_progress
 from cutaway.images.registry.credentials import Credentials
-from cutaway.images.registry.download import fetch_blob, may_resume
+from cutaway.images.registry.download import may_resume
 from cutaway.images.registry.refusal import (
     NoMatchingManifest,
     RegistryRefusal,
@@ -44,11 +41,11 @@ from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.registry.source import Source
 from cutaway.images.registry.transport import Transport
 from cutaway.images.store import ImageStore
+from cutaway.images.transfer import Layer, LayerSnapshots, Transfer
 from cutaway.oci import (
     CONFIG_TYPES,
     LAYER_TYPES,
     Descriptor,
-    Digest,
     ImageConfig,
     Index,
     Manifest,
@@ -58,34 +55,9 @@ from cutaway.oci import (
 )
 from cutaway.oci.hashing import chain_ids
 
-_UNPACKERS = 2
-
 
 class PlatformMismatch(NoMatchingManifest):
     """The one image of that name is for another platform than asked for."""
-
-
-class LayerSnapshots(Protocol):
-    """What a pull needs of ``images.snapshots``."""
-
-    def __contains__(self, name: object) -> bool:
-        """Say whether this chain id is unpacked."""
-
-    def unpack(
-        self,
-        blob_fd: int,
-        *,
-        diff_id: str | None,
-        progress: Callable[[int], None] | None = None,
-        is_cancelled: Callable[[], bool] | None = None,
-    ) -> Any:
-        """Unpack a layer into a private directory and verify its diff id."""
-
-    def adopt(self, layers: Sequence[tuple[Any, str, str | None]]) -> None:
-        """Make unpacked layers snapshots, lowest first."""
-
-    def discard(self, unpacked: Any) -> None:
-        """Throw an unpacked layer away."""
 
 
 @dataclass(slots=True)
@@ -171,22 +143,6 @@ def machine_platform() -> Platform:
     return Platform.of_machine(os.uname().machine)
 
 
-@dataclass(slots=True)
-class _Layer:
-    """One layer on its way."""
-
-    descriptor: Descriptor
-    diff_id: Digest
-    chain_id: Digest
-    parent: Digest | None
-    is_unpacked: bool
-    unpacked: Any = None
-
-    @property
-    def item(self) -> str:
-        return self.descriptor.digest.short
-
-
 class _Pull:
     """One pull; ``run`` is called once."""
 
@@ -203,12 +159,8 @@ class _Pull:
         self.request = request
         self.reference = request.reference.with_default_tag()
         self.progress = Progress(request.progress)
-        self.source = Source(transport, self.reference, request.credentials, self._is_stopped)
-        self._failed = threading.Event()
-        self._lock = threading.Lock()
-        self._fetched: list[Digest] = []  # guarded by _lock: blobs this pull brought
-        self._wanted: list[Digest] = []
-        self._unpacked: list[Any] = []  # guarded by _lock: not adopted yet
+        self.source = Source(transport, self.reference, request.credentials, request.is_cancelled)
+        self.transfer = Transfer(store, snapshots, self.source, self.progress, request.is_cancelled)
 
     def run(self) -> Image:
         try:
@@ -216,21 +168,21 @@ class _Pull:
                 return self._run(pin)
         except CutawayError as error:
             if not may_resume(error):
-                self._forget()
+                self.transfer.forget()
             raise
+        finally:
+            self.transfer.clean_up()
 
     def _run(self, pin: Callable[[Any], None]) -> Image:
         tag = self.reference.digest or self.reference.tag or ""
         repository, top = self._find_manifest()
         self.progress.title(f"Pulling from {self.reference.path}", tag)
-        chosen = self._choose(repository, top)
-        manifest = chosen.document
-        assert isinstance(manifest, Manifest)  # noqa: S101 - _choose returns nothing else
+        chosen, manifest = self._choose(repository, top)
         config = self._fetch_config(repository, manifest)
+        pin(chain_ids(config.rootfs.diff_ids))
         layers = self._layers(manifest, config)
-        pin(layer.chain_id for layer in layers)
         old = self.store.find_name(self.reference)
-        self._fetch_layers(repository, layers)
+        self.transfer.fetch_layers(repository, layers)
         for fetched in {top.descriptor.digest: top, chosen.descriptor.digest: chosen}.values():
             self.store.content.write_document(fetched.data, fetched.descriptor.digest)
         image = self._commit(layers, top.descriptor, chosen.descriptor)
@@ -253,9 +205,11 @@ class _Pull:
                 self.transport.explain(f"mirror {repository.endpoint.url} skipped: {error}")
         raise Unavailable(f"no endpoint serves {self.reference.name}")
 
-    def _choose(self, repository: Repository, top: FetchedManifest) -> FetchedManifest:
+    def _choose(
+        self, repository: Repository, top: FetchedManifest
+    ) -> tuple[FetchedManifest, Manifest]:
         if isinstance(top.document, Manifest):
-            return top
+            return top, top.document
         platform = self.request.platform or machine_platform()
         descriptor = top.document.select(platform)
         if descriptor is None:
@@ -273,7 +227,7 @@ class _Pull:
             )
         if isinstance(chosen.document, Index):
             raise InvalidParameter(f"manifest {descriptor.digest} is an index in an index")
-        return chosen
+        return chosen, chosen.document
 
     def _fetch_config(self, repository: Repository, manifest: Manifest) -> ImageConfig:
         descriptor = manifest.config
@@ -284,7 +238,7 @@ class _Pull:
             )
         if descriptor.size > MAX_DOCUMENT_BYTES:
             raise VerificationFailed(f"image config {descriptor.digest} is larger than 4 MiB")
-        self._fetch(repository, descriptor, lambda offset: None)
+        self.transfer.fetch_document(repository, descriptor)
         config = parse_image_config(self.store.content.read(descriptor.digest))
         if len(config.rootfs.diff_ids) != len(manifest.layers):
             raise InvalidParameter(
@@ -292,16 +246,15 @@ class _Pull:
                 f"manifest, {len(config.rootfs.diff_ids)} in the config"
             )
         asked = self.request.platform
-        if asked is not None and config.platform not in _comparable(asked):
+        if asked is not None and config.platform not in asked.runnable():
             raise PlatformMismatch(
                 f"image with reference {self.reference.familiar} was found but its platform "
                 f"({config.platform}) does not match the specified platform ({asked})"
             )
         return config
 
-    def _layers(self, manifest: Manifest, config: ImageConfig) -> list[_Layer]:
-        self._wanted = [manifest.config.digest]
-        layers: list[_Layer] = []
+    def _layers(self, manifest: Manifest, config: ImageConfig) -> list[Layer]:
+        layers: list[Layer] = []
         parent = None
         chain = chain_ids(config.rootfs.diff_ids)
         for descriptor, diff_id, chain_id in zip(
@@ -312,170 +265,14 @@ class _Pull:
                     f'layer {descriptor.digest}: unsupported media type "{descriptor.media_type}"'
                 )
             is_unpacked = chain_id in self.snapshots
-            layers.append(_Layer(descriptor, diff_id, chain_id, parent, is_unpacked))
-            self._wanted.append(descriptor.digest)
+            layers.append(Layer(descriptor, diff_id, chain_id, parent, is_unpacked))
             parent = chain_id
         return layers
 
-    def _fetch_layers(self, repository: Repository, layers: list[_Layer]) -> None:
-        missing = []
-        for layer in layers:
-            is_here = self._is_sound(layer.descriptor)
-            if layer.is_unpacked and is_here:
-                self.progress.message("Already exists", layer.item)
-            else:
-                self.progress.message("Pulling fs layer", layer.item)
-                missing.append(layer)
-        if not missing:
-            return
-        unpackings: list[Future[None]] = []
-        with (
-            ThreadPoolExecutor(_UNPACKERS, "unpack") as unpackers,
-            ThreadPoolExecutor(self.request.settings.max_downloads, "fetch") as fetchers,
-        ):
-
-            def bring(layer: _Layer) -> None:
-                self._fetch_layer(repository, layer)
-                unpackings.append(unpackers.submit(self._guard, self._unpack, repository, layer))
-
-            fetches = [fetchers.submit(self._guard, bring, layer) for layer in missing]
-            errors = [f.exception() for f in fetches]
-        errors += [f.exception() for f in unpackings]
-        self._raise_first(errors)
-
-    def _guard(self, work: Callable[..., None], *arguments: Any) -> None:
-        # The first failure stops the other threads at once.
-        try:
-            if self._is_stopped():
-                raise Cancelled
-            work(*arguments)
-        except BaseException:
-            self._failed.set()
-            self.transport.close()
-            raise
-
-    def _raise_first(self, errors: list[BaseException | None]) -> None:
-        found = [error for error in errors if error is not None]
-        if not found:
-            return
-        with self._lock:
-            for unpacked in self._unpacked:
-                self.snapshots.discard(unpacked)
-        # Those that only stopped because another failed explain nothing.
-        causes = [e for e in found if not isinstance(e, Cancelled)]
-        raise (causes or found)[0]
-
-    def _fetch_layer(self, repository: Repository, layer: _Layer) -> None:
-        total = layer.descriptor.size
-
-        def report(offset: int) -> None:
-            self.progress.count("Downloading", layer.item, offset, total)
-
-        self._fetch(repository, layer.descriptor, report)
-        self.progress.message("Verifying Checksum", layer.item)
-        self.progress.message("Download complete", layer.item)
-
-    def _unpack(self, repository: Repository, layer: _Layer) -> None:
-        if not layer.is_unpacked:
-            try:
-                layer.unpacked = self._unpack_blob(layer)
-            except InvalidParameter:
-                if layer.descriptor.digest in self._fetched:
-                    raise
-                # The blob was here before this pull and may have been damaged since: heal it.
-                self._heal(repository, layer)
-            with self._lock:
-                self._unpacked.append(layer.unpacked)
-        self.progress.message("Pull complete", layer.item)
-
-    def _unpack_blob(self, layer: _Layer) -> Any:
-        total = layer.descriptor.size
-
-        def report(offset: int) -> None:
-            self.progress.count("Extracting", layer.item, offset, total)
-
-        fd = self.store.content.open_fd(layer.descriptor.digest)
-        try:
-            unpacked = self.snapshots.unpack(
-                fd, diff_id=layer.diff_id, progress=report, is_cancelled=self._is_stopped
-            )
-        except UnpackingCancelled:
-            raise Cancelled from None
-        finally:
-            os.close(fd)
-        report(total)
-        return unpacked
-
-    def _heal(self, repository: Repository, layer: _Layer) -> None:
-        content = self.store.content
-        if content.verify(layer.descriptor.digest):
-            layer.unpacked = self._unpack_blob(layer)  # sound: the second failure is the answer
-            return
-        content.quarantine(layer.descriptor.digest)
-        self._fetch_layer(repository, layer)
-        layer.unpacked = self._unpack_blob(layer)
-
-    def _fetch(
-        self, repository: Repository, descriptor: Descriptor, report: Callable[[int], None]
-    ) -> None:
-        self._is_sound(descriptor)
-        if not repository.endpoint.is_mirror:
-            self._fetch_from(repository, descriptor, report)
-            return
-        for candidate in self.source.repositories():
-            try:
-                self._fetch_from(candidate, descriptor, report)
-                return
-            except Cancelled:
-                raise
-            except CutawayError as error:
-                if not candidate.endpoint.is_mirror:
-                    raise
-                self.transport.explain(f"mirror {candidate.endpoint.url}: {error}")
-
-    def _fetch_from(
-        self, repository: Repository, descriptor: Descriptor, report: Callable[[int], None]
-    ) -> None:
-        content = self.store.content
-        if fetch_blob(repository, content, descriptor, report, self._is_stopped):
-            with self._lock:
-                self._fetched.append(descriptor.digest)
-
-    def _is_sound(self, descriptor: Descriptor) -> bool:
-        """Say whether a blob is here with the right length; set a damaged one aside."""
-        content = self.store.content
-        if descriptor.digest not in content:
-            return False
-        if content.size(descriptor.digest) == descriptor.size:
-            is_document = descriptor.media_type in CONFIG_TYPES
-            if not is_document or content.verify(descriptor.digest):
-                return True
-        if content.verify(descriptor.digest):
-            raise VerificationFailed(
-                f"blob {descriptor.digest} has {content.size(descriptor.digest)} bytes, its "
-                f"descriptor says {descriptor.size}"
-            )
-        content.quarantine(descriptor.digest)
-        return False
-
-    def _commit(self, layers: list[_Layer], top: Descriptor, chosen: Descriptor) -> Image:
-        adopted = [(x.unpacked, x.chain_id, x.parent) for x in layers if x.unpacked is not None]
+    def _commit(self, layers: list[Layer], top: Descriptor, chosen: Descriptor) -> Image:
         names = (self.reference,) if self.reference.digest is None else ()
         with self.store.committing():
-            self.snapshots.adopt(adopted)
+            self.transfer.adopt(layers)
             return self.store.register(
                 chosen, names, (self.reference.with_digest(top.digest),), by="pull"
             )
-
-    def _is_stopped(self) -> bool:
-        return self._failed.is_set() or self.request.is_cancelled()
-
-    def _forget(self) -> None:
-        """After a lie or a final no: nothing that this pull brought stays on the disk."""
-        for digest in self._wanted:
-            self.store.content.discard_partial(digest)
-        self.store.discard_unneeded(self._fetched)
-
-
-def _comparable(platform: Platform) -> tuple[Platform, ...]:
-    return platform.runnable()

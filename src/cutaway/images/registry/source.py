@@ -15,7 +15,11 @@ from cutaway.oci import Reference
 
 
 class Source:
-    """The repositories that may serve one reference, connected to when they are needed."""
+    """The repositories that may serve one reference, connected to when they are needed.
+
+    Attributes:
+        transport: that they all use.
+    """
 
     def __init__(
         self,
@@ -26,7 +30,7 @@ class Source:
         *,
         actions: str = "pull",
     ) -> None:
-        self._transport = transport
+        self.transport = transport
         self._reference = reference
         self._credentials = credentials
         self._is_cancelled = is_cancelled
@@ -62,7 +66,7 @@ class Source:
             except CutawayError as error:
                 if not self._may_skip(endpoint, error):
                     raise
-                self._transport.explain(f"{endpoint.url}: skipped: {error}")
+                self.transport.explain(f"{endpoint.url}: skipped: {error}")
                 continue
             if not endpoint.is_mirror:
                 self._pending.clear()  # https answered: never plain HTTP after that
@@ -80,11 +84,11 @@ class Source:
 
     def _repository(self, endpoint: Endpoint) -> Repository:
         def make_patience() -> Patience:
-            return Patience(self._transport.settings, self._is_cancelled)
+            return Patience(self.transport.settings, self._is_cancelled)
 
         return Repository(
-            self._transport,
-            Authorizer(self._transport, endpoint, self._credentials),
+            self.transport,
+            Authorizer(self.transport, endpoint, self._credentials),
             endpoint,
             self._reference.path,
             make_patience=make_patience,
