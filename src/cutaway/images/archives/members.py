@@ -5,7 +5,7 @@ layer as a link to another's ``layer.tar``.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -111,7 +111,7 @@ def read_members(
             case tar.REGULAR if name in _DOCUMENTS:
                 members.documents[name] = _read_document(reader, entry, name)
             case tar.REGULAR if not name.endswith(_IGNORED):
-                members.blobs[name] = _ingest(content, reader, entry, name, on_blob)
+                members.blobs[name] = _ingest(content, reader, entry, name=name, on_blob=on_blob)
             case tar.SYMLINK:
                 target = entry.link.decode(errors="surrogateescape")
                 base = "" if target.startswith("/") else name.rpartition("/")[0]
@@ -129,23 +129,25 @@ def _read_document(reader: TarReader, entry: Entry, name: str) -> bytes:
 
 
 def _ingest(
-    content: ContentStore, reader: TarReader, entry: Entry, name: str, on_blob: OnBlob | None
+    content: ContentStore, reader: TarReader, entry: Entry, *, name: str, on_blob: OnBlob | None
 ) -> Blob:
     if entry.sparse is not None:
         raise InvalidParameter(f"invalid archive: {name} is sparse")
     pieces = reader.pieces()
     head = _head(pieces)
     layer_format = find_format(head)
+    whole: Iterable[bytes | memoryview] = itertools.chain((head,), pieces)
+    counted = _counted(whole, entry.size, name, on_blob)
     expected = _expected(name, entry.size)
     if expected is None and layer_format == "none" and name.endswith(".tar"):
         with LayerBlobWriter(content) as layer:
-            for piece in _counted(head, pieces, entry, name, on_blob):
+            for piece in counted:
                 layer.write(piece)
             return Blob(*layer.commit())
     with content.ingest(expected) as ingest:
         if ingest.offset:
             ingest.restart()
-        for piece in _counted(head, pieces, entry, name, on_blob):
+        for piece in counted:
             ingest.write(piece)
         digest, size = ingest.commit()
     media_type = _LAYER_TYPES.get(layer_format, MediaType.OCI_LAYER)
@@ -161,15 +163,14 @@ def _head(pieces: Iterator[memoryview]) -> bytes:
 
 
 def _counted(
-    head: bytes, pieces: Iterator[memoryview], entry: Entry, name: str, on_blob: OnBlob | None
+    pieces: Iterable[bytes | memoryview], size: int, name: str, on_blob: OnBlob | None
 ) -> Iterator[bytes | memoryview]:
     done = 0
-    everything: Iterator[bytes | memoryview] = itertools.chain((head,), pieces)
-    for piece in everything:
+    for piece in pieces:
         done += len(piece)
         yield piece
         if on_blob is not None:
-            on_blob(name, done, entry.size)
+            on_blob(name, done, size)
 
 
 def _expected(name: str, size: int) -> Descriptor | None:

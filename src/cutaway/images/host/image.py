@@ -39,6 +39,8 @@ _COPIED = (
     *(f"/usr/share/terminfo/{t[0]}/{t}" for t in ("linux", "screen", "vt100", "xterm")),
     *(f"/lib/terminfo/{t[0]}/{t}" for t in ("xterm-256color", "screen-256color", "dumb", "tmux")),
 )
+# Links into /usr on most systems, directories on some: scripts rely on these paths.
+_MERGED = ("/bin", "/sbin", "/lib", "/lib64")
 # Loaded by name when a name service or "su" is used by an older glibc: no ELF header says so.
 _NAME_SERVICES = ("libnss_files.so.2", "libnss_dns.so.2")
 _NSSWITCH = b"passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n"
@@ -133,9 +135,10 @@ def collect_programs(programs: Sequence[str]) -> Collection:
         except ProgramNotFound:
             if programs:
                 raise
-    for path in _COPIED:
-        if os.path.exists(path):
-            collection.add_tree(path)
+    for path in filter(os.path.exists, _MERGED):
+        collection.add_path(path)
+    for path in filter(os.path.exists, _COPIED):
+        collection.add_tree(path)
     for soname in _NAME_SERVICES:
         for entry in collection._cache:
             if entry.soname == soname:

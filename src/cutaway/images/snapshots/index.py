@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote, unquote
 
-from cutaway.errors import Conflict, NotFound
+from cutaway.errors import Conflict, InvalidParameter, NotFound
 
 
 class Kind(StrEnum):
@@ -21,6 +21,8 @@ DIRECTORIES = {Kind.COMMITTED: "committed", Kind.ACTIVE: "active", Kind.VIEW: "v
 PARENT_LINK = "parent"
 HIDES_PARENT = "hides-parent"
 VOLATILE = "volatile"
+_NAME_LIMIT = 200
+_FILE_NAME_LIMIT = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ class Record:
     @property
     def link(self) -> str:
         """The path, relative to the root, of the link that gives the snapshot its name."""
-        return f"{DIRECTORIES[self.kind]}/{quote(self.name, safe=':')}"
+        name = quote(self.name, safe=":")
+        # "." and ".." are no file names, and quote() leaves dots alone.
+        escaped = f"%2E{name[1:]}" if name.startswith(".") else name
+        return f"{DIRECTORIES[self.kind]}/{escaped}"
 
 
 class SnapshotNotFound(NotFound):
@@ -106,11 +111,13 @@ class Index:
         return record
 
     def check_free(self, name: str) -> None:
-        """Refuse a name that is taken.
+        """Refuse a name that is taken, or can't be a file's name.
 
         Raises:
-            Conflict: it is.
+            Conflict: it is taken. InvalidParameter: empty, or too long.
         """
+        if not 0 < len(name) <= _NAME_LIMIT or len(quote(name, safe="")) > _FILE_NAME_LIMIT:
+            raise InvalidParameter(f"a snapshot can't be called {name[:100]!r}")
         if name in self.by_name:
             raise Conflict(f"snapshot {name} exists already")
 

@@ -111,12 +111,13 @@ class Snapshots:
         self._sync()
         with self._lock:
             self._index.check_free(name)
-            self._throw_away(f"{record.number}/work")
             committed = Record(record.number, name, Kind.COMMITTED, record.parent)
+            # Killed between these two, it has both names: the start keeps the committed one.
             self._name(committed)
             os.unlink(f"{self.root}/{record.link}")
             self._index.discard(record)
             self._index.add(committed)
+            self._throw_away_locked(f"{record.number}/work")
         sync_directory(f"{self.root}/{table.DIRECTORIES[Kind.COMMITTED]}")
 
     def remove(self, name: str) -> None:
@@ -278,8 +279,12 @@ class Snapshots:
                 parent=None if below is None else below.number,
                 is_volatile=is_volatile,
             )
-            self._make_directory(record, below)
-            self._name(record)
+            try:
+                self._make_directory(record, below)
+                self._name(record)
+            except OSError:
+                self._throw_away_locked(str(record.number))
+                raise
             self._index.add(record)
         return record
 

@@ -36,13 +36,14 @@ def stat_place(root_fd: int, place: Place) -> dict[str, Any]:
     Raises:
         NotFound: nothing is there.
     """
-    fd = open_directory_in_root(root_fd, place.directory)
     try:
-        status = os.stat(place.leaf or b".", dir_fd=fd, follow_symlinks=False)
+        fd = open_directory_in_root(root_fd, place.directory)
+        try:
+            status = os.stat(place.leaf or b".", dir_fd=fd, follow_symlinks=False)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise missing(place.path, error) from None
-    finally:
-        os.close(fd)
     target = b""
     if stat.S_ISLNK(status.st_mode):
         target = resolve_links(root_fd, place.path)
@@ -67,8 +68,6 @@ def write_archive(root_fd: int, place: Place) -> None:
             archive.add_tree(root_fd, place.path.lstrip(b"/"), place.name)
         else:
             archive.add_one(fd, leaf, place.name)
-    except OSError as error:
-        raise missing(place.path, error) from None
     finally:
         os.close(fd)
     writer.close()
