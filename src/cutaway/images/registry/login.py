@@ -34,7 +34,7 @@ def login(credentials: Credentials, settings: RegistrySettings) -> str:
     transport = Transport(settings)
     failure: CutawayError | None = None
     try:
-        for endpoint in endpoints_of(f"{domain}/login", settings, for_push=True):
+        for endpoint in endpoints_of(f"{domain}/login", transport.settings, for_push=True):
             try:
                 _try_endpoint(transport, endpoint, credentials)
                 return "Login Succeeded"

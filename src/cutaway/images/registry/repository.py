@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from cutaway.errors import InvalidParameter
 from cutaway.images.content import MAX_DOCUMENT_BYTES, VerificationFailed
@@ -175,6 +175,49 @@ class Repository:
         response.close()
         length = response.header("Content-Length")
         return int(length[:19]) if length.isdecimal() else 0
+
+    def has_manifest(self, digest: Digest) -> bool:
+        """Say whether the repository has a manifest of this digest.
+
+        Raises:
+            RegistryRefusal: the registry's error, other than not having it.
+        """
+        try:
+            self.request("HEAD", f"manifests/{digest}", {"Accept": ACCEPT}).close()
+        except RegistryRefusal as refusal:
+            if refusal.status == 404:
+                return False
+            raise
+        return True
+
+    def read_blob(self, descriptor: Descriptor) -> bytes:
+        """Return a small blob, an image config, verified.
+
+        Raises:
+            RegistryRefusal: the registry's error.
+            VerificationFailed: not what the descriptor says, or longer than 4 MiB.
+        """
+        if descriptor.size > MAX_DOCUMENT_BYTES:
+            raise VerificationFailed(f"{descriptor.digest} is larger than 4 MiB")
+        path = f"blobs/{descriptor.digest}"
+        _, data = self.request_document("GET", path, {}, MAX_DOCUMENT_BYTES)
+        found = hashlib.new(descriptor.digest.algorithm, data).hexdigest()
+        if found != descriptor.digest.encoded or len(data) != descriptor.size:
+            raise VerificationFailed(f"blob {descriptor.digest}: the registry sent another")
+        return data
+
+    def mount(self, digest: Digest, path: str) -> bool:
+        """Ask for a blob to be taken over from another repository; False if it isn't.
+
+        Raises:
+            RegistryRefusal: the registry's error.
+        """
+        query = urlencode({"mount": digest, "from": path})
+        response = self.request(
+            "POST", f"blobs/uploads/?{query}", {"Content-Length": "0"}, follow=False
+        )
+        response.read(_ERROR_LIMIT)
+        return response.status == 201
 
     def list_tags(self) -> Iterator[str]:
         """Yield the tags of the repository, page by page.

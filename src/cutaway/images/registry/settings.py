@@ -23,6 +23,7 @@ class RegistrySettings:
         mirrors_by_prefix: ``{"ghcr.io/org": ("https://mirror",)}``: for any domain or prefix of a
             name; the longest prefix decides.
         certificate_dirs: where ``HOST/ca.crt`` and the like are looked up, for each pull afresh.
+        configuration_files: ``registries.toml``; likewise.
         tls_verify: False accepts any certificate of the registry, for this command.
         ca_file: one more trusted issuer, for this command.
         connect_timeout_s: for a TCP connection and the TLS handshake.
@@ -39,6 +40,7 @@ class RegistrySettings:
     mirrors: tuple[str, ...] = ()
     mirrors_by_prefix: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     certificate_dirs: tuple[str, ...] = ("/etc/docker/certs.d", "/etc/cutaway/certs.d")
+    configuration_files: tuple[str, ...] = ("/etc/cutaway/registries.toml",)
     tls_verify: bool = True
     ca_file: str = ""
     connect_timeout_s: float = 10.0

@@ -94,3 +94,19 @@ class Source:
             make_patience=make_patience,
             actions=self._actions,
         )
+
+
+def connect(
+    transport: Transport,
+    credentials: Credentials | None,
+    is_cancelled: Callable[[], bool],
+    reference: Reference,
+    actions: str,
+) -> Repository:
+    """Return the first endpoint's repository that answers.
+
+    Raises:
+        TransportFailure: none does.
+    """
+    source = Source(transport, reference, credentials, is_cancelled, actions=actions)
+    return next(iter(source.repositories()))

@@ -25,6 +25,7 @@ from urllib3 import exceptions
 
 from cutaway.errors import CutawayError, System, Unavailable
 from cutaway.images.content import Cancelled
+from cutaway.images.registry.configuration import with_configuration
 from cutaway.images.registry.connection import OpenSockets, use_tracked_connections
 from cutaway.images.registry.settings import (
     Endpoint,
@@ -157,12 +158,16 @@ class Transport:
 
     Made anew each time, so that certificates and settings are read afresh. ``close`` may be
     called by another thread: everything blocked then ends with ``Cancelled``.
+
+    Attributes:
+        settings: with what ``registries.toml`` says now.
+        is_closed: nothing can be sent any more.
     """
 
     def __init__(
         self, settings: RegistrySettings, explain: Callable[[str], None] | None = None
     ) -> None:
-        self.settings = settings
+        self.settings = with_configuration(settings)
         self.is_closed = False
         self._explain = explain or (lambda line: None)
         self._sockets = OpenSockets()
