@@ -39,8 +39,15 @@ class BuiltinRuntime:
         """Plan, then clone the init; it goes on preparing itself."""
         spec = Spec.from_json(config)
         extensions = read_extensions(self._bundle)
-        decided = plan(spec, self._facts, id=self._id, bundle=self._bundle, extensions=extensions)
         namespace_fds = {"network": network_fd} if network_fd >= 0 else {}
+        decided = plan(
+            spec,
+            self._facts,
+            id=self._id,
+            bundle=self._bundle,
+            extensions=extensions,
+            handed_over=tuple(namespace_fds),
+        )
         self._container = Container.create(
             decided, stdio=stdio, namespace_fds=namespace_fds, seccomp=self._seccomp
         )
