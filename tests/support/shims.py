@@ -72,9 +72,7 @@ def make_config(root: Path, container_id: str, *args: str, terminal: bool = Fals
         ],
         "linux": {
             "cgroupsPath": f"/cutaway-shim-test/{container_id}",
-            "namespaces": [
-                {"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")
-            ],
+            "namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "network")],
             "resources": {"devices": [{"allow": True, "access": "rwm"}]},
         },
     }
@@ -100,7 +98,9 @@ class Box:
         self.shim_pid = 0
         self.clients: list[socket.socket] = []
 
-    def launch(self, *args: str, terminal: bool = False, config: dict | None = None, **options) -> None:
+    def launch(
+        self, *args: str, terminal: bool = False, config: dict | None = None, **options
+    ) -> None:
         document = config or make_config(self.root, self.id, *args, terminal=terminal)
         (self.run / "config.json").write_text(json.dumps(document))
         external = None
@@ -138,7 +138,9 @@ class Box:
             found = [event for event in self.events if event.name == name]
             if len(found) >= count:
                 return found[count - 1]
-            assert time.monotonic() < deadline, f"no {name}: {[e.name for e in self.events]} {self.trouble()}"
+            assert time.monotonic() < deadline, (
+                f"no {name}: {[e.name for e in self.events]} {self.trouble()}"
+            )
             assert not self.shim.at_end, f"shim ended before {name}: {self.events} {self.trouble()}"
             self.read(0.5)
 

@@ -1,6 +1,7 @@
 """The documents a shim leaves: how the container ended, and what it was when the shim left."""
 
 import contextlib
+import json
 import os
 from typing import Any
 
@@ -42,4 +43,11 @@ def write_ledger(directory: str, records: list[dict[str, Any]]) -> None:
     """Write ledger.json in ROOT, the records of all actors in the order of their time."""
     records = sorted(records, key=lambda record: int(record.get("started_ns", 0)))
     document = {"version": LEDGER_VERSION, "records": records}
-    files.write_json(os.path.join(directory, "ledger.json"), document, durable=False)
+    data = json.dumps(document, separators=(",", ":"), default=_plain).encode()
+    files.write_atomic(os.path.join(directory, "ledger.json"), data, durable=False)
+
+
+def _plain(value: Any) -> Any:
+    """Write an argument that is a small dataclass as its fields."""
+    names = getattr(value, "__slots__", None)
+    return {name: getattr(value, name) for name in names} if names else str(value)

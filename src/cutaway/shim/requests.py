@@ -84,10 +84,11 @@ class RequestHandler:
             raise ProtocolError("attach needs the client's descriptor")
         wishes = self._wishes(message, terminal=shim.streams.terminal)
         wishes.name = message.attach_id
-        wishes.follow = message.stream
+        # After the last run there is nothing to wait for.
+        wishes.follow = message.stream and shim.status is not Status.STOPPED
         if message.logs and shim.launch.log is not None and shim.launch.log.driver != "none":
             wishes.replay = self._replay(message)
-        elif not message.stream:
+        elif not wishes.follow:
             wishes.replay = iter(())
         shim.streams.attach(fds.pop(0), wishes)
         return {}

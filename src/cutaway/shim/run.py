@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from cutaway.errors import CutawayError, System
+from cutaway.errors import Conflict, CutawayError, System
 from cutaway.shim.engine_link import Pending
 from cutaway.shim.io.streams import ProcessStreams
 from cutaway.shim.loop import READABLE, Loop
@@ -44,10 +44,10 @@ class Run:
         self._start_requests: list[Pending] = []
         self._is_start_wanted = False
 
-    def create(self, config: dict[str, Any], network_fd: int, *, rows: int, columns: int) -> None:
+    def create(self, config: dict[str, Any], network_fd: int) -> None:
         """Begin: the runtime clones the init, which prepares itself meanwhile."""
         try:
-            stdio = self.streams.open(rows, columns)
+            stdio = self.streams.open()
             self.runtime.create(config, stdio, network_fd)
         except (CutawayError, OSError, ValueError) as error:
             self._fail(error)
@@ -118,6 +118,10 @@ class Run:
         for pending in self._start_requests:
             pending.fail(error)
         self._start_requests.clear()
+
+    def cancel(self) -> None:
+        """The container is not wanted any more, before its program ran: undo what is made."""
+        self._fail(Conflict("the container was deleted before it was started"))
 
     def ended_early(self, exit_code: int) -> None:
         """The init has ended before it was started (somebody killed it)."""

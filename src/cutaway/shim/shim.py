@@ -23,7 +23,7 @@ from cutaway import linux
 from cutaway.errors import CutawayError
 from cutaway.shim import records
 from cutaway.shim.engine_link import EngineLink, describe_error
-from cutaway.shim.execs import Execs
+from cutaway.shim.execs import Execs, with_console_size
 from cutaway.shim.health import UNHEALTHY, HealthChecker, HealthTally
 from cutaway.shim.io.client import Client
 from cutaway.shim.io.streams import ProcessStreams
@@ -73,6 +73,7 @@ class Shim:
         self.execs = Execs(self.loop, self.link.emit, launch.directory)
         self.log: LogDriver = LogDriver()
         self.streams = self._new_streams(terminal=False)
+        self._ended_streams: list[ProcessStreams] = []
         self.run: Run | None = None
         self._restart_timer: Timer | None = None
         self._is_ledger_written = True
@@ -106,8 +107,13 @@ class Shim:
             config = read_config(self.launch.bundle)
             if self.run is None:
                 self.log = open_log(self.launch.log)
-            is_terminal = bool((config.get("process") or {}).get("terminal"))
-            self.streams = self._new_streams(terminal=is_terminal)
+                self.streams = self._new_streams(terminal=False)
+            process = config.get("process") or {}
+            config["process"] = with_console_size(
+                process, self.launch.console_height, self.launch.console_width
+            )
+            is_terminal = bool(process.get("terminal"))
+            self.streams.terminal = is_terminal
             runtime = choose_runtime(self.launch, self.support)
             had_sandbox = self.run is not None
             is_ready = had_sandbox or self.sandbox.create(config)
@@ -120,12 +126,7 @@ class Shim:
                 on_started=self._started,
                 on_failed=self._failed,
             )
-            run.create(
-                config,
-                self.sandbox.network_fd,
-                rows=self.launch.console_height,
-                columns=self.launch.console_width,
-            )
+            run.create(config, self.sandbox.network_fd)
             if not is_ready and self.failure is None:
                 self.sandbox.adopt(runtime.network_fd())
                 self._tell_created()
@@ -233,6 +234,9 @@ class Shim:
         if not self.link.has_engine:
             self.waiters.engine_gone()
         self.streams.process_ended()
+        self._ended_streams.append(self.streams)
+        # Who attaches from now on gets the next run's output, if there is to be one.
+        self.streams = self._new_streams(terminal=self.streams.terminal)
         self.execs.end_all()
         self.loop.call_after(0, lambda: self._clean_run(run, next_restart))
 
@@ -248,9 +252,12 @@ class Shim:
             self.link.emit("log_failed", {"message": f"exit.json could not be kept: {error}"})
 
     def _clean_run(self, run: Run, next_restart: RestartState | None) -> None:
-        if self.launch.durable:
-            self._write_ledger()
         failures = run.runtime.delete()
+        if self.launch.durable:
+            try:
+                self._write_ledger()
+            except OSError as error:  # a full disk must not keep the container from ending
+                failures.append(error)
         if next_restart is None or self.status is Status.STOPPED:
             self._finish(failures)
             return
@@ -287,6 +294,8 @@ class Shim:
 
     def _finish(self, failures: list[Exception]) -> None:
         self.sandbox.close()
+        for client in tuple(self.streams.clients):
+            client.end()  # attached for a run that will not be
         self.log.close()
         self.link.emit("cleaned", {"failures": [str(failure) for failure in failures]})
         self._is_clean = True
@@ -307,7 +316,8 @@ class Shim:
         self._leave_if_done()
 
     def _leave_if_done(self, *, patient: bool = True) -> None:
-        if not self._is_clean or self.streams.clients or self.execs.has_clients:
+        streams = (*self._ended_streams, self.streams)
+        if not self._is_clean or self.execs.has_clients or any(s.clients for s in streams):
             return
         is_told = self.link.acknowledged_seq >= self.link.last_seq
         if patient and self.link.has_engine and not is_told:
@@ -320,11 +330,14 @@ class Shim:
 
     def delete(self) -> None:
         """End everything now: the engine wants no more of this container."""
-        for client in (*self.streams.clients,):
-            client.drop("ended")
+        for streams in (*self._ended_streams, self.streams):
+            for client in tuple(streams.clients):
+                client.drop("ended")
         run = self.run
         if self.status is Status.RESTARTING:
             self.cancel_restart()
+        elif run is not None and not run.is_started and self.failure is None:
+            run.cancel()
         elif run is not None and self.status is not Status.STOPPED:
             run.stopped_by_user = True
             run.note_signal(signal.SIGKILL, "engine")

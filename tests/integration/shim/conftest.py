@@ -21,7 +21,7 @@ def launcher():
     os.waitpid(client.pid, 0)
 
 
-@pytest.fixture(params=["runc"])
+@pytest.fixture(params=["builtin", "runc"])
 def make_box(request, tmp_path, root, launcher):
     boxes: list[Box] = []
 

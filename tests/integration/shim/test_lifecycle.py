@@ -4,9 +4,8 @@ import json
 import signal
 from pathlib import Path
 
-from support.shims import receive_all, texts
-
 from cutaway.shim import protocol
+from support.shims import receive_all, texts
 
 
 def test_output_goes_to_log_and_client_and_the_exit_code_is_kept(box):

@@ -7,9 +7,9 @@ import socket
 import time
 
 import pytest
-from support.shims import receive_all, texts
 
 from cutaway.shim import protocol
+from support.shims import receive_all, texts
 
 MIB = 1 << 20
 
@@ -114,7 +114,9 @@ def test_detach_keys_leave_the_container_running(box):
 
 
 def test_attach_with_logs_is_exact_at_the_seam(box):
-    box.launch("sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; printf end")
+    box.launch(
+        "sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; printf end"
+    )
     first = box.attach()
     box.start()
     time.sleep(0.02)
@@ -168,7 +170,9 @@ def test_many_execs_at_once_with_terminals_and_without(box):
     box.start()
     clients = []
     for number in range(6):
-        reply, client = box.exec("sh", "-c", f"echo {number}; exit {number}", terminal=number % 2 == 1)
+        reply, client = box.exec(
+            "sh", "-c", f"echo {number}; exit {number}", terminal=number % 2 == 1
+        )
         assert reply.error is None, reply.error
         clients.append(client)
     for number, client in enumerate(clients):

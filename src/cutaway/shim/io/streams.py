@@ -78,21 +78,21 @@ class ProcessStreams:
 
     # -- the process's side -------------------------------------------------------------------
 
-    def open(self, rows: int = 0, columns: int = 0) -> Stdio:
+    def open(self) -> Stdio:
         """Make the pipes; return what the runtime gives to the process.
 
         Leaves behind: the process's ends, until ``process_made``.
         """
         if self.terminal:
-            return Stdio.terminal(rows, columns)
+            return Stdio.terminal()
         if self._stdin_open:
             child_in, self._stdin_fd = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(self._stdin_fd, False)
         else:
             child_in = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._child_fds.append(child_in)
-        child_outs = [self._open_output(stream) for stream in (stdcopy.STDOUT, stdcopy.STDERR)]
-        return Stdio(child_in, *child_outs)
+        child_out = self._open_output(stdcopy.STDOUT)
+        return Stdio(child_in, child_out, self._open_output(stdcopy.STDERR))
 
     def _open_output(self, stream: int) -> int:
         if self._keep_output:

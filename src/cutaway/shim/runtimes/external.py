@@ -283,10 +283,7 @@ class ExternalRuntimeDriver:
             finally:
                 _unlink(path)
         with connection:
-            console_fd = wire.receive_descriptor(connection)
-        if stdio.rows or stdio.columns:
-            linux.set_window_size(console_fd, stdio.rows, stdio.columns)
-        return console_fd
+            return wire.receive_descriptor(connection)
 
     def _run(
         self, arguments: list[str], *, stage: str, stdio: tuple[int, int, int] | None = None
