@@ -60,6 +60,7 @@ _prlimit = function("prlimit64", c_int, c_int, c_void_p, c_void_p)
 _personality = function("personality", c_ulong)
 _sethostname = function("sethostname", c_char_p, ctypes.c_size_t)
 _setdomainname = function("setdomainname", c_char_p, ctypes.c_size_t)
+_rt_sigaction = system_call("rt_sigaction", c_int, c_void_p, c_void_p, ctypes.c_size_t)
 _close_range = system_call("close_range", c_uint, c_uint, c_int)
 _pidfd_getfd = system_call("pidfd_getfd", c_int, c_int, c_uint)
 _sched_setattr = system_call("sched_setattr", c_int, c_void_p, c_uint)
@@ -191,6 +192,34 @@ def set_process_title(title: str) -> None:
     # A last byte that is not NUL tells the kernel "setproctitle": it shows up to the first NUL.
     ctypes.memmove(address, data.ljust(length - 1, b"\0") + b"\1", length)
     set_process_name(title)
+
+
+class _KernelSigaction(ctypes.Structure):
+    """struct sigaction as the kernel has it, which is not the C library's."""
+
+    _fields_ = (
+        ("handler", ctypes.c_void_p),
+        ("flags", c_ulong),
+        ("restorer", ctypes.c_void_p),
+        ("mask", ctypes.c_uint64),
+    )
+
+
+_SIGNAL_SET_BYTES = 8
+_SIGNALS = tuple(n for n in range(1, 65) if n not in (signal.SIGKILL, signal.SIGSTOP))
+
+
+def reset_signal_dispositions() -> None:
+    """Give every signal its default action: rt_sigaction(2), called directly.
+
+    The C library refuses to touch 32 and 33, which it uses for threads; but a parent may have
+    ignored them, and what is ignored stays so over execve(2). Python's own table of handlers
+    does not learn of it: only for a process that is about to become another program.
+    """
+    default = _KernelSigaction()
+    address = ctypes.addressof(default)
+    for number in _SIGNALS:
+        _rt_sigaction(number, address, None, _SIGNAL_SET_BYTES)
 
 
 def close_range(first: int, last: int, flags: CLOSE_RANGE = CLOSE_RANGE(0)) -> None:

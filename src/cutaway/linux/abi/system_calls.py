@@ -20,6 +20,7 @@ _COMMON_CALLS = {
 SYSTEM_CALLS = {
     "x86_64": {
         "pivot_root": 155,
+        "rt_sigaction": 13,
         "capget": 125,
         "capset": 126,
         "ioprio_set": 251,
@@ -31,6 +32,7 @@ SYSTEM_CALLS = {
     },
     "aarch64": {
         "pivot_root": 41,
+        "rt_sigaction": 134,
         "capget": 90,
         "capset": 91,
         "ioprio_set": 30,
