@@ -70,7 +70,7 @@ class RemovalPlan:
         """Yield the answer; deleted layers follow the last deleted image."""
         yield from self.removed
         for chain_id in chain_ids:
-            yield Removed(deleted=chain_id)
+            yield Removed(deleted=str(chain_id))
 
     def untag(self, entry: Entry) -> None:
         """Take one name away; an image without names keeps a nameless entry until deleted."""

@@ -261,7 +261,11 @@ class Transfer:
 
     def adopt(self, layers: Sequence[Layer]) -> None:
         """Make what was unpacked snapshots, lowest first."""
-        unpacked = [(x.unpacked, x.chain_id, x.parent) for x in layers if x.unpacked is not None]
+        unpacked = [
+            (x.unpacked, str(x.chain_id), str(x.parent) if x.parent else None)
+            for x in layers
+            if x.unpacked is not None
+        ]
         self._snapshots.adopt(unpacked)
         with self._lock:
             self._unpacked.clear()
