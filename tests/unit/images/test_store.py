@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from cutaway.errors import Conflict, InvalidParameter, NotFound
+from cutaway.images.check import check_images
 from cutaway.images.image import ImageDamaged, NoSuchImage
 from cutaway.images.removal import ImageUser, Removed
 from cutaway.images.store import ImageStore
@@ -622,3 +623,38 @@ def test_a_torn_line_of_the_tag_history_is_skipped(store):
     assert store.history.read(Reference.parse("web:latest")) == []
     os.mkdir(path)
     store.tag(image_id, Reference.parse("still:works"))
+
+
+# system check
+
+
+def test_a_check_finds_damaged_missing_and_unpacked_no_more(store, snapshots):
+    build(store, "a", "b", names=("web",))
+    other = build(store, "a", "c")
+    gone = build(store, "d", names=("gone",))
+    assert check_images(store).is_sound
+
+    damage(store, digest_of(b"a"))
+    os.unlink(store.content.path(digest_of(b"d")))
+    chain = store.get(gone).chain_id
+    del snapshots.parents[chain]
+    read: list[int] = []
+    report = check_images(store, read.append)
+
+    (blob,) = report.damaged
+    assert blob.digest == digest_of(b"a")
+    assert set(blob.images) == {"web:latest", other.short}
+    assert os.path.exists(blob.quarantine)
+    assert report.missing == ((digest_of(b"d"), ("gone:latest",)),)
+    assert report.not_unpacked == ("gone:latest",)
+    assert report.checked == len(read)
+    assert not report.is_sound
+    assert digest_of(b"a") not in store.content
+
+
+def test_a_blob_that_goes_during_a_check_is_no_damage(store, monkeypatch):
+    build(store, "a", names=("web",))
+    monkeypatch.setattr(
+        type(store.content), "verify", lambda self, digest: self.size(Digest(SHA)) > 0
+    )
+    assert check_images(store).checked == 0
