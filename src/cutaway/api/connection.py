@@ -49,6 +49,8 @@ logger = logging.getLogger("cutaway.api")
 class Connection:
     """Serves one client.
 
+    ``idle`` tells that no request is under way, ``streaming`` that the last one may end any time.
+
     Args:
         transport: its bytes; closed at the end unless given away.
         application: answers requests.
@@ -68,6 +70,7 @@ class Connection:
         self.transport = transport
         self.heads = heads
         self.idle = True
+        self.streaming = False
         self._application = application
         self._own_names = own_names
         self._buffer = b""
@@ -175,7 +178,8 @@ class Connection:
         found = self._application.find(exchange.method, exchange.target, exchange.headers, exchange)
         if not isinstance(found, Found):
             return found
-        if found.route.streams:
+        self.streaming = found.route.streams
+        if self.streaming:
             exchange.watch_when_read()
         return await self._application.serve(found)
 
@@ -329,6 +333,7 @@ class HttpExchange:
             return await self._send_stream(response)
         if self._begun:
             await self._transport.send(chunk(response.body) + LAST_CHUNK)
+            self._transport.shared = False  # answered: whoever has a duplicate has no task left
             return self.wants_keep_alive
         keep = self.wants_keep_alive and self._can_drain()
         head = self._connection.heads.head(

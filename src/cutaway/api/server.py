@@ -140,7 +140,11 @@ class Server:
         asyncio.get_running_loop().add_reader(listener.sock, self._accept, listener)
 
     async def close(self, *, grace_s: float = 5.0) -> None:
-        """Stop listening, let running requests end for ``grace_s``, then cut the rest."""
+        """Stop listening, let running requests end for ``grace_s``, then cut the rest.
+
+        Streams (events, logs, waits) would not end by themselves and are cut at once; a ``wait``
+        that was handed to a shim is answered by the shim.
+        """
         loop = asyncio.get_running_loop()
         for listener in self._listeners:
             loop.remove_reader(listener.sock)
@@ -148,7 +152,7 @@ class Server:
             _unlink_own(listener)
         self._listeners.clear()
         for task, connection in self._connections.items():
-            if connection is None or connection.idle:
+            if connection is None or connection.idle or connection.streaming:
                 task.cancel()
         if self._connections:
             await asyncio.wait(list(self._connections), timeout=grace_s)

@@ -61,6 +61,7 @@ class TlsTransport:
 
     def __init__(self, sock: socket.socket, peer: str, context: ssl.SSLContext) -> None:
         self.peer = peer
+        self.shared = False
         self._sock = sock
         self._readiness = Readiness(sock)
         self._incoming = ssl.MemoryBIO()

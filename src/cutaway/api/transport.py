@@ -22,9 +22,16 @@ class ClientGone(ConnectionError):
 
 
 class Transport(Protocol):
-    """Both directions of one client's connection."""
+    """Both directions of one client's connection.
+
+    Attributes:
+        peer: whose it is, for the log.
+        shared: somebody else may still write to it through a duplicate, so that closing must not
+            end it.
+    """
 
     peer: str
+    shared: bool
 
     async def receive(self) -> bytes:
         """Return the next bytes; empty when the client has ended its direction.
@@ -162,6 +169,7 @@ class SocketTransport:
         self._readiness = Readiness(sock)
         self._watching = False
         self._detached = False
+        self.shared = False
 
     async def receive(self) -> bytes:
         """See ``Transport``."""
@@ -200,6 +208,7 @@ class SocketTransport:
 
     def duplicate(self) -> int | None:
         """See ``Transport``."""
+        self.shared = True
         return self._sock.dup().detach()
 
     async def detach(self, unread: bytes) -> tuple[int, bytes]:
@@ -210,8 +219,10 @@ class SocketTransport:
 
     def close(self) -> None:
         """See ``Transport``."""
-        if not self._detached:
-            self.unwatch()
+        if self._detached:
+            return
+        self.unwatch()
+        if not self.shared:  # shutdown(2) would end the duplicate, too
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
-            self._sock.close()
+        self._sock.close()

@@ -27,7 +27,9 @@ async def wait(
         raise InvalidParameter(f'invalid condition: "{condition}"')
     with WaitingFor(container, condition) as waiting:
         if condition == "not-running" and not _runs(container):
-            await begin()
+            pending = await begin()
+            if pending is not None and pending.fd is not None:
+                os.close(pending.fd)
             return ContainerWaitResponse(status_code=container.state.exit_code)
         pending = await begin()
         if pending is not None and pending.fd is not None:

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cutaway import model
-from cutaway.api.router import Router
+from cutaway.api.router import Route, Router
 from cutaway.api.routes.table import all_routes
 from cutaway.api.version import NEWEST
-from support.api_server import ApiServer
+from support.api_server import ApiServer, read_all
 from support.fake_engine import IMAGE_ID
 
 DATA = json.loads((Path(__file__).parents[2] / "data" / "engine_api_1.56.json").read_text())
@@ -496,3 +499,45 @@ def test_buildkit_is_refused_with_the_way_out(shared_api: ApiServer) -> None:
     reply = shared_api.request("POST", "/session", headers={"Upgrade": "h2c"})
     assert reply.status == 501
     assert "DOCKER_BUILDKIT=0" in reply.message
+
+
+# -- whatever is asked ------------------------------------------------------------------------
+
+VALUES = st.sampled_from(
+    ["", "0", "1", "true", "x", "-1", "1.5", "9" * 30, "{}", "[]", '{"a":["b"]}', '{"a":1}', "null",
+     '{"label":["a=b"]}', '{"until":{"x":true}}', "linux/arm64", '{"os":1}', "%", "é", "\x00", "/",
+     '{"os":"linux","architecture":"arm64"}', "sha256:" + "0" * 64]
+)  # fmt: skip
+BODIES = st.sampled_from([b"", b"{}", b"null", b"[]", b"1", b'"x"', b"{", b"\xff", b'{"Cmd":1}'])
+
+
+@settings(max_examples=400, deadline=None)
+@given(route=st.sampled_from(all_routes()), data=st.data())
+def test_no_query_and_no_body_is_a_500(
+    shared_api: ApiServer, route: Route, data: st.DataObject
+) -> None:
+    name = data.draw(VALUES.map(lambda text: quote(text, safe="")))
+    path = re.sub(r"\{\w+(:path)?\}", name or "x", route.path)
+    values = {param.name: data.draw(VALUES) for param in route.query}
+    body = data.draw(BODIES) if route.method in ("POST", "PUT") else None
+    version = data.draw(st.sampled_from(["", "/v1.24", "/v1.41", "/v1.50"]))
+    headers = {"Content-Type": "application/json"}
+    reply = shared_api.request(route.method, f"{version}{path}?{urlencode(values)}", body, headers)
+    assert reply.status != 500, (reply.body, values, body)
+    assert reply.whole or route.method == "HEAD"
+
+
+def test_a_handed_over_wait_can_be_answered_after_the_engine_has_ended() -> None:
+    with ApiServer() as api:
+        api.container()
+        api.request("POST", "/containers/web/start")
+        sock = api.connect()
+        sock.sendall(b"POST /containers/web/wait HTTP/1.1\r\nHost: d\r\n\r\n")
+        assert sock.recv(4096).startswith(b"HTTP/1.1 200 OK")
+        pending = wait_for(lambda: api.engine.containers.find("web").pending)[0]
+        started = time.monotonic()
+    assert time.monotonic() - started < 0.9  # less than the grace that other requests get
+    os.write(pending.fd, pending.template % 7)
+    os.close(pending.fd)
+    with sock:
+        assert read_all(sock) == b'13\r\n{"StatusCode":  7}\n\r\n0\r\n\r\n'
