@@ -151,11 +151,12 @@ async def settle_socket(sock: socket.socket) -> None:
     in one piece with the headers are lost to them. On a unix socket SIOCOUTQ tells when the peer
     has read all; on TCP it tells when they were acknowledged, so a millisecond is added.
     """
-    for _ in range(40):
+    for attempt in range(60):
         waiting = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, b"\0\0\0\0"))[0]
         if waiting == 0:
             break
-        await asyncio.sleep(0.0005)
+        # A client needs some 0.1 ms to wake; the loop's timer can't wait for less than 1 ms.
+        await asyncio.sleep(0 if attempt < 40 else 0.001)
     if sock.family != socket.AF_UNIX:
         await asyncio.sleep(0.001)
 
