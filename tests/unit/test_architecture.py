@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "api": {"oci", "model"},
     "client": {"oci"},
-    "cli": {"oci", "client"},
+    "cli": {"oci", "client", "build.dockerignore"},
     "daemon": {"engine", "api", "images", "network", "volumes", "shim", "model", "linux", "build"},
 }  # fmt: skip
 

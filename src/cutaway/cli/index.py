@@ -16,7 +16,19 @@ GROUPS = {
 
 ROOT_GROUPS = ("container", "image", "network", "system", "volume")
 
-COMMON = ("run", "exec", "ps", "pull", "images", "version", "info")
+COMMON = (
+    "run",
+    "exec",
+    "ps",
+    "build",
+    "pull",
+    "push",
+    "images",
+    "login",
+    "logout",
+    "version",
+    "info",
+)
 
 _CONTAINER = {
     "attach": ("attach", "Attach local standard input, output, and error streams to a running container"),
@@ -44,6 +56,7 @@ _CONTAINER = {
 }  # fmt: skip
 
 _IMAGE = {
+    "build": ("build", "Build an image from a Dockerfile"),
     "history": ("images", "Show the history of an image"),
     "import": ("archives", "Import the contents from a tarball to create a filesystem image"),
     "load": ("archives", "Load an image from a tar archive or STDIN"),

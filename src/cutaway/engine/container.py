@@ -16,6 +16,7 @@ from cutaway.engine.ids import NoSuchContainer, find_by_prefix, short_id
 from cutaway.engine.lifecycle import ALIVE, Status
 from cutaway.engine.links import Link
 from cutaway.engine.store import ContainerRow
+from cutaway.images.snapshots import Mount
 from cutaway.model import ContainerConfig, EndpointSettings, HostConfig
 from cutaway.volumes import MountPoint
 
@@ -143,6 +144,8 @@ class Container:
         netns_fd: the sandbox's network namespace while it runs, else None.
         early: events that came while a start was not yet committed; None at other times.
         keep_after_exit: ``docker restart`` of a ``--rm`` container: its exit is not its end.
+        root_mounts: what makes its root when it has no layer of its own (a build's step); None: its
+            snapshot.
     """
 
     document: ContainerDocument
@@ -156,6 +159,7 @@ class Container:
     execs: dict[str, Exec] = field(default_factory=dict)
     early: list[Any] | None = None
     keep_after_exit: bool = False
+    root_mounts: tuple[Mount, ...] | None = None
 
     @property
     def id(self) -> str:

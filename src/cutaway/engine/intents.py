@@ -120,6 +120,8 @@ def make_extensions(
         mounts: what makes the root; None asks the snapshotter.
     """
     if mounts is None:
+        mounts = container.root_mounts
+    if mounts is None:
         mounts = core.snapshots.mounts(container.id)
     extensions: dict[str, Any] = {
         "version": EXTENSIONS_VERSION,

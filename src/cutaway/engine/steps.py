@@ -39,3 +39,36 @@ class MountSharedMemory(Step[None]):
     def undo(self, scope: None, result: Any) -> None:
         """Unmount it; what is still open in it lives on."""
         linux.umount2(self.target, MNT.DETACH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountTree(Step[None]):
+    """Mount a snapshot's overlay on the host, for a build step that binds a part of it.
+
+    A bind needs a path, and a tree of several layers has one only where it is mounted.
+    """
+
+    target: str
+    fstype: str
+    source: str
+    options: tuple[str, ...]
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"mount a {self.fstype} at {self.target}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        options = ",".join(self.options)
+        command = f"mount -t {self.fstype} -o {options} {self.source} {self.target}"
+        return f"mkdir -p {self.target} && {command}"
+
+    def apply(self, scope: None) -> None:
+        """Make the directory and mount(2)."""
+        os.makedirs(self.target, mode=0o700, exist_ok=True)
+        linux.mount(self.source, self.target, self.fstype, MS.NODEV, ",".join(self.options))
+
+    def undo(self, scope: None, result: Any) -> None:
+        """Unmount it and remove its directory."""
+        linux.umount2(self.target, MNT.DETACH)
+        os.rmdir(self.target)

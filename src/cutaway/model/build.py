@@ -18,6 +18,7 @@ class BuildRequest(Model):
         outputs: JSON list of exporters, as written.
         auth_configs: by registry host.
         version: ``1`` the classic builder, ``2`` BuildKit.
+        explain: cutaway's own: say for each step why the cache hit or missed.
     """
 
     tags: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class BuildRequest(Model):
     build_id: str = ""
     outputs: str = ""
     version: str = "1"
+    explain: bool = False
     auth_configs: dict[str, AuthConfig] = {}
 
 

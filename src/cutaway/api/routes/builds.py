@@ -85,6 +85,7 @@ def build_request(request: Request) -> model.BuildRequest:
         remove=remove,
         force_remove=query.flag("forcerm"),
         squash=query.flag("squash"),
+        explain=query.flag("explain"),
         build_args=_build_args(query),
         labels=_json_parameter(query, "labels", dict[str, str], {}),
         network_mode=query.text("networkmode"),
@@ -173,6 +174,7 @@ _FLAGS = (
     "rm",
     "forcerm",
     "squash",
+    "explain",
     "pull",
 )
 _NUMBERS = (

@@ -1,0 +1,190 @@
+"""``build``: pack the context, send it, show the story."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from cutaway.cli.build_context import ContextSize, pack_context, read_rules
+from cutaway.cli.command import Command, Context
+from cutaway.cli.create_body import parse_extra_host, parse_ulimit
+from cutaway.cli.credentials import credentials_for, load_config
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.progress import StreamedError
+from cutaway.cli.units import human_size
+
+_FLAGS = """
+    --add-host list          Add a custom host-to-IP mapping ("host:ip")
+    --build-arg list         Set build-time variables
+    --cache-from list        Images to consider as cache sources
+    --cgroup-parent string   Set the parent cgroup for the RUN instructions during build
+    --cpu-period int         Limit the CPU CFS (Completely Fair Scheduler) period
+    --cpu-quota int          Limit the CPU CFS (Completely Fair Scheduler) quota
+-c, --cpu-shares int         CPU shares (relative weight)
+    --cpuset-cpus string     CPUs in which to allow execution (0-3, 0,1)
+    --cpuset-mems string     MEMs in which to allow execution (0-3, 0,1)
+    --explain                Say for each step why the cache hit or missed
+-f, --file string            Name of the Dockerfile (Default is "PATH/Dockerfile")
+    --force-rm               Always remove intermediate containers
+    --iidfile string         Write the image ID to the file
+    --isolation string       Container isolation technology
+    --label list             Set metadata for an image
+-m, --memory bytes           Memory limit
+    --memory-swap bytes      Swap limit equal to memory plus swap: -1 to enable unlimited swap
+    --network string         Set the networking mode for the RUN instructions during build (default "default")
+    --no-cache               Do not use cache when building the image
+    --platform string        Set platform if server is multi-platform capable
+    --pull                   Always attempt to pull a newer version of the image
+-q, --quiet                  Suppress the build output and print image ID on success
+    --rm                     Remove intermediate containers after a successful build (default true)
+    --security-opt list      Security options
+    --shm-size bytes         Size of "/dev/shm"
+    --squash                 Squash newly built layers into a single new layer
+-t, --tag list               Name and optionally a tag in the "name:tag" format
+    --target string          Set the target build stage to build.
+    --ulimit ulimit          Ulimit options
+"""  # noqa: E501 - one flag a line
+
+
+def build(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Build an image."""
+    place = arguments[0]
+    query = _query(flags)
+    body: Iterator[bytes] | None = None
+    headers = {"Content-Type": "application/x-tar", **_registry_config(context)}
+    if place.startswith(("http://", "https://", "git://", "git@")):
+        query["remote"] = place
+        query["dockerfile"] = flags["file"] or None
+    elif place == "-":
+        body = iter(lambda: sys.stdin.buffer.read(1 << 20), b"")
+    else:
+        body, query["dockerfile"] = _local(flags, place)
+    response = context.client.request("POST", "/build", query=query, body=body, headers=headers)
+    image_id = _show(response.documents(), quiet=flags["quiet"])
+    if flags["iidfile"]:
+        with open(flags["iidfile"], "w", encoding="ascii") as file:
+            file.write(image_id)
+    return 0
+
+
+def _local(flags: Values, directory: str) -> tuple[Iterator[bytes], str]:
+    if not os.path.isdir(directory):
+        raise UsageError(f'unable to prepare context: path "{directory}" not found')
+    dockerfile = flags["file"] or os.path.join(directory, "Dockerfile")
+    extra: dict[str, bytes] = {}
+    if dockerfile == "-":
+        extra["Dockerfile"] = sys.stdin.buffer.read()
+        inside = "Dockerfile"
+    else:
+        if not os.path.isfile(dockerfile):
+            raise UsageError(
+                "unable to prepare context: unable to evaluate symlinks in Dockerfile path: "
+                f"lstat {dockerfile}: no such file or directory"
+            )
+        inside = os.path.relpath(os.path.realpath(dockerfile), os.path.realpath(directory))
+        if inside.startswith(".."):
+            with open(dockerfile, "rb") as file:
+                inside = f".dockerfile.{os.urandom(10).hex()}"
+                extra[inside] = file.read()
+    rules = read_rules(directory, dockerfile)
+    size = ContextSize()
+    packed = pack_context(directory, rules, extra, size)
+    return (_told(packed, size) if not flags["quiet"] else packed), inside
+
+
+def _told(packed: Iterator[bytes], size: ContextSize) -> Iterator[bytes]:
+    """Show how much was sent, on a terminal while it is, and once at the end."""
+    is_terminal = sys.stderr.isatty()
+    sent = 0
+    for chunk in packed:
+        sent += len(chunk)
+        if is_terminal:
+            sys.stderr.write(f"\rSending build context to Docker daemon  {human_size(sent)}\033[K")
+        yield chunk
+    end = "\r" if is_terminal else ""
+    print(f"{end}Sending build context to Docker daemon  {human_size(sent)}", file=sys.stderr)
+
+
+def _pairs(texts: list[str]) -> dict[str, str | None]:
+    values: dict[str, str | None] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        values[name] = value if equals else os.environ.get(name)
+    return values
+
+
+def _query(flags: Values) -> dict[str, Any]:
+    labels = {name: value or "" for name, value in _pairs(flags["label"]).items()}
+    ulimits = [parse_ulimit(text) for text in flags["ulimit"]]
+    return {
+        "t": flags["tag"],
+        "target": flags["target"] or None,
+        "buildargs": json.dumps(_pairs(flags["build-arg"])),
+        "labels": json.dumps(labels),
+        "cachefrom": json.dumps(flags["cache-from"]) if flags["cache-from"] else None,
+        "nocache": flags["no-cache"] or None,
+        "pull": flags["pull"] or None,
+        "q": flags["quiet"] or None,
+        "rm": flags["rm"],
+        "forcerm": flags["force-rm"] or None,
+        "squash": flags["squash"] or None,
+        "networkmode": flags["network"],
+        "extrahosts": [parse_extra_host(text) for text in flags["add-host"]],
+        "memory": flags["memory"],
+        "memswap": flags["memory-swap"],
+        "cpushares": flags["cpu-shares"],
+        "cpuperiod": flags["cpu-period"],
+        "cpuquota": flags["cpu-quota"],
+        "cpusetcpus": flags["cpuset-cpus"] or None,
+        "cpusetmems": flags["cpuset-mems"] or None,
+        "cgroupparent": flags["cgroup-parent"] or None,
+        "shmsize": flags["shm-size"],
+        "ulimits": json.dumps(ulimits) if ulimits else None,
+        "securityopt": json.dumps(flags["security-opt"]) if flags["security-opt"] else None,
+        "platform": flags["platform"] or None,
+        "explain": flags["explain"] or None,
+        "version": "1",
+    }
+
+
+def _registry_config(context: Context) -> dict[str, str]:
+    import base64
+
+    config = load_config(context.config_dir)
+    auths = {name: credentials_for(name, config) for name in config.get("auths", {})}
+    data = json.dumps({name: auth for name, auth in auths.items() if auth}).encode()
+    return {"X-Registry-Config": base64.urlsafe_b64encode(data).decode()}
+
+
+def _show(documents: Iterator[dict[str, Any]], *, quiet: bool) -> str:
+    image_id = ""
+    for document in documents:
+        if "errorDetail" in document or "error" in document:
+            detail = document.get("errorDetail") or {}
+            raise StreamedError(detail.get("message") or document.get("error", ""))
+        auxiliary = document.get("aux") or {}
+        image_id = auxiliary.get("ID", image_id)
+        text = document.get("stream", "")
+        if not sys.stdout.isatty():
+            text = text.replace("\x1b[91m", "").replace("\x1b[0m", "")
+        if not quiet:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    if quiet:
+        print(image_id)
+    return image_id
+
+
+COMMANDS = (
+    Command(
+        "build",
+        "[OPTIONS] PATH | URL | -",
+        "Build an image from a Dockerfile",
+        build,
+        flags=_FLAGS,
+        at_least=1,
+        at_most=1,
+        aliases=("image build",),
+    ),
+)
