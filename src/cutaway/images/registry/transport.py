@@ -278,6 +278,7 @@ class Transport:
                 headers=dict(headers),
                 retries=False,
                 redirect=False,
+                assert_same_host=False,  # by a proxy, every host is another
                 preload_content=False,
                 decode_content=False,
                 timeout=timeout,
