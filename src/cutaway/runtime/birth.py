@@ -75,7 +75,7 @@ class Birth:
         return PreparingChild(parent_end, pid, pidfd)
 
     def _be_init(self, scope: InitScope) -> None:
-        program = Program(self.plan.process.args, self.plan.machine)
+        program = Program(self.plan.process.args, self.plan.facts.machine)
         try:
             prepare_child(scope, self.namespaces.values())
         finally:

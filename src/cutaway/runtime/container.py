@@ -25,7 +25,6 @@ from cutaway.runtime.birth import Birth, open_joined
 from cutaway.runtime.child import PreparingChild
 from cutaway.runtime.execution import ExecProcess, execute
 from cutaway.runtime.extensions import Extensions
-from cutaway.runtime.facts import HostFacts
 from cutaway.runtime.failures import RuntimeFailure, failure_of
 from cutaway.runtime.lifecycle import Event, Operation, Status, check_operation, next_status
 from cutaway.runtime.plan import RuntimePlan
@@ -106,7 +105,7 @@ class Container:
         plan = self.plan
         filter_ = plan.spec.linux.seccomp if plan.spec.linux else None
         if filter_ is not None:
-            self._seccomp_program = cache.program(filter_, plan.machine)
+            self._seccomp_program = cache.program(filter_, plan.facts.machine)
         self._ledger.apply_all(plan.before, self._scope)
         descriptors, opened = open_joined(plan, given)
         v2 = plan.cgroup.v2_directory()
@@ -265,7 +264,6 @@ class Container:
         self,
         process: Process,
         stdio: Stdio,
-        facts: HostFacts,
         *,
         extensions: Extensions | None = None,
     ) -> ExecProcess:
@@ -282,7 +280,6 @@ class Container:
             self.plan,
             process,
             stdio,
-            facts,
             container_pidfd=self.pidfd,
             extensions=extensions or Extensions(),
             seccomp_program=self._seccomp_program,

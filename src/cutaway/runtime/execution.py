@@ -16,7 +16,6 @@ from cutaway.oci.runtime_spec import Process
 from cutaway.runtime.birth import clone_into, joins_by_flag
 from cutaway.runtime.child import PreparingChild
 from cutaway.runtime.extensions import Extensions
-from cutaway.runtime.facts import HostFacts
 from cutaway.runtime.failures import RuntimeFailure, failure_of
 from cutaway.runtime.init import Program, prepare_child, run_init
 from cutaway.runtime.plan import RuntimePlan, Stage, plan_rlimits
@@ -60,15 +59,14 @@ class ExecPlan:
     warnings: tuple[str, ...]
 
 
-def plan_exec(
-    container: RuntimePlan, process: Process, facts: HostFacts, extensions: Extensions
-) -> ExecPlan:
+def plan_exec(container: RuntimePlan, process: Process, extensions: Extensions) -> ExecPlan:
     """Decide the steps of one exec. Pure.
 
     Raises:
         InvalidParameter: the process can't be.
         NotImplemented: a field is not supported.
     """
+    facts = container.facts
     validate_process(process, facts)
     validate_exec_capabilities(process)
     linux_part = container.spec.linux
@@ -109,7 +107,6 @@ def execute(
     container: RuntimePlan,
     process: Process,
     stdio: Stdio,
-    facts: HostFacts,
     *,
     container_pidfd: int,
     extensions: Extensions,
@@ -120,7 +117,7 @@ def execute(
     Raises:
         RuntimeFailure: why it could not; the process was reaped.
     """
-    plan = plan_exec(container, process, facts, extensions)
+    plan = plan_exec(container, process, extensions)
     parent_end, child_end = make_sync_pair()
     scope = InitScope(
         child_end,
@@ -197,7 +194,7 @@ def _be_exec(
     scope: InitScope,
     container_pidfd: int,
 ) -> NoReturn:
-    program = Program(process.args, container.machine, "exec")
+    program = Program(process.args, container.facts.machine, "exec")
     entry = Stage(
         "namespaces",
         (

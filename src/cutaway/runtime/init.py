@@ -30,10 +30,6 @@ from cutaway.runtime.steps.process import close_all_but
 
 _TITLE = "cutaway: init"
 _FAILED = 1
-# 32 and 33 belong to the C library's threads and can't be set.
-_RESETTABLE_SIGNALS = tuple(
-    n for n in range(1, 65) if n not in (signal.SIGKILL, signal.SIGSTOP, 32, 33)
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +75,7 @@ def prepare_child(scope: InitScope, kept_fds: Iterable[int]) -> None:
 
 def _reset_signals() -> None:
     """Give every signal its default: Python ignores SIGPIPE and SIGXFSZ, a shell perhaps more."""
-    signal.set_wakeup_fd(-1)
-    for number in _RESETTABLE_SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
+    linux.reset_signal_dispositions()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -180,7 +174,7 @@ def run_stage(plan: RuntimePlan, scope: InitScope, kept_fds: Iterable[int]) -> N
     the shim over the sync socket. Then the stage is done.
     """
     journal = Journal()
-    program = Program(plan.process.args, plan.machine)
+    program = Program(plan.process.args, plan.facts.machine)
     stages = (
         Stage("sources", plan.sources),
         Stage("namespaces", plan.namespaces.stage_steps),

@@ -37,7 +37,7 @@ from cutaway.cgroups.devices import format_v1_rule
 from cutaway.oci.runtime_spec import Linux, Namespace, Process, Resources, Spec
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts
-from cutaway.runtime.plan_mounts import MountPlan, plan_mounts
+from cutaway.runtime.plan_mounts import MountPlan, plan_mounts, plan_root_propagation
 from cutaway.runtime.plan_namespaces import HANDED_OVER, NamespacePlan, plan_namespaces
 from cutaway.runtime.plan_process import ProcessPlan, plan_process
 from cutaway.runtime.scope import InitScope
@@ -70,7 +70,7 @@ class RuntimePlan:
             container's mount namespace only.
         spec: what was asked.
         extensions: what was asked beside it.
-        machine: for error messages about programs of other architectures.
+        facts: of the machine it was made for.
         cgroup: where it is limited and counted.
         namespaces: made and joined.
         before: see the table above.
@@ -86,7 +86,7 @@ class RuntimePlan:
     bundle: str
     spec: Spec
     extensions: Extensions
-    machine: str
+    facts: HostFacts
     cgroup: ContainerCgroup
     namespaces: NamespacePlan
     before: tuple[Step[Any], ...]
@@ -168,7 +168,7 @@ def plan(
         bundle=bundle,
         spec=spec,
         extensions=extensions,
-        machine=facts.machine,
+        facts=facts,
         cgroup=cgroup,
         namespaces=namespaces,
         before=before,
@@ -203,8 +203,9 @@ def _plan_init(
     mounts: MountPlan,
     inside: ProcessPlan,
 ) -> tuple[Stage, ...]:
-    """Put the init's steps in order. Why each stands where it does:
+    """Put the init's steps in order.
 
+    Why each stands where it does:
     ids first, or files would be made with unmapped ones; namespaces before the file systems that
     show them (sysfs, mqueue); cgroups before the cgroup mounts; devices and console in the mounted
     ``/dev``; masks last of all that is mounted, on what they hide; the pivot when nothing of the
@@ -222,7 +223,7 @@ def _plan_init(
         Stage("devices", mounts.devices),
         Stage("console", mounts.console),
         Stage("paths", mounts.paths),
-        Stage("pivot", _plan_pivot(spec, namespaces)),
+        Stage("pivot", _plan_pivot(spec, linux, namespaces)),
         Stage("kernel", _plan_kernel(spec, linux)),
         Stage("user", inside.user),
         Stage("security", inside.security),
@@ -230,11 +231,11 @@ def _plan_init(
     return tuple(stage for stage in stages if stage.steps)
 
 
-def _plan_pivot(spec: Spec, namespaces: NamespacePlan) -> tuple[InitStep, ...]:
+def _plan_pivot(spec: Spec, linux: Linux, namespaces: NamespacePlan) -> tuple[InitStep, ...]:
     if namespaces.is_joined("mount"):
         path = spec.root.path if spec.root else "/"
         return (EnterRoot(path=path, why="runtime-spec linux.namespaces[mount].path"),)
-    return (PivotRoot(why="runtime-spec root"),)
+    return (PivotRoot(why="runtime-spec root"), *plan_root_propagation(linux))
 
 
 def _plan_kernel(spec: Spec, linux: Linux) -> tuple[InitStep, ...]:

@@ -59,6 +59,7 @@ _ROOT_PROPAGATION = {
     RootfsPropagation.RUNBINDABLE: MS.UNBINDABLE,
 }
 _CGROUP_ATTRIBUTES = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
+_STAGE_WHY = "another process, with the host's privileges, mounted it"
 _DEVICE_SOURCES_FROM = 10_000  # indexes of device sources, apart from those of mounts
 
 
@@ -134,11 +135,11 @@ def plan_mounts(
             *(_open_devices(devices) if in_user_namespace and not has_own_dev else ()),
             SeparateMounts(why="default"),
             *_plan_rootfs(spec, extensions, bundle),
-            *((DetachRootfs(why="user namespace"),) if in_user_namespace else ()),
+            *((DetachRootfs(why=_STAGE_WHY),) if namespaces.needs_stage else ()),
         ),
         rootfs=(
             OpenNullDevice(why="runtime-spec linux.maskedPaths"),
-            *((AttachRootfs(why="user namespace"),) if in_user_namespace else ()),
+            *((AttachRootfs(why=_STAGE_WHY),) if namespaces.needs_stage else ()),
         ),
         early=tuple(step for steps in mounts[:split] for step in steps),
         cgroup_and_later=(
@@ -235,7 +236,7 @@ def _plan_bind(entry: _Entry, linux: Linux) -> AttachBind:
     propagation = options.propagation
     if not propagation:
         # what a bind mount gets by default: the host's later mounts appear, ours stay here
-        root = _ROOT_PROPAGATION.get(linux.rootfs_propagation or RootfsPropagation.RSLAVE, MS.SLAVE)
+        root = _ROOT_PROPAGATION[linux.rootfs_propagation or RootfsPropagation.RSLAVE]
         propagation = 0 if root == MS.SHARED else root | MS.REC
     return AttachBind(
         index=entry.index,
@@ -285,7 +286,7 @@ def _plan_cgroup_mount(
             steps.append(
                 MountFilesystem(
                     fstype="cgroup",
-                    source="cgroup",
+                    source="cgroup" if hierarchy.controllers else hierarchy.name,
                     target=target,
                     attributes=attributes,
                     options=options,
@@ -366,11 +367,16 @@ def _plan_paths(spec: Spec, linux: Linux, entries: list[_Entry]) -> tuple[InitSt
         is_readonly = entry.options.attr_set & MOUNT_ATTR.RDONLY
         if entry.target == "/dev" and is_readonly and not entry.is_bind:
             steps.append(SetMountAttributes(target="/dev", attributes=readonly, why=entry.why))
-    propagation = _ROOT_PROPAGATION.get(linux.rootfs_propagation or RootfsPropagation.PRIVATE)
-    if propagation is not None and propagation != MS.PRIVATE:
-        why = "runtime-spec linux.rootfsPropagation"
-        steps.append(SetRootPropagation(propagation=int(propagation), why=why))
     if spec.root is not None and spec.root.readonly:
         why = "runtime-spec root.readonly"
         steps.append(SetMountAttributes(target="/", attributes=readonly, why=why))
     return tuple(steps)
+
+
+def plan_root_propagation(linux: Linux) -> tuple[InitStep, ...]:
+    """Decide the propagation of ``/``; done after pivot_root(2), which refuses a shared root."""
+    propagation = _ROOT_PROPAGATION[linux.rootfs_propagation or RootfsPropagation.PRIVATE]
+    if propagation == MS.PRIVATE:
+        return ()
+    why = "runtime-spec linux.rootfsPropagation"
+    return (SetRootPropagation(propagation=int(propagation), why=why),)

@@ -57,12 +57,13 @@ class SyncSocket:
         The descriptors are close-on-exec and the caller's own.
         """
         space = socket.CMSG_SPACE(_MAX_FDS * _INT_SIZE)
+        flags = socket.MSG_CMSG_CLOEXEC
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(
-                _MAX_MESSAGE, space, socket.MSG_CMSG_CLOEXEC
-            )
-        except ConnectionResetError:  # the other side ended with messages of ours unread
-            return "", b"", []
+            data, ancillary, _, _ = self._socket.recvmsg(_MAX_MESSAGE, space, flags)
+        except ConnectionResetError:
+            # The other side ended with messages of ours unread; the kernel says so once, before
+            # it hands out what the other side had still to say.
+            data, ancillary, _, _ = self._socket.recvmsg(_MAX_MESSAGE, space, flags)
         fds = array.array("i")
         for _, _, payload in ancillary:
             fds.frombytes(payload[: len(payload) - len(payload) % _INT_SIZE])
