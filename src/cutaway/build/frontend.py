@@ -192,7 +192,7 @@ def evaluate(
     """
     plans: dict[int, StagePlan] = {}
     for stage in needed:
-        evaluator = _Evaluator(stages, stage, plans, images, options)
+        evaluator = _Evaluator(stages, stage, plans, images=images, options=options)
         is_target = stage is needed[-1]
         plans[stage.index] = evaluator.plan(with_labels=is_target)
     return tuple(plans.values())
@@ -206,6 +206,7 @@ class _Evaluator:
         stages: StageList,
         stage: Stage,
         plans: Mapping[int, StagePlan],
+        *,
         images: Mapping[ImageKey, ResolvedImage],
         options: BuildOptions,
     ) -> None:

@@ -86,8 +86,14 @@ class Solver:
         self._cache = cache
         self._origins = origins
         self._options = options
-        self._work = StepWork(store, executor, options.limits, options.extra_hosts,
-                              options.secrets, options.allow_insecure)  # fmt: skip
+        self._work = StepWork(
+            store,
+            executor,
+            limits=options.limits,
+            extra_hosts=options.extra_hosts,
+            secrets=options.secrets,
+            allow_insecure=options.allow_insecure,
+        )
         self._tasks: dict[int, asyncio.Task[Result]] = {}
         self._by_key: dict[str, asyncio.Task[Result]] = {}
         self._logs: dict[int, VertexLog] = {}
@@ -152,7 +158,7 @@ class Solver:
         running = self._by_key.get(key)
         if running is None:
             running = self._by_key[key] = asyncio.create_task(
-                self._perform(vertex, base, sources, key, log)
+                self._perform(vertex, base, sources, key=key, log=log)
             )
         result = await asyncio.shield(running) if not running.done() else running.result()
         log.chain_id = result.chain_id
@@ -204,6 +210,7 @@ class Solver:
         vertex: CopyFiles | MakeDirectory | RunCommand,
         base: Result,
         sources: tuple[str, ...],
+        *,
         key: str,
         log: VertexLog,
     ) -> Result:

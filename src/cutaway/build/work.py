@@ -32,6 +32,7 @@ class StepWork:
         self,
         store: ImageStore,
         executor: Executor,
+        *,
         limits: dict[str, object],
         extra_hosts: tuple[str, ...],
         secrets: dict[str, bytes],

@@ -344,7 +344,7 @@ def _render(nodes: list[Node], scope: Scope, out: list[str]) -> None:
         names, tokens = _declaration(tokens)
         value = evaluate(tokens, scope)
         if kind == "range":
-            _render_range(names, value, (body, otherwise), scope, out)
+            _render_range(names, value, (body, otherwise), scope=scope, out=out)
             continue
         dot = value if kind == "with" else scope.dot
         variables = {**scope.variables, **({names[-1]: value} if names else {})}
@@ -355,6 +355,7 @@ def _render_range(
     names: list[str],
     value: Any,
     bodies: tuple[list[Node], list[Node]],
+    *,
     scope: Scope,
     out: list[str],
 ) -> None:

@@ -226,7 +226,8 @@ class Client:
         except OSError as error:
             raise EngineUnreachable(self.host.url, error) from error
         try:
-            self._write(connection, method, self.prefix + path + encode_query(query), body, headers)
+            target = self.prefix + path + encode_query(query)
+            self._write(connection, method, target, body=body, headers=headers)
             return Response(connection)
         except BaseException:
             connection.close()
@@ -237,6 +238,7 @@ class Client:
         connection: socket.socket,
         method: str,
         target: str,
+        *,
         body: Any,
         headers: dict[str, str] | None,
     ) -> None:

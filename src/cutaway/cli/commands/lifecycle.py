@@ -166,25 +166,25 @@ _OPTIONS = f"[OPTIONS] {_MANY}"
 
 
 def _command(
-    words: str, usage: str, summary: str, run: Callable[..., int], flags: str = ""
+    words: str, usage: str, summary: str, run: Callable[..., int], *, flags: str = ""
 ) -> Command:
     names = (f"container {words}", "container remove") if words == "rm" else (f"container {words}",)
     return Command(words, usage, summary, run, flags=flags, at_least=1, aliases=names)
 
 
 COMMANDS = (
-    _command("stop", _OPTIONS, "Stop one or more running containers", stop, _STOP_FLAGS),
-    _command("restart", _OPTIONS, "Restart one or more containers", restart, _STOP_FLAGS),
+    _command("stop", _OPTIONS, "Stop one or more running containers", stop, flags=_STOP_FLAGS),
+    _command("restart", _OPTIONS, "Restart one or more containers", restart, flags=_STOP_FLAGS),
     _command(
         "kill",
         _OPTIONS,
         "Kill one or more running containers",
         kill,
-        "-s, --signal string   Signal to send to the container",
+        flags="-s, --signal string   Signal to send to the container",
     ),
     _command("pause", _MANY, "Pause all processes within one or more containers", pause),
     _command("unpause", _MANY, "Unpause all processes within one or more containers", unpause),
-    _command("rm", _OPTIONS, "Remove one or more containers", remove, _REMOVE_FLAGS),
+    _command("rm", _OPTIONS, "Remove one or more containers", remove, flags=_REMOVE_FLAGS),
     Command(
         "rename",
         "CONTAINER NEW_NAME",
@@ -202,6 +202,6 @@ COMMANDS = (
         _OPTIONS,
         "Update configuration of one or more containers",
         update,
-        _UPDATE_FLAGS,
+        flags=_UPDATE_FLAGS,
     ),
 )

@@ -144,25 +144,31 @@ def _usage_rows(usage: dict[str, Any]) -> list[dict[str, Any]]:
     active_images = [i for i in images if i.get("Containers", 0) > 0]
     used_bytes = sum(i["Size"] - max(i.get("SharedSize", 0), 0) for i in active_images)
     layers_bytes = usage.get("LayersSize", 0)
+    in_use = [c for c in cache if c.get("InUse")]
     running = [c for c in containers if c.get("State") in {"running", "paused", "restarting"}]
     sizes = [(v.get("UsageData") or {"Size": 0, "RefCount": 0}) for v in volumes]
     idle_volume_bytes = sum(max(s["Size"], 0) for s in sizes if s["RefCount"] == 0)
+    rows = (
+        ("Images", len(images), len(active_images), layers_bytes, layers_bytes - used_bytes),
+        ("Containers", len(containers), len(running), *_sizes(containers, "SizeRw", running)),
+        ("Local Volumes", len(volumes), sum(s["RefCount"] > 0 for s in sizes),
+         sum(max(s["Size"], 0) for s in sizes), idle_volume_bytes),
+        ("Build Cache", len(cache), len(in_use), *_sizes(cache, "Size", in_use)),
+    )  # fmt: skip
     return [
-        _usage_row("Images", len(images), len(active_images), layers_bytes,
-                   max(layers_bytes - used_bytes, 0)),
-        _usage_row("Containers", len(containers), len(running),
-                   sum(c.get("SizeRw", 0) for c in containers),
-                   sum(c.get("SizeRw", 0) for c in containers if c not in running)),
-        _usage_row("Local Volumes", len(volumes), sum(s["RefCount"] > 0 for s in sizes),
-                   sum(max(s["Size"], 0) for s in sizes), idle_volume_bytes),
-        _usage_row("Build Cache", len(cache), sum(bool(c.get("InUse")) for c in cache),
-                   sum(c.get("Size", 0) for c in cache),
-                   sum(c.get("Size", 0) for c in cache if not c.get("InUse"))),
-    ]  # fmt: skip
+        _usage_row(kind, total, active, size_bytes=size, idle_bytes=max(idle, 0))
+        for kind, total, active, size, idle in rows
+    ]
+
+
+def _sizes(items: list[Any], key: str, busy: list[Any]) -> tuple[int, int]:
+    """Return the sum of all sizes, and of those that are not busy."""
+    total = sum(item.get(key, 0) for item in items)
+    return total, total - sum(item.get(key, 0) for item in busy)
 
 
 def _usage_row(
-    kind: str, total: int, active: int, size_bytes: int, idle_bytes: int
+    kind: str, total: int, active: int, *, size_bytes: int, idle_bytes: int
 ) -> dict[str, Any]:
     share = f" ({100 * idle_bytes // size_bytes}%)" if size_bytes else ""
     return {
