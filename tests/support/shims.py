@@ -219,17 +219,17 @@ class Box:
 
 
 def receive_all(client: socket.socket) -> bytes:
-    data = b""
+    chunks = []
     while chunk := client.recv(1 << 20):
-        data += chunk
-    return data
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def texts(data: bytes) -> dict[int, bytes]:
     """Join the payloads of stdcopy frames, a stream each."""
     frames, rest = stdcopy.split(data)
     assert rest == b""
-    joined: dict[int, bytes] = {}
+    joined: dict[int, list[bytes]] = {}
     for stream, payload in frames:
-        joined[stream] = joined.get(stream, b"") + payload
-    return joined
+        joined.setdefault(stream, []).append(payload)
+    return {stream: b"".join(payloads) for stream, payloads in joined.items()}

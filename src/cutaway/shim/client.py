@@ -119,8 +119,11 @@ class LauncherClient(Client):
         self.pid = pid
 
     @classmethod
-    def spawn(cls) -> "LauncherClient":
+    def spawn(cls, seccomp_directory: str = "") -> "LauncherClient":
         """Start a launcher by posix_spawn (the engine never forks) and connect to it.
+
+        Args:
+            seccomp_directory: where compiled seccomp programs are kept, ``RUN/seccomp``.
 
         Leaves behind: a process that ends when this connection is closed; reap it by waitpid
         on ``pid`` after ``at_end``.
@@ -128,6 +131,8 @@ class LauncherClient(Client):
         ours, theirs = wire.pair()
         os.set_inheritable(theirs.fileno(), True)
         arguments = [sys.executable, "-I", "-m", "cutaway.shim.launcher", str(theirs.fileno())]
+        if seccomp_directory:
+            arguments.append(seccomp_directory)
         pid = os.posix_spawn(sys.executable, arguments, {"PATH": os.defpath, "LANG": "C.UTF-8"})
         theirs.close()
         return cls(ours, pid)

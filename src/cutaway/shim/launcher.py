@@ -4,14 +4,19 @@ The problem: forking the engine costs 20 ms and is unsafe with threads; starting
 each container costs more. The launcher has one thread and no state; it forks a shim in a fraction
 of a millisecond. Its memory is frozen (``gc.freeze``), so shims share almost all of it.
 
-Run as ``python -I -m cutaway.shim.launcher FD``: FD is the engine's connection. It ends when the
-engine does; the shims live on.
+A fork and the page faults behind it still take milliseconds, so two shims are forked ahead and
+wait, idle, for a container.
+
+Run as ``python -I -m cutaway.shim.launcher FD [SECCOMP_CACHE_DIRECTORY]``: FD is the engine's
+connection. It ends when the engine does, and the idle shims with it; the others live on.
 """
 
 import gc
 import os
 import signal
+import socket
 import sys
+from collections import deque
 from typing import NoReturn
 
 from cutaway import linux
@@ -25,7 +30,8 @@ from cutaway.shim.shim import serve
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _COLLECT_EVERY = 200
-_SECCOMP_CACHE = "/run/cutaway/seccomp"
+_IDLE_SHIMS = 2
+_REFILL_DELAY_S = 0.02
 _LAST_FD = 0xFFFFFFFF
 
 
@@ -37,12 +43,15 @@ class Launcher:
         self._loop = Loop(self._report)
         self._channel = wire.Channel.from_fd(engine_fd)
         self._shims: dict[int, str] = {}
+        self._idle: deque[tuple[int, wire.Channel]] = deque()
+        self._is_refilling = False
         self._launches = 0
         self._loop.on_child = self._shim_ended
         self._loop.watch(engine_fd, READABLE, self._ready)
 
     def main(self) -> None:
         """Serve until the engine's end of the connection is closed."""
+        self._loop.call_after(0, self._refill)
         self._loop.run()
 
     def _report(self, error: Exception) -> None:
@@ -80,36 +89,83 @@ class Launcher:
         self._channel.send(protocol.encode(reply))
 
     def _launch(self, launch: Launch, control_fd: int) -> int:
-        pid = linux.fork()
-        if pid == 0:
-            _become_shim(launch, control_fd, self._support)
+        while True:
+            if not self._idle:
+                self._fork_idle()
+            pid, channel = self._idle.popleft()
+            channel.send(protocol.encode(launch), (control_fd,))
+            is_taken = not channel.at_end
+            channel.close()
+            if is_taken:
+                break
         self._shims[pid] = launch.container_id
         self._launches += 1
-        if self._launches % _COLLECT_EVERY == 0:
-            gc.collect()
+        if not self._is_refilling:
+            self._is_refilling = True
+            self._loop.call_after(_REFILL_DELAY_S, self._refill)
         return pid
 
+    def _refill(self) -> None:
+        """Fork shims ahead, when the one just launched has had its time on the processor."""
+        self._is_refilling = False
+        if self._launches >= _COLLECT_EVERY:
+            self._launches = 0
+            gc.collect()
+        self._support.seccomp.refresh()
+        while len(self._idle) < _IDLE_SHIMS:
+            self._fork_idle()
+
+    def _fork_idle(self) -> None:
+        ours, theirs = wire.pair()
+        pid = linux.fork()
+        if pid == 0:
+            _be_idle(theirs, self._support)
+        theirs.close()
+        self._idle.append((pid, wire.Channel(ours)))
+
     def _shim_ended(self, pid: int, exit_code: int) -> None:
-        facts = {"container_id": self._shims.pop(pid, ""), "pid": pid, "exit_code": exit_code}
+        container_id = self._shims.pop(pid, "")
+        if not container_id:
+            return  # an idle one: its channel tells, when it is to be used
+        facts = {"container_id": container_id, "pid": pid, "exit_code": exit_code}
         self._channel.send(protocol.encode(Event("shim_exited", facts=facts)))
         self._watch()
 
 
-def _become_shim(launch: Launch, control_fd: int, support: RuntimeSupport) -> NoReturn:
-    """Be the shim, in the forked child: nothing of the launcher's is kept but its memory."""
+def _be_idle(connection: socket.socket, support: RuntimeSupport) -> NoReturn:
+    """Wait for a container to own, in the forked child; end when the launcher has ended.
+
+    Nothing of the launcher's is kept but its memory: every other descriptor is closed by number,
+    and the objects that held them are never finalized, because this never returns.
+    """
     status = 1
+    launch: Launch | None = None
     try:
         os.setsid()
-        if control_fd > 3:
-            linux.close_range(3, control_fd - 1)
-        linux.close_range(control_fd + 1, _LAST_FD)
+        _keep_only(connection.fileno())
         os.dup2(0, 2)
-        serve(launch, control_fd, support)
+        linux.set_process_title("cutaway: shim")
+        channel = wire.Channel(connection)
+        connection.setblocking(True)
+        packet = channel.receive()
+        if packet is None:
+            os._exit(0)
+        launch = Launch.from_json(packet.document)
+        channel.close()
+        serve(launch, packet.fds[0], support)
         status = 0
     except BaseException as error:  # the shim's own door: it must never return into the launcher
-        _leave_word(launch, error)
+        if launch is not None:
+            _leave_word(launch, error)
     finally:
         os._exit(status)
+
+
+def _keep_only(fd: int) -> None:
+    """Close every descriptor from 3 on but ``fd``."""
+    if fd > 3:
+        linux.close_range(3, fd - 1)
+    linux.close_range(fd + 1, _LAST_FD)
 
 
 def _leave_word(launch: Launch, error: BaseException) -> None:
@@ -129,9 +185,7 @@ def main() -> None:
     os.umask(0o022)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    if engine_fd > 3:
-        linux.close_range(3, engine_fd - 1)
-    linux.close_range(engine_fd + 1, _LAST_FD)
+    _keep_only(engine_fd)
     os.set_inheritable(engine_fd, False)
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1):
@@ -139,7 +193,10 @@ def main() -> None:
     os.close(null_fd)
     linux.find_process_title()
     linux.set_process_title("cutaway: launcher")
-    support = RuntimeSupport(probe_host_facts(), SeccompCache(_SECCOMP_CACHE))
+    seccomp_directory = sys.argv[2] if len(sys.argv) > 2 else None
+    if seccomp_directory:
+        os.makedirs(seccomp_directory, mode=0o700, exist_ok=True)
+    support = RuntimeSupport(probe_host_facts(), SeccompCache(seccomp_directory))
     launcher = Launcher(engine_fd, support)
     gc.collect()
     gc.freeze()

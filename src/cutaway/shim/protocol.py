@@ -29,6 +29,7 @@ Engine → shim (over ``control``, or a later connection to RUN/containers/ID/sh
     stats        –               cgroup statistics
     processes    –               {"pids": [host pids]}
     health       –               {"status": …, "failing_streak": …, "log": […]}
+    ledger       –               {"records": …} what was done to the host, written by now
     delete       –               {}             end now: kill what runs, clean up, leave
     acknowledge  –               no reply       events up to ``seq`` are safe with the engine
 
@@ -408,6 +409,13 @@ class Health(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Ledger(Message):
+    """Ask for the records of the current run, and have ledger.json written at once."""
+
+    type: ClassVar[str] = "ledger"
+
+
+@dataclass(frozen=True, slots=True)
 class Delete(Message):
     """Kill what still runs, clean up and end."""
 
@@ -471,7 +479,7 @@ MESSAGES: dict[str, type[Message]] = {
     kind.type: kind
     for kind in (
         *(Launch, Ping, Hello, Start, Attach, Exec, ExecInspect, Resize, Kill, Stop, Pause),
-        *(Resume, Update, Wait, Stats, Processes, Health, Delete, Acknowledge, Reply, Event),
+        *(Resume, Update, Wait, Stats, Processes, Health, Ledger, Delete, Acknowledge, Reply, Event),
     )
 }  # fmt: skip
 

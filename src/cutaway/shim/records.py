@@ -39,11 +39,16 @@ def write_state(bundle: str, state: dict[str, Any]) -> None:
     files.write_json(os.path.join(bundle, "state.json"), document, durable=False)
 
 
+def in_order(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of all actors as plain JSON values, in the order of their time."""
+    ordered = sorted(records, key=lambda record: int(record.get("started_ns", 0)))
+    return json.loads(json.dumps(ordered, default=_plain))  # type: ignore[no-any-return]
+
+
 def write_ledger(directory: str, records: list[dict[str, Any]]) -> None:
-    """Write ledger.json in ROOT, the records of all actors in the order of their time."""
-    records = sorted(records, key=lambda record: int(record.get("started_ns", 0)))
-    document = {"version": LEDGER_VERSION, "records": records}
-    data = json.dumps(document, separators=(",", ":"), default=_plain).encode()
+    """Write ledger.json in ROOT."""
+    document = {"version": LEDGER_VERSION, "records": in_order(records)}
+    data = json.dumps(document, separators=(",", ":")).encode()
     files.write_atomic(os.path.join(directory, "ledger.json"), data, durable=False)
 
 

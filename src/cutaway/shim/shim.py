@@ -158,7 +158,7 @@ class Shim:
                 on_result=self._health_result,
             )
         self._is_ledger_written = False
-        self.loop.call_after(_LEDGER_DELAY_S, self._write_ledger)
+        self.loop.call_after(0 if self.launch.durable else _LEDGER_DELAY_S, self._write_ledger)
         self.loop.call_after(0, self.save_state)
 
     def _failed(self, run: Run | None, error: Exception) -> None:
@@ -173,12 +173,24 @@ class Shim:
         self._finish([])
 
     def _write_ledger(self) -> None:
-        if self._is_ledger_written or self.run is None:
+        """Keep the ledger; a full disk must not keep the container from running or ending."""
+        if self._is_ledger_written:
             return
-        self._is_ledger_written = True
+        try:
+            self.write_ledger()
+        except OSError as error:
+            self.link.emit("log_failed", {"message": f"ledger.json could not be kept: {error}"})
+
+    def write_ledger(self) -> list[dict[str, Any]]:
+        """Write ledger.json once a run, and return its records."""
+        if self.run is None:
+            return []
         done = [*self.sandbox.ledger.records(), *self.run.runtime.records()]
         documents = [*self.engine_ledger, *(record.to_json() for record in done)]
-        records.write_ledger(self.launch.directory, documents)
+        if not self._is_ledger_written:
+            records.write_ledger(self.launch.directory, documents)
+            self._is_ledger_written = True
+        return records.in_order(documents)
 
     # -- the end of a run -----------------------------------------------------------------------
 
@@ -254,10 +266,7 @@ class Shim:
     def _clean_run(self, run: Run, next_restart: RestartState | None) -> None:
         failures = run.runtime.delete()
         if self.launch.durable:
-            try:
-                self._write_ledger()
-            except OSError as error:  # a full disk must not keep the container from ending
-                failures.append(error)
+            self._write_ledger()
         if next_restart is None or self.status is Status.STOPPED:
             self._finish(failures)
             return

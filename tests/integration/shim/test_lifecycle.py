@@ -92,6 +92,18 @@ def test_update_and_statistics(box):
     box.finish()
 
 
+def test_the_ledger_can_be_asked_for_right_after_the_start(box):
+    box.launch("sleep", "100")
+    own = {"kind": "Own", "actor": "engine", "started_ns": 5}
+    assert box.ask(protocol.Start(ledger=(own,))).error is None
+    told = box.ask(protocol.Ledger()).result["records"]
+    assert told[0] == own
+    assert told == json.loads((box.home / "ledger.json").read_text())["records"]
+    box.ask(protocol.Stop(timeout_s=0))
+    box.event("exited")
+    box.finish()
+
+
 def test_a_container_that_was_never_started_is_deleted(box):
     box.launch("true")
     box.event("created")
