@@ -47,18 +47,17 @@ was not acknowledged is sent again to the next engine that says ``hello``.
     paused, resumed, updated, oom, health_status, detached, log_failed
 """
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-PROTOCOL_VERSION = 1
-
-MessageT = TypeVar("MessageT", bound="Message")
-
-
-class ProtocolError(Exception):
-    """A packet that is no message of this protocol: which field, and what is wrong with it."""
+from cutaway.shim.documents import Document as Document
+from cutaway.shim.documents import ExternalRuntime as ExternalRuntime
+from cutaway.shim.documents import HealthCheck as HealthCheck
+from cutaway.shim.documents import LogSettings as LogSettings
+from cutaway.shim.documents import ProtocolError as ProtocolError
+from cutaway.shim.documents import RestartPolicy as RestartPolicy
+from cutaway.shim.documents import nested
 
 
 class Status(StrEnum):
@@ -70,114 +69,6 @@ class Status(StrEnum):
     PAUSED = "paused"
     RESTARTING = "restarting"  # the last run ended, the next is waiting for its time
     STOPPED = "stopped"
-
-
-def _nested(kind: type[Any]) -> Any:
-    """Declare a field that holds another message-like dataclass, or None."""
-    return field(default=None, metadata={"nested": kind})
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A value that travels as a JSON object: its fields are the keys."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the JSON object; fields at their default are left out."""
-        document: dict[str, Any] = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.default is not MISSING and value == item.default:
-                continue
-            document[item.name] = value.to_json() if isinstance(value, Document) else value
-        return document
-
-    @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Any:
-        """Read what ``to_json`` wrote; unknown keys are ignored (a newer peer may send them).
-
-        Raises:
-            ProtocolError: a field without default is missing.
-        """
-        values: dict[str, Any] = {}
-        for item in fields(cls):
-            if item.name in document:
-                value = document[item.name]
-                nested = item.metadata.get("nested")
-                values[item.name] = nested.from_json(value) if nested and value else value
-            elif item.default is MISSING and item.default_factory is MISSING:
-                raise ProtocolError(f"{cls.__name__}: the field {item.name!r} is missing")
-        return cls(**values)
-
-
-# -- what a launch says of its container ---------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class LogSettings(Document):
-    """Where the container's output is kept.
-
-    Attributes:
-        driver: ``json-file``, ``local`` or ``none``.
-        path: the current log file, ``ROOT/containers/ID/ID-json.log``; rotated ones add ``.1``….
-        max_size_bytes: a file this big is rotated before the next entry; -1 never.
-        max_files: how many files there are at most, the current one included.
-        compress: rotated files become ``.N.gz``.
-        attrs: the ``attrs`` object of every json-file line (from the labels and env log options).
-    """
-
-    driver: str = "json-file"
-    path: str = ""
-    max_size_bytes: int = -1
-    max_files: int = 1
-    compress: bool = False
-    attrs: dict[str, str] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RestartPolicy(Document):
-    """When a container that ended is started again, and how soon.
-
-    Attributes:
-        name: ``no``, ``on-failure``, ``always``, ``unless-stopped`` or ``on-unhealthy``.
-        maximum_retries: for ``on-failure`` and ``on-unhealthy``; 0 is without limit.
-        delay_ms: the first pause; it doubles up to ``maximum_delay_ms`` and falls back once a run
-            lasted ``reset_after_ms``.
-    """
-
-    name: str = "no"
-    maximum_retries: int = 0
-    delay_ms: int = 100
-    maximum_delay_ms: int = 60_000
-    reset_after_ms: int = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck(Document):
-    """A program run beside PID 1 to ask whether the container does its work.
-
-    Attributes:
-        process: the runtime-spec ``process`` object to run (the engine has made it from
-            ``CMD``/``CMD-SHELL`` and the container's own user, environment and directory).
-        user, groups: as in ``Exec``.
-    """
-
-    process: dict[str, Any]
-    user: str = ""
-    groups: tuple[str, ...] = ()
-    interval_ns: int = 30_000_000_000
-    timeout_ns: int = 30_000_000_000
-    start_period_ns: int = 0
-    start_interval_ns: int = 5_000_000_000
-    retries: int = 3
-
-
-@dataclass(frozen=True, slots=True)
-class ExternalRuntime(Document):
-    """An OCI runtime program to use in place of the built-in runtime (``--runtime runc``)."""
-
-    path: str
-    root: str
-    arguments: tuple[str, ...] = ()
 
 
 # -- messages ------------------------------------------------------------------------------------
@@ -216,10 +107,10 @@ class Launch(Message):
     stop_timeout_s: float = 10.0
     console_width: int = 0
     console_height: int = 0
-    log: LogSettings | None = _nested(LogSettings)
-    restart: RestartPolicy | None = _nested(RestartPolicy)
-    health: HealthCheck | None = _nested(HealthCheck)
-    runtime: ExternalRuntime | None = _nested(ExternalRuntime)
+    log: LogSettings | None = nested(LogSettings)
+    restart: RestartPolicy | None = nested(RestartPolicy)
+    health: HealthCheck | None = nested(HealthCheck)
+    runtime: ExternalRuntime | None = nested(ExternalRuntime)
     restart_count: int = 0
 
 
@@ -370,7 +261,7 @@ class Update(Message):
 
     type: ClassVar[str] = "update"
     resources: dict[str, Any] | None = None
-    restart: RestartPolicy | None = _nested(RestartPolicy)
+    restart: RestartPolicy | None = nested(RestartPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -479,7 +370,8 @@ MESSAGES: dict[str, type[Message]] = {
     kind.type: kind
     for kind in (
         *(Launch, Ping, Hello, Start, Attach, Exec, ExecInspect, Resize, Kill, Stop, Pause),
-        *(Resume, Update, Wait, Stats, Processes, Health, Ledger, Delete, Acknowledge, Reply, Event),
+        *(Resume, Update, Wait, Stats, Processes, Health, Ledger, Delete, Acknowledge),
+        *(Reply, Event),
     )
 }  # fmt: skip
 
