@@ -20,6 +20,8 @@ from cutaway.api.backend import Backends
 from cutaway.api.server import Server
 from cutaway.api.tls import make_server_context
 from cutaway.engine import reconcile
+from cutaway.engine.build_run import sweep_builds
+from cutaway.engine.builds import BuildService
 from cutaway.engine.containers import ContainerService
 from cutaway.engine.core import Core
 from cutaway.engine.directives import load_settings, parse_command_line, usage
@@ -212,6 +214,7 @@ def build_server(core: Core) -> Server:
         system=SystemService(core, images, registry, identifier),
         networks=NetworkService(core),
         volumes=VolumeService(core),
+        builds=BuildService(core, images),
     )
     return Server(
         backends, product=f"cutaway/{__version__}", experimental=core.settings.experimental
@@ -235,6 +238,7 @@ async def recover(core: Core) -> None:
     core.launcher.start()
     await reconcile.settle(core)
     await reconcile.sweep(core)
+    sweep_builds(core)
 
 
 def listen(server: Server, settings: DaemonSettings) -> None:

@@ -1,7 +1,7 @@
 """The confined child that works in a container's files: ``python -I -m …tree_worker FD``.
 
-The request's ``op`` is one of ``stat``, ``get``, ``put``, ``export``, ``diff``, ``changes``;
-``trees/tree.py`` builds it. Everything that any of them needs is imported before the process
+The request's ``op`` is one of the keys of ``_OPERATIONS``; ``trees/tree.py``, ``copying.py`` and
+``squash.py`` build it. Everything that any of them needs is imported before the process
 enters the tree; afterwards imports fail.
 """
 
@@ -9,6 +9,7 @@ import encodings.ascii
 import encodings.latin_1
 import encodings.utf_8  # noqa: F401 - codecs are imported by name at first use: too late then
 import os
+import time
 from typing import Any
 
 from cutaway import linux
@@ -22,8 +23,10 @@ from cutaway.images.layers.confine import (
     seal,
 )
 from cutaway.images.mount import Mount
+from cutaway.images.trees import copy_operations
 from cutaway.images.trees.changes import ChangeKind, find_changes
 from cutaway.images.trees.enter import attach, enter_tree
+from cutaway.images.trees.merging import merge
 from cutaway.images.trees.operations import (
     extract_archive,
     place_of,
@@ -87,7 +90,7 @@ def _diff(control: Control, request: dict[str, Any]) -> int:
     limit_resources()
     seal(_READ_LAYER_CAPABILITIES)
     control.send("ready", None)
-    return write_export(_open_root(), is_layer=True)
+    return write_export(_open_root(), is_layer=True, latest_mtime=request["latest_mtime"])
 
 
 def _changes(control: Control, request: dict[str, Any]) -> None:
@@ -126,7 +129,63 @@ def _enter_comparison(request: dict[str, Any]) -> None:
     enter_mount(root)
 
 
+def _copy(control: Control, request: dict[str, Any]) -> int:
+    now_ns = time.time_ns()
+    origin_fd, root_fd = _enter_pair(request, WRITE_TREE_CAPABILITIES)
+    return copy_operations.copy(
+        origin_fd, root_fd, request["copy"], floor_bytes=request["floor_bytes"], now_ns=now_ns
+    )
+
+
+def _mkdir(control: Control, request: dict[str, Any]) -> bool:
+    now_ns = time.time_ns()
+    _, root_fd = _enter_pair(request, WRITE_TREE_CAPABILITIES)
+    return copy_operations.make_directory(
+        root_fd, request["copy"], floor_bytes=request["floor_bytes"], now_ns=now_ns
+    )
+
+
+def _digest(control: Control, request: dict[str, Any]) -> str:
+    origin_fd, _ = _enter_pair(request, READ_TREE_CAPABILITIES)
+    return copy_operations.digest(origin_fd, request["copy"])
+
+
+def _squash(control: Control, request: dict[str, Any]) -> None:
+    enter_directory(is_read_only=True)
+    limit_resources()
+    seal(READ_TREE_CAPABILITIES)
+    merge(request["layers"], write_stdout, keeps=request["keeps_whiteouts"])
+
+
+def _enter_pair(request: dict[str, Any], capabilities: int) -> tuple[int, int]:
+    """Make a root that holds an origin, read-only, and a destination; return their descriptors."""
+    linux.unshare(linux.CLONE.NEWNS)
+    linux.mount(None, "/", None, linux.MS.REC | linux.MS.PRIVATE)
+    target = request["mount_point"]
+    linux.mount("tmpfs", target, "tmpfs", linux.MS.NOSUID | linux.MS.NODEV, "mode=700,size=64k")
+    for name in ("origin", "destination"):
+        os.mkdir(f"{target}/{name}")
+        for document in request[name] or ():
+            attach(Mount.from_json(document), f"{target}/{name}")
+    locked = linux.MOUNT_ATTR.NOSUID | linux.MOUNT_ATTR.NODEV | linux.MOUNT_ATTR.NOEXEC
+    flags = linux.AT.EMPTY_PATH | linux.AT.RECURSIVE
+    for name, attributes in (("destination", locked), ("origin", locked | linux.MOUNT_ATTR.RDONLY)):
+        if request[name]:
+            fd = os.open(f"{target}/{name}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            linux.mount_setattr(fd, "", flags, attr_set=attributes)
+            os.close(fd)
+    enter_mount(os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    limit_resources()
+    seal(capabilities)
+    reading = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    return os.open("/origin", reading), os.open("/destination", reading)
+
+
 _OPERATIONS = {
+    "copy": _copy,
+    "mkdir": _mkdir,
+    "digest": _digest,
+    "squash": _squash,
     "stat": _stat,
     "get": _get,
     "put": _put,

@@ -7,8 +7,9 @@ opened; a file that shrinks or grows meanwhile has the size it had when it was l
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cutaway import linux
 from cutaway.errors import InvalidParameter
@@ -16,7 +17,6 @@ from cutaway.images.layers import tar_header as tar
 from cutaway.images.layers import whiteout
 from cutaway.images.layers.attributes import is_allowed_xattr, is_whiteout, show
 from cutaway.images.layers.tar_read import Entry
-from cutaway.images.layers.tar_write import TarWriter
 from cutaway.images.resolve import IN_ROOT, is_missing
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -32,6 +32,13 @@ _KINDS = {
 }
 
 
+class EntryWriter(Protocol):
+    """What takes the entries: a tar, or whoever makes or hashes them at once."""
+
+    def add(self, entry: Entry, pieces: Iterable[bytes] = ()) -> None:
+        """Take one entry and, of a regular file, its content."""
+
+
 @dataclass(slots=True)
 class TreeTar:
     """Writes parts of one tree into one tar.
@@ -39,11 +46,15 @@ class TreeTar:
     Attributes:
         writer: where entries go.
         is_layer: the tree is an overlay upper directory: its whiteouts become ``.wh.`` files.
+        latest_mtime_ns: no entry is newer.
+        keeps_links: a file's further names are hard links; without, they are files of their own.
         entries: how many were written.
     """
 
-    writer: TarWriter
+    writer: EntryWriter
     is_layer: bool = False
+    keeps_links: bool = True
+    latest_mtime_ns: int | None = None
     entries: int = 0
     _links: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
@@ -124,6 +135,8 @@ class TreeTar:
             gid=status.st_gid,
             mtime_ns=status.st_mtime_ns,
         )
+        if self.latest_mtime_ns is not None:
+            entry.mtime_ns = min(entry.mtime_ns, self.latest_mtime_ns)
         if kind == tar.DIRECTORY:
             self._add_directory(parent_fd, entry)
         elif not self._add_link(entry, status):
@@ -145,7 +158,7 @@ class TreeTar:
 
     def _add_link(self, entry: Entry, status: os.stat_result) -> bool:
         """Write a further name of a file that the tar has already."""
-        if status.st_nlink < 2:
+        if status.st_nlink < 2 or not self.keeps_links:
             return False
         identity = (status.st_dev, status.st_ino)
         first = self._links.setdefault(identity, entry.name)

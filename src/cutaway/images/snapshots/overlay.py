@@ -177,6 +177,16 @@ class Snapshots:
             numbers = [below.number for below in self._below(self._index.get(name))]
         return self._view_of(numbers)
 
+    def reading_mounts(self, name: str) -> tuple[Mount, ...]:
+        """Return what to mount to see a snapshot whole, itself included; for reading only."""
+        with self._lock:
+            record = self._index.get(name)
+            if record.kind is Kind.COMMITTED:
+                numbers = [record.number, *(below.number for below in self._below(record))]
+        if record.kind is not Kind.COMMITTED:
+            return self.mounts(name)
+        return self._view_of(numbers)
+
     # Unpacked layers on their way to become snapshots
 
     def unpack(

@@ -73,10 +73,17 @@ def write_archive(root_fd: int, place: Place) -> None:
     writer.close()
 
 
-def write_export(root_fd: int, *, is_layer: bool) -> int:
-    """Write the whole tree to stdout, names relative to the root; return the entries."""
+def write_export(root_fd: int, *, is_layer: bool, latest_mtime: int | None = None) -> int:
+    """Write the whole tree to stdout, names relative to the root; return the entries.
+
+    Args:
+        root_fd: of the tree.
+        is_layer: whiteouts are written.
+        latest_mtime: seconds since 1970 that no file is newer than (SOURCE_DATE_EPOCH).
+    """
     writer = TarWriter(write_stdout)
-    archive = TreeTar(writer, is_layer=is_layer)
+    latest_ns = None if latest_mtime is None else latest_mtime * 10**9
+    archive = TreeTar(writer, is_layer=is_layer, latest_mtime_ns=latest_ns)
     archive.add_tree(root_fd, b"", b"")
     writer.close()
     return archive.entries

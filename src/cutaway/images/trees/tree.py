@@ -10,7 +10,7 @@ from cutaway.images.snapshots import Mount, Snapshots
 from cutaway.images.trees.changes import ChangeKind
 from cutaway.images.worker_process import Worker
 
-_MODULE = "cutaway.images.tree_worker"
+MODULE = "cutaway.images.tree_worker"
 _READ_SIZE = 1 << 18
 
 
@@ -56,6 +56,12 @@ class Tree:
         return cls(f"{snapshots.root}/tmp", snapshots.mounts(key), tuple(binds))
 
     @classmethod
+    def of_snapshot(cls, snapshots: Snapshots, name: str) -> "Tree":
+        """Return the tree of any snapshot, active or committed, to copy from; empty for ``""``."""
+        mounts = snapshots.reading_mounts(name) if name else ()
+        return cls(f"{snapshots.root}/tmp", mounts)
+
+    @classmethod
     def running(cls, snapshots: Snapshots, mount_namespace_fd: int) -> "Tree":
         """Return the tree of a container with processes, as these see it."""
         return cls(f"{snapshots.root}/tmp", mount_namespace_fd=mount_namespace_fd)
@@ -75,7 +81,7 @@ class Tree:
         """Start a worker for this tree."""
         fds = () if self.mount_namespace_fd is None else (self.mount_namespace_fd,)
         return Worker(
-            _MODULE,
+            MODULE,
             {**request, "tree": self.to_json()},
             directory="/",
             stdin=stdin,
@@ -192,8 +198,13 @@ def put_archive(
     return int(entries)
 
 
-def diff_layer(snapshots: Snapshots, key: str) -> ArchiveStream:
+def diff_layer(snapshots: Snapshots, key: str, *, latest_mtime: int | None = None) -> ArchiveStream:
     """Start writing the changes of an active snapshot as a layer's tar, with its whiteouts.
+
+    Args:
+        snapshots: that have it.
+        key: of the active snapshot.
+        latest_mtime: seconds since 1970 that no file is newer than (SOURCE_DATE_EPOCH).
 
     Preconditions: nothing writes to it (the container is paused or stopped), or the layer is a
         mixture of times.
@@ -201,7 +212,8 @@ def diff_layer(snapshots: Snapshots, key: str) -> ArchiveStream:
     directory = snapshots.directory(key)
 
     def start(out: int) -> Worker:
-        return Worker(_MODULE, {"op": "diff"}, directory=directory, stdout=out)
+        request = {"op": "diff", "latest_mtime": latest_mtime}
+        return Worker(MODULE, request, directory=directory, stdout=out)
 
     return _stream(start)
 
@@ -216,7 +228,7 @@ def list_changes(snapshots: Snapshots, key: str) -> list[tuple[ChangeKind, str]]
     }
 
     def start(out: int) -> Worker:
-        return Worker(_MODULE, request, directory="/", stdout=out)
+        return Worker(MODULE, request, directory="/", stdout=out)
 
     gathered = bytearray()
     with _stream(start) as stream:

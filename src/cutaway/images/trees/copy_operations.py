@@ -1,0 +1,326 @@
+"""What the sealed worker does for COPY, ADD and WORKDIR, with two roots by descriptor."""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cutaway.errors import InvalidParameter, NotFound
+from cutaway.images.layers import tar_header as tar
+from cutaway.images.layers.compression import DecompressedStream
+from cutaway.images.layers.disk_guard import DiskGuard
+from cutaway.images.layers.errors import BadLayer
+from cutaway.images.layers.extract import Extractor, Policy
+from cutaway.images.layers.tar_read import Entry, TarReader
+from cutaway.images.resolve import is_missing, open_directory_in_root, open_in_root
+from cutaway.images.trees.copy_sources import (
+    Digesting,
+    EntryTarget,
+    Excluding,
+    Source,
+    add_source,
+    find_sources,
+)
+from cutaway.images.trees.paths import resolve_links
+
+_MAX_ID = (1 << 31) - 1
+_MAX_TABLE_BYTES = 16 << 20
+_DIRECTORY_MODE = 0o755
+_SYMBOLIC = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)")
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class Making(EntryTarget):
+    """Makes entries in the destination, with a copy's owner, mode and times."""
+
+    def __init__(
+        self,
+        root_fd: int,
+        *,
+        owner: tuple[int, int] | None,
+        change_mode: Callable[[int, bool], int],
+        epoch: int | None,
+        floor_bytes: int,
+    ) -> None:
+        self._root_fd = root_fd
+        self._owner = owner
+        self._change_mode = change_mode
+        self._latest_ns = None if epoch is None else epoch * 10**9
+        self.extractor = Extractor(
+            root_fd,
+            mark_opaque=lambda fd: None,
+            note_implicit=lambda path: None,
+            guard=DiskGuard(root_fd, floor_bytes),
+            policy=Policy(applies_whiteouts=False),
+        )
+
+    def add(self, entry: Entry, pieces: Iterable[bytes] = ()) -> None:
+        """Make one entry; a directory that is there keeps what it is."""
+        if entry.kind == tar.DIRECTORY and is_directory(self._root_fd, entry.name):
+            return
+        if self._owner is not None:
+            entry.uid, entry.gid = self._owner
+        if entry.kind != tar.SYMLINK:
+            entry.mode = self._change_mode(entry.mode, entry.kind == tar.DIRECTORY)
+        self.make(entry, pieces)
+
+    def make(self, entry: Entry, pieces: Iterable[bytes] = ()) -> None:
+        """Make an entry as it is, but for times later than the epoch."""
+        if self._latest_ns is not None:
+            entry.mtime_ns = min(entry.mtime_ns, self._latest_ns)
+        entry.stored_size = entry.size if entry.sparse is None else entry.stored_size
+        self.extractor.apply(entry, (memoryview(piece) for piece in pieces))
+
+    def make_directories(self, path: bytes, now_ns: int) -> bool:
+        """Make a directory and its parents where they are missing; True if any was.
+
+        Raises:
+            InvalidParameter: something on the way is no directory.
+        """
+        made = False
+        parts = [part for part in path.split(b"/") if part]
+        for count in range(1, len(parts) + 1):
+            name = b"/".join(parts[:count])
+            if is_directory(self._root_fd, name):
+                continue
+            if exists(self._root_fd, name):
+                raise InvalidParameter(f"{os.fsdecode(path)}: not a directory")
+            uid, gid = self._owner or (0, 0)
+            entry = Entry(name, tar.DIRECTORY, _DIRECTORY_MODE, uid, gid, mtime_ns=now_ns)
+            self.make(entry)
+            made = True
+        return made
+
+
+def is_directory(root_fd: int, path: bytes) -> bool:
+    """Whether a path is a directory, links followed inside the root."""
+    try:
+        os.close(open_directory_in_root(root_fd, path.strip(b"/")))
+    except OSError as error:
+        if is_missing(error):
+            return False
+        raise
+    return True
+
+
+def exists(root_fd: int, path: bytes) -> bool:
+    """Whether anything is at a path, links followed inside the root."""
+    try:
+        os.close(open_in_root(root_fd, path.strip(b"/"), os.O_PATH | os.O_CLOEXEC))
+    except OSError as error:
+        if is_missing(error):
+            return False
+        raise
+    return True
+
+
+def copy(
+    origin_fd: int, root_fd: int, request: dict[str, Any], *, floor_bytes: int, now_ns: int
+) -> int:
+    """Copy what a request names; returns the entries made."""
+    owner = look_up_owner(root_fd, request["owner"]) if request["owner"] else None
+    target = Making(
+        root_fd,
+        owner=owner or (0, 0),
+        change_mode=parse_mode(request["mode"]),
+        epoch=request["epoch"],
+        floor_bytes=floor_bytes,
+    )
+    destination = os.fsencode(request["destination"])
+    place = resolve_links(root_fd, b"/" + destination.strip(b"/"))
+    for source in find_sources(origin_fd, request["patterns"], request["keyword"]):
+        may_unpack = request["unpack"] and not source.is_directory
+        if may_unpack and _unpack(origin_fd, source, place, target, owner=owner):
+            continue
+        name = _name_of(source, place, request, root_fd)
+        target.make_directories(name if source.is_directory else name.rpartition(b"/")[0], now_ns)
+        excluding = Excluding(target, name.lstrip(b"/"), request["exclude_regexes"])
+        add_source(origin_fd, source, name.lstrip(b"/"), excluding)  # type: ignore[arg-type]
+    target.extractor.finish()
+    return target.extractor.result.entries
+
+
+def _name_of(source: Source, place: bytes, request: dict[str, Any], root_fd: int) -> bytes:
+    """Return the absolute path that a source becomes."""
+    into_directory = request["destination"].endswith("/") or is_directory(root_fd, place)
+    if request["keeps_parents"]:
+        return place.rstrip(b"/") + b"/" + source.path
+    if source.is_directory or not into_directory:
+        return place
+    leaf = source.path.rpartition(b"/")[2] or source.real.rpartition(b"/")[2]
+    return place.rstrip(b"/") + b"/" + leaf
+
+
+def _unpack(
+    origin_fd: int,
+    source: Source,
+    place: bytes,
+    target: Making,
+    *,
+    owner: tuple[int, int] | None,
+) -> bool:
+    """Extract a source that is an archive below ``place``; False if it is none."""
+    fd = open_in_root(origin_fd, source.real.lstrip(b"/"), _READ_FILE)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return False
+        reader = TarReader(DecompressedStream(lambda size: os.read(fd, size)).read_chunk)
+        entries = iter(reader)
+        try:
+            first = next(entries, None)
+        except BadLayer:
+            return False
+        if first is None:
+            return False
+        base = place.strip(b"/")
+        entry: Entry | None = first
+        while entry is not None:
+            pieces = reader.pieces()
+            _place_unpacked(entry, base, owner)
+            target.extractor.apply(entry, pieces)
+            entry = next(entries, None)
+        reader.drain()
+        return True
+    finally:
+        os.close(fd)
+
+
+def _place_unpacked(entry: Entry, base: bytes, owner: tuple[int, int] | None) -> None:
+    parts: list[bytes] = []
+    for part in entry.name.split(b"/"):
+        if part == b"..":
+            if not parts:
+                raise BadLayer("archive entry leaves the destination: refused")
+            parts.pop()
+        elif part not in (b"", b"."):
+            parts.append(part)
+    entry.name = b"/".join([base, *parts]) if base else b"/".join(parts)
+    if entry.kind == tar.HARD_LINK:
+        entry.link = base + b"/" + entry.link.lstrip(b"/") if base else entry.link
+    if owner is not None:
+        entry.uid, entry.gid = owner
+
+
+def digest(origin_fd: int, request: dict[str, Any]) -> str:
+    """Return the digest of what a request names."""
+    digesting = Digesting()
+    for source in find_sources(origin_fd, request["patterns"], request["keyword"]):
+        name = source.path if request["keeps_parents"] else b""
+        if not source.is_directory:
+            name = source.path if request["keeps_parents"] else source.path.rpartition(b"/")[2]
+        excluding = Excluding(digesting, name, request["exclude_regexes"])
+        add_source(origin_fd, source, name, excluding)  # type: ignore[arg-type]
+    return digesting.result()
+
+
+def make_directory(root_fd: int, request: dict[str, Any], *, floor_bytes: int, now_ns: int) -> bool:
+    """Make the directory that a request names."""
+    target = Making(
+        root_fd,
+        owner=None,
+        change_mode=parse_mode(""),
+        epoch=request["epoch"],
+        floor_bytes=floor_bytes,
+    )
+    path = resolve_links(root_fd, b"/" + os.fsencode(request["destination"]).strip(b"/"))
+    made = target.make_directories(path, now_ns)
+    target.extractor.finish()
+    return made
+
+
+def parse_mode(text: str) -> Callable[[int, bool], int]:
+    """Read ``--chmod``; returns what makes a new mode of (old mode, is a directory)."""
+    if not text:
+        return lambda mode, _: mode
+    if text.isdigit():
+        fixed = int(text, 8)
+        return lambda _, __: fixed
+    clauses = _SYMBOLIC.findall(text)
+
+    def change(mode: int, is_directory: bool) -> int:
+        for who, operator, letters in clauses:
+            mode = _symbolic(mode, who, operator, letters, is_directory=is_directory)
+        return mode
+
+    return change
+
+
+_PERMISSIONS = {"r": 0o444, "w": 0o222, "x": 0o111}
+_WHO = {"u": 0o4700, "g": 0o2070, "o": 0o1007}
+
+
+def _symbolic(mode: int, who: str, operator: str, letters: str, *, is_directory: bool) -> int:
+    people = "ugo" if not who or "a" in who else who
+    mask = sum(_WHO[person] for person in set(people))
+    bits = 0
+    for letter in letters:
+        if letter == "X":
+            bits |= 0o111 if is_directory or mode & 0o111 else 0
+        elif letter == "s":
+            bits |= 0o6000
+        elif letter == "t":
+            bits |= 0o1000
+        else:
+            bits |= _PERMISSIONS[letter]
+    bits &= mask
+    if operator == "=":
+        return (mode & ~mask) | bits
+    return mode | bits if operator == "+" else mode & ~bits
+
+
+def look_up_owner(root_fd: int, text: str) -> tuple[int, int]:
+    """Read ``USER[:GROUP]`` against the destination's own tables.
+
+    Raises:
+        InvalidParameter: no such user or group, in Docker's words.
+    """
+    user, colon, group = text.partition(":")
+    uid = _number(user)
+    gid = uid
+    if uid is None:
+        found = _find(root_fd, b"etc/passwd", user)
+        if found is None:
+            raise InvalidParameter(
+                "unable to convert uid/gid chown string to host mapping: can't find uid for user "
+                f"{user}: no such user: {user}"
+            )
+        uid, gid = found[2], found[3]
+    if colon:
+        gid = _number(group)
+        if gid is None:
+            entry = _find(root_fd, b"etc/group", group)
+            if entry is None:
+                raise InvalidParameter(
+                    "unable to convert uid/gid chown string to host mapping: can't find gid for "
+                    f"group {group}: no such group: {group}"
+                )
+            gid = entry[2]
+    return uid, uid if gid is None else gid
+
+
+def _number(text: str) -> int | None:
+    if not text.isdecimal():
+        return None
+    if int(text) > _MAX_ID:
+        raise InvalidParameter(f"uids and gids must be in range 0-{_MAX_ID}, not {text}")
+    return int(text)
+
+
+def _find(root_fd: int, table: bytes, name: str) -> tuple[Any, Any, int, int] | None:
+    try:
+        fd = open_in_root(root_fd, table, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, NotFound):
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        text = os.read(fd, _MAX_TABLE_BYTES).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+    for line in text.splitlines():
+        fields = line.split(":")
+        if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():
+            last = fields[3] if len(fields) > 3 and fields[3].isdecimal() else "0"
+            return name, None, int(fields[2]), int(last)
+    return None

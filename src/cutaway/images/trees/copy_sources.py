@@ -1,0 +1,212 @@
+"""Which files a COPY names: globs in a hostile tree, and the entries below what they match."""
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from cutaway.errors import InvalidParameter, NotFound
+from cutaway.images.layers.tar_read import Entry
+from cutaway.images.layers.tree_tar import TreeTar
+from cutaway.images.resolve import open_directory_in_root
+from cutaway.images.trees.paths import resolve_links
+
+_GLOB_CHARACTERS = re.compile(rb"[*?\[\\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One path that a pattern has matched.
+
+    Attributes:
+        path: as it was named, relative to the origin's root.
+        real: the same with every link followed, absolute.
+        is_directory: its contents are copied.
+    """
+
+    path: bytes
+    real: bytes
+    is_directory: bool
+
+
+def find_sources(root_fd: int, patterns: Iterable[str], keyword: str) -> list[Source]:
+    """Return what the patterns name, in order.
+
+    Raises:
+        InvalidParameter: a path is not there, or no file matches, in Docker's words.
+    """
+    sources: list[Source] = []
+    for text in patterns:
+        pattern = os.fsencode(text).strip(b"/")
+        if _GLOB_CHARACTERS.search(pattern):
+            sources += [_source(root_fd, path, keyword) for path in _matches(root_fd, pattern)]
+        else:
+            sources.append(_source(root_fd, pattern, keyword))
+    if not sources:
+        raise InvalidParameter(f"{keyword} failed: no source files were specified")
+    return sources
+
+
+def _source(root_fd: int, path: bytes, keyword: str) -> Source:
+    try:
+        real = resolve_links(root_fd, b"/" + path, must_exist=True)
+        status = _status(root_fd, real)
+    except (NotFound, OSError):
+        raise InvalidParameter(
+            f"{keyword} failed: file not found in build context or excluded by .dockerignore: "
+            f"stat {path.decode(errors='replace')}: file does not exist"
+        ) from None
+    return Source(path, real, stat.S_ISDIR(status.st_mode))
+
+
+def _status(root_fd: int, path: bytes) -> os.stat_result:
+    parent, _, leaf = path.rpartition(b"/")
+    fd = open_directory_in_root(root_fd, parent.lstrip(b"/"))
+    try:
+        return os.stat(leaf or b".", dir_fd=fd, follow_symlinks=False)
+    finally:
+        os.close(fd)
+
+
+def _matches(root_fd: int, pattern: bytes) -> Iterator[bytes]:
+    """Yield the paths that a glob matches, sorted; links to directories are followed inside."""
+    found = [b""]
+    for component in pattern.split(b"/"):
+        if not _GLOB_CHARACTERS.search(component):
+            found = [_join(path, component) for path in found]
+            continue
+        regex = component_regex(component)
+        found = [
+            _join(path, leaf)
+            for path in found
+            for leaf in _list(root_fd, path)
+            if regex.fullmatch(leaf)
+        ]
+    for path in found:
+        try:
+            resolve_links(root_fd, b"/" + path, must_exist=True)
+        except NotFound:
+            continue
+        yield path
+
+
+def _join(path: bytes, leaf: bytes) -> bytes:
+    return path + b"/" + leaf if path else leaf
+
+
+def _list(root_fd: int, path: bytes) -> list[bytes]:
+    try:
+        fd = open_directory_in_root(root_fd, path)
+    except OSError:
+        return []
+    try:
+        readable = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+    finally:
+        os.close(fd)
+    try:
+        return sorted(os.fsencode(name) for name in os.listdir(readable))
+    finally:
+        os.close(readable)
+
+
+def component_regex(pattern: bytes) -> re.Pattern[bytes]:
+    """Turn one component of a Go glob into a regular expression.
+
+    Raises:
+        InvalidParameter: an open ``[`` or a trailing backslash.
+    """
+    out, index = [], 0
+    while index < len(pattern):
+        char = pattern[index : index + 1]
+        index += 1
+        if char == b"*":
+            out.append(b"[^/]*")
+        elif char == b"?":
+            out.append(b"[^/]")
+        elif char == b"\\" and index < len(pattern):
+            out.append(re.escape(pattern[index : index + 1]))
+            index += 1
+        elif char == b"[":
+            end = pattern.find(b"]", index + 1)
+            if end < 0:
+                raise InvalidParameter(f"syntax error in pattern: {pattern.decode()}")
+            members = pattern[index:end].replace(b"&", rb"\&").replace(b"~", rb"\~")
+            out.append(b"[" + members.replace(b"[", rb"\[") + b"]")
+            index = end + 1
+        elif char == b"\\":
+            raise InvalidParameter(f"syntax error in pattern: {pattern.decode()}")
+        else:
+            out.append(re.escape(char))
+    try:
+        return re.compile(b"".join(out), re.DOTALL)
+    except re.error:
+        raise InvalidParameter(f"syntax error in pattern: {pattern.decode()}") from None
+
+
+class Excluding:
+    """A writer for ``TreeTar`` that leaves entries out by their names below a prefix.
+
+    Args:
+        target: takes what is left.
+        prefix: of every name; patterns are relative to it.
+        regexes: what matches a path, or one of its parents, is left out.
+    """
+
+    def __init__(self, target: "EntryTarget", prefix: bytes, regexes: Iterable[str]) -> None:
+        self._target = target
+        self._prefix = prefix
+        self._regexes = [re.compile(regex, re.DOTALL) for regex in regexes]
+
+    def add(self, entry: Entry, pieces: Iterable[bytes] = ()) -> None:
+        """Hand an entry on, unless it is excluded."""
+        name = entry.name.rstrip(b"/")
+        relative = os.fsdecode(name.removeprefix(self._prefix).lstrip(b"/"))
+        if relative and self._regexes:
+            parts = relative.split("/")
+            paths = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+            if any(regex.fullmatch(path) for regex in self._regexes for path in paths):
+                return
+        self._target.add(entry, pieces)
+
+
+class EntryTarget:
+    """What takes entries: the maker of files, or the digest."""
+
+    def add(self, entry: Entry, pieces: Iterable[bytes] = ()) -> None:
+        """Take one entry; ``pieces`` is its content."""
+        raise NotImplementedError
+
+
+class Digesting(EntryTarget):
+    """Hashes entries: all that a copy would make, times apart."""
+
+    def __init__(self) -> None:
+        self._hasher = hashlib.sha256()
+
+    def add(self, entry: Entry, pieces: Iterable[bytes] = ()) -> None:
+        """Hash one entry."""
+        facts = (entry.name, entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.link,
+                 entry.device_major, entry.device_minor, sorted(entry.xattrs.items()))  # fmt: skip
+        self._hasher.update(repr(facts).encode())
+        for piece in pieces:
+            self._hasher.update(piece)
+
+    def result(self) -> str:
+        """Return the digest of all entries so far."""
+        return f"sha256:{self._hasher.hexdigest()}"
+
+
+def add_source(root_fd: int, source: Source, name: bytes, target: EntryTarget) -> None:
+    """Hand all entries of a source to ``target``, under ``name``."""
+    archive = TreeTar(target, keeps_links=False)
+    if source.is_directory:
+        archive.add_tree(root_fd, source.real.lstrip(b"/"), name)
+        return
+    parent, _, leaf = source.real.rpartition(b"/")
+    fd = open_directory_in_root(root_fd, parent.lstrip(b"/"))
+    try:
+        archive.add_one(fd, leaf, name)
+    finally:
+        os.close(fd)

@@ -1,0 +1,107 @@
+"""COPY and ADD: files of one tree put into another, by a worker that sees these two and no more.
+
+The sources are walked as for a tar and made as from one, so everything that protects extraction
+protects copying; there is no archive in between.
+
+Source: Dockerfile reference, "COPY" and "ADD"; BuildKit for what these leave open.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from cutaway.images.layers.unpack import free_space_floor
+from cutaway.images.trees.tree import MODULE, Tree
+from cutaway.images.worker_process import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyRequest:
+    """What is copied where.
+
+    Attributes:
+        patterns: below the origin's root; Go's ``filepath.Match`` globs; ``""`` is the root.
+        destination: absolute; with a slash at its end it must be a directory.
+        owner: ``USER[:GROUP]``, names looked up in the destination; empty is root, and for
+            unpacked archives as they say.
+        mode: octal ``755`` or symbolic ``u+x,go-w``; empty keeps.
+        unpack: a source file that is a tar, compressed or not, is extracted.
+        keeps_parents: the sources' directories are kept below the destination.
+        exclude_regexes: what matches, relative to the source, is left out with all below it.
+        epoch: no time later than this many seconds since 1970.
+        keyword: COPY or ADD, for messages.
+    """
+
+    patterns: tuple[str, ...]
+    destination: str
+    owner: str = ""
+    mode: str = ""
+    unpack: bool = False
+    keeps_parents: bool = False
+    exclude_regexes: tuple[str, ...] = ()
+    epoch: int | None = None
+    keyword: str = "COPY"
+
+
+def copy_files(destination: Tree, origin: Tree, request: CopyRequest) -> int:
+    """Copy, and return how many files and directories were made.
+
+    Raises:
+        InvalidParameter: a source is not there, a glob matches nothing, a user is unknown.
+        BadLayer: an archive that ADD unpacks is hostile or damaged; what came before it stays.
+    """
+    entries = _start("copy", destination, origin, asdict(request)).run()
+    return int(entries)
+
+
+def make_directory(destination: Tree, path: str, *, epoch: int | None = None) -> bool:
+    """Make a directory and its parents, 0755 and root's; True if something was made.
+
+    Raises:
+        InvalidParameter: something on the way is no directory.
+    """
+    request = {"destination": path, "epoch": epoch}
+    return bool(_start("mkdir", destination, None, request).run())
+
+
+def digest_files(
+    origin: Tree,
+    patterns: tuple[str, ...],
+    *,
+    exclude_regexes: tuple[str, ...] = (),
+    keeps_parents: bool = False,
+    keyword: str = "COPY",
+) -> str:
+    """Return a digest of what ``copy_files`` would copy: names, kinds, modes, owners, content.
+
+    Times are no part of it: a fresh checkout of the same files hits the build cache.
+
+    Raises:
+        InvalidParameter: a source is not there, or a glob matches nothing.
+    """
+    request = {
+        "patterns": patterns,
+        "exclude_regexes": exclude_regexes,
+        "keeps_parents": keeps_parents,
+        "keyword": keyword,
+    }
+    return str(_start("digest", None, origin, request).run())
+
+
+def _start(
+    operation: str, destination: Tree | None, origin: Tree | None, request: dict[str, Any]
+) -> Worker:
+    place = destination or origin
+    if place is None:
+        raise ValueError("a copy has at least one tree")
+    return Worker(
+        MODULE,
+        {
+            "op": operation,
+            "mount_point": place.mount_point,
+            "destination": destination and [m.to_json() for m in destination.mounts],
+            "origin": origin and [m.to_json() for m in origin.mounts],
+            "copy": request,
+            "floor_bytes": free_space_floor(place.mount_point),
+        },
+        directory="/",
+    )
