@@ -58,16 +58,22 @@ async def commit(core: Core, container: Container, request: CommitRequest) -> st
 def container_defaults(container: Container, override: ContainerConfig | None) -> ContainerDefaults:
     """Return what containers of the new image start from: this one's configuration."""
     config = override if override is not None else container.config
-    base = ContainerDefaults.from_json(msgspec.to_builtins(container.config))
+    base = ContainerDefaults.from_json(_document(container.config))
     if override is None:
         return base
-    given: ContainerDefaults = ContainerDefaults.from_json(msgspec.to_builtins(config))
+    given: ContainerDefaults = ContainerDefaults.from_json(_document(config))
     changed = {
         field.name: value
         for field in dataclasses.fields(given)
         if (value := getattr(given, field.name)) not in (None, "", (), {})
     }
     return dataclasses.replace(base, **changed)
+
+
+def _document(config: ContainerConfig) -> dict[str, Any]:
+    """Return a configuration as the JSON object that an image holds."""
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(config))
+    return document
 
 
 def _make_image(
@@ -95,7 +101,7 @@ def _make_image(
             author=request.author,
             comment=request.comment,
         )
-        document: dict[str, Any] = msgspec.to_builtins(container.config)
+        document = _document(container.config)
         image = ImageConfig(
             architecture=platform.architecture,
             variant=platform.variant,

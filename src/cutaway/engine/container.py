@@ -142,6 +142,7 @@ class Container:
         shim: the connection to the shim, while there is one.
         cleaned: set while no shim of this container is cleaning up.
         netns_fd: the sandbox's network namespace while it runs, else None.
+        shim_pid: the shim's process id, as it said when it was made; 0 when it is not known.
         early: events that came while a start was not yet committed; None at other times.
         keep_after_exit: ``docker restart`` of a ``--rm`` container: its exit is not its end.
         root_mounts: what makes its root when it has no layer of its own (a build's step); None: its
@@ -157,6 +158,7 @@ class Container:
     waiters: list[Waiter] = field(default_factory=list)
     attaches: list[PendingAttach] = field(default_factory=list)
     execs: dict[str, Exec] = field(default_factory=dict)
+    shim_pid: int = 0
     early: list[Any] | None = None
     keep_after_exit: bool = False
     root_mounts: tuple[Mount, ...] | None = None

@@ -24,6 +24,7 @@ from cutaway.engine import (
 )
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
+from cutaway.engine.legacy_links import remove_link
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.statistics import stream_statistics
 from cutaway.engine.top import choose_columns, list_processes
@@ -122,10 +123,11 @@ class ContainerService:
     async def remove(
         self, reference: str, *, force: bool = False, volumes: bool = False, link: bool = False
     ) -> None:
-        """Remove it; legacy links have no existence of their own that could be removed."""
-        container = self._find(reference)
+        """Remove it, or with ``link`` one of its legacy links: ``container/alias``."""
         if link:
-            raise Conflict(f"Could not get parent {reference}: links are names in networks here")
+            remove_link(self._core, reference)
+            return
+        container = self._find(reference)
         await self._whole(removal.remove(self._core, container, force=force, volumes=volumes))
 
     async def inspect(self, reference: str, *, size: bool = False) -> ContainerInspect:

@@ -38,6 +38,8 @@ class Core:
         executor: a few threads for what waits briefly for the disk or the kernel.
         transfers: threads for what may last: pulls, loads, copies, followed logs.
         tasks: background work in progress, so that it is neither lost nor left at the end.
+        trash_task: deletes what was removed; one at a time.
+        trash_again: more was removed while it ran.
     """
 
     settings: DaemonSettings
@@ -55,6 +57,8 @@ class Core:
     launcher: Launcher
     containers: ContainerTable = field(default_factory=ContainerTable)
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
+    trash_task: "asyncio.Task[Any] | None" = None
+    trash_again: bool = False
 
     async def in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do blocking work in the thread pool."""
@@ -99,9 +103,21 @@ class Core:
         if state is not None:
             container.state = state
 
-    async def run_to_end(self, work: Awaitable[T]) -> T:
+    @staticmethod
+    async def run_to_end(work: Awaitable[T]) -> T:
         """Finish work that must not stop half way even when the client has gone."""
         return await asyncio.shield(asyncio.ensure_future(work))
+
+    def empty_trash_soon(self) -> None:
+        """Delete the files of removed snapshots in the background; nobody waits for it."""
+        self.trash_again = True
+        if self.trash_task is None or self.trash_task.done():
+            self.trash_task = self.spawn(self._empty_trash(), "emptying the trash")
+
+    async def _empty_trash(self) -> None:
+        while self.trash_again:
+            self.trash_again = False
+            await self.in_thread(self.snapshots.empty_trash)
 
 
 def event_attributes(container: Container, extra: Mapping[str, str]) -> dict[str, str]:

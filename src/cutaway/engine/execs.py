@@ -14,7 +14,6 @@ from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import ShimFailed, ShimLost
 from cutaway.engine.processes import exec_process
-from cutaway.engine.starting import StartFailed
 from cutaway.engine.stopping import NotRunning, live_shim
 from cutaway.engine.validate.container import validate_user
 from cutaway.errors import Conflict, InvalidParameter, NotFound
@@ -81,7 +80,7 @@ class ExecService:
         """Run it, joined to the client's connection unless ``detach``.
 
         Raises:
-            NoSuchExec, Conflict: see ``ExecBackend.start``. StartFailed: a detached one could
+            NoSuchExec, Conflict: see ``ExecBackend.start``. ShimRefused: a detached one could
                 not be executed.
         """
         container, process = self._find(exec_id)
@@ -118,7 +117,7 @@ class ExecService:
             if process.exit_code not in (126, 127):
                 process.exit_code = 126
             if connection is None:
-                raise StartFailed(str(error), process.exit_code) from error
+                raise
             _write_error(connection.fd, str(error), tty=process.config.tty)
 
     def _request(
@@ -160,6 +159,9 @@ class ExecService:
     async def inspect(self, exec_id: str) -> ExecInspect:
         """Tell all about it."""
         container, process = self._find(exec_id)
+        if process.running and container.shim is not None:
+            # The client has seen its stream end: the exit, sent before, is in the socket.
+            container.shim.poll()
         config: ExecConfig = process.config
         program, *arguments = config.cmd or ("",)
         return ExecInspect(

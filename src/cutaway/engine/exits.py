@@ -80,7 +80,8 @@ def _exited(core: Core, container: Container, facts: dict[str, Any]) -> None:
     told = exit_events(container, state, facts)
     if state.status is Status.RESTARTING:
         core.commit(container, state=state, told=told)
-        answer_waiters(container, "next-exit")
+        # Docker's `wait` ends at every exit, also when a restart follows.
+        answer_waiters(container, "not-running", "next-exit")
         return
     removing = container.host_config.auto_remove and not container.keep_after_exit
     with core.bus.telling(), core.store.change():

@@ -22,6 +22,14 @@ from cutaway.model import ArchiveStream, ByteStream, FilesystemChange, PathStat
 
 log = logging.getLogger(__name__)
 _READ_SIZE = 256 * 1024
+DELETED = 2
+_ENGINE_TARGETS = frozenset(
+    {
+        *("/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"),
+        *("/dev", "/dev/console", "/dev/pts", "/dev/shm", "/dev/mqueue"),  # noqa: S108, RUF100
+        *("/proc", "/sys", "/sys/fs/cgroup"),
+    }
+)
 
 
 @contextmanager
@@ -46,7 +54,35 @@ def open_tree(core: Core, container: Container) -> Iterator[Tree]:
 async def changes(core: Core, container: Container) -> list[FilesystemChange]:
     """List paths that differ from the image."""
     found = await core.in_thread(trees.list_changes, core.snapshots, container.id)
-    return [FilesystemChange(path=path, kind=int(kind)) for kind, path in found]
+    listed = [FilesystemChange(path=path, kind=int(kind)) for kind, path in found]
+    return without_mount_points(listed, mount_targets(container))
+
+
+def mount_targets(container: Container) -> frozenset[str]:
+    """Return the paths that exist only because something is mounted there."""
+    points = {point.destination for point in container.document.mount_points}
+    return frozenset(points) | _ENGINE_TARGETS
+
+
+def without_mount_points(
+    listed: list[FilesystemChange], targets: frozenset[str]
+) -> list[FilesystemChange]:
+    """Leave out mount points that the engine made, and directories changed by nothing else.
+
+    Docker makes them in a layer of their own below the container's, where nobody counts them.
+    """
+    hidden = [c.path for c in listed if c.path in targets and c.kind != DELETED]
+    parents = {path[: path.rindex("/")] for path in hidden}
+    parents |= {p[: p.rindex("/")] for p in list(parents) if "/" in p}
+    kept = [change for change in listed if change.path not in hidden]
+    paths = [change.path for change in kept if change.path not in parents]
+    return [
+        change
+        for change in kept
+        if change.path not in parents
+        or change.kind == DELETED
+        or any(path.startswith(f"{change.path}/") for path in paths)
+    ]
 
 
 async def export(core: Core, container: Container) -> ByteStream:

@@ -131,7 +131,7 @@ class ImageService:
             users=self._users(),
         )
         self._tell_removed(removed)
-        self._empty_trash()
+        self._core.empty_trash_soon()
         return [_deleted(item) for item in removed]
 
     def _tell_removed(self, removed: Sequence[Removed]) -> None:
@@ -140,11 +140,6 @@ class ImageService:
                 action = "untag" if item.untagged else "delete"
                 name = item.untagged or str(item.image_id)
                 self._core.bus.publish("image", action, str(item.image_id), {"name": name})
-
-    def _empty_trash(self) -> None:
-        self._core.spawn(
-            self._core.in_thread(self._core.snapshots.empty_trash), "emptying the trash"
-        )
 
     async def prune(self, filters: Filters) -> ImagePruneReport:
         """Remove images without name, or with ``dangling=false`` all without container."""
@@ -160,7 +155,7 @@ class ImageService:
                 continue
             items += await self._remove_quietly(image)
         await self._core.in_thread(self._core.images.collect_garbage)
-        self._empty_trash()
+        self._core.empty_trash_soon()
         after = sum(size for _, size, _ in self._core.images.content.list_blobs())
         reclaimed = max(0, before - after)
         self._core.bus.publish("image", "prune", "", {"reclaimed": str(reclaimed)})

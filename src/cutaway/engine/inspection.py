@@ -130,6 +130,8 @@ def describe_mounts(container: Container) -> tuple[MountPoint, ...]:
 
 async def sizes(core: Core, container: Container) -> tuple[int, int]:
     """Return the bytes of the container's own layer, and of all its layers."""
+    if container.id not in core.snapshots:
+        return 0, 0
 
     def measure() -> tuple[int, int]:
         own = core.snapshots.usage(container.id).size_bytes

@@ -8,6 +8,7 @@ import msgspec
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.devices import find_block_devices, find_devices
+from cutaway.engine.legacy_links import link_variables
 from cutaway.engine.spec.confinement import parse_security_options
 from cutaway.engine.spec.intent import ContainerIntent
 from cutaway.engine.spec.namespaces import shares
@@ -88,6 +89,7 @@ def make_intent(
         mounts=mounts,
         etc=_etc(core, container, etc_owner, mounts),
         joins=joins,
+        link_variables=link_variables(core, container),
         shm_path=shm_path,
         devices=find_devices(host),
         block_devices=find_block_devices(host),

@@ -17,8 +17,8 @@ from cutaway.shim.protocol import Event, Message, Reply
 EventHandler = Callable[[Event, tuple[int, ...]], None]
 
 
-class ShimFailed(errors.System):
-    """A shim or the launcher said that something did not work.
+class ShimFailed(errors.CutawayError):
+    """A shim or the launcher said that something did not work; raised as one of its categories.
 
     Attributes:
         stage: which part of the start it was in.
@@ -28,11 +28,50 @@ class ShimFailed(errors.System):
 
     def __init__(self, facts: dict[str, Any]) -> None:
         super().__init__(str(facts.get("message", "unknown failure")))
-        self.category = str(facts.get("category", "System"))
         self.stage = str(facts.get("stage", ""))
         self.number = int(facts.get("errno") or 0)
         self.hint = str(facts.get("hint") or "")
         self.exit_code = int(facts.get("exit_code") or 125)
+
+
+class ShimRefused(ShimFailed, errors.InvalidParameter):
+    """The request can't work as it is: the program, the user, a limit."""
+
+
+class ShimConflict(ShimFailed, errors.Conflict):
+    """The container's state forbids the request."""
+
+
+class ShimForbidden(ShimFailed, errors.Forbidden):
+    """This machine does not give the privilege."""
+
+
+class ShimLacks(ShimFailed, errors.NotImplemented):
+    """This machine, or cutaway, has no such thing."""
+
+
+class ShimNotFound(ShimFailed, errors.NotFound):
+    """The named thing does not exist."""
+
+
+class ShimBroken(ShimFailed, errors.System):
+    """The machine or the shim failed."""
+
+
+_CATEGORIES: dict[str, type[ShimFailed]] = {
+    "InvalidParameter": ShimRefused,
+    "Conflict": ShimConflict,
+    "Forbidden": ShimForbidden,
+    "NotImplemented": ShimLacks,
+    "NotFound": ShimNotFound,
+}
+
+
+def remote_failure(facts: dict[str, Any]) -> ShimFailed:
+    """Return the error that a reply or a ``failed`` event tells, in its category."""
+    if int(facts.get("exit_code") or 0) in (126, 127):
+        return ShimRefused(facts)
+    return _CATEGORIES.get(str(facts.get("category", "")), ShimBroken)(facts)
 
 
 class ShimLost(errors.System):
@@ -105,6 +144,11 @@ class Link:
         finally:
             self._waiting.pop(request_id, None)
 
+    def poll(self) -> None:
+        """Take in what has arrived already, without waiting for the loop's next turn."""
+        if not self._ended:
+            self._read()
+
     def _after_send(self) -> None:
         if self._client.at_end:
             self._loop.call_soon(self._end)
@@ -138,7 +182,7 @@ class Link:
         if reply.error is None:
             future.set_result((reply.result, fds))
         else:
-            future.set_exception(ShimFailed(reply.error))
+            future.set_exception(remote_failure(reply.error))
 
     def _end(self) -> None:
         if self._ended:

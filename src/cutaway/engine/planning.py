@@ -23,6 +23,7 @@ from cutaway.runtime.plan import plan as plan_runtime
 from cutaway.steps import Step
 from cutaway.steps.ledger import LEDGER_VERSION
 
+LEDGER_PATIENCE_S = 2.0
 _facts: list[HostFacts] = []
 
 
@@ -75,7 +76,6 @@ async def plan(core: Core, request: ContainerCreate) -> dict[str, Any]:
     steps += [("shim", step) for step in before]
     inside = [*planned.sources, *(step for stage in planned.init for step in stage.steps)]
     steps += [("init", step) for step in inside]
-    steps += [("shim", step) for step in planned.limits]
     return {
         "version": LEDGER_VERSION,
         "steps": [describe(actor, step) for actor, step in steps],
@@ -122,7 +122,14 @@ def story(core: Core, container: Container) -> Any:
     Raises:
         NotFound: it was never started, or its ledger is gone.
     """
-    try:
-        return read_json(core.paths.ledger(container.id))
-    except (OSError, ValueError) as error:
-        raise NotFound(f"container {container.id} has no story: it was never started") from error
+    deadline = time.monotonic() + LEDGER_PATIENCE_S
+    while True:
+        try:
+            return read_json(core.paths.ledger(container.id))
+        except (OSError, ValueError) as error:
+            # The shim writes the ledger after the program runs, so as not to delay it.
+            if not container.state.started_ns or time.monotonic() > deadline:
+                raise NotFound(
+                    f"container {container.id} has no story: it was never started"
+                ) from error
+            time.sleep(0.02)

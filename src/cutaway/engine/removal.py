@@ -7,6 +7,7 @@ volumes) is noted in the store; everything else carries the container's id and w
 the sweep.
 """
 
+import asyncio
 import logging
 import os
 import shutil
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 SIGKILL = 9
 GARBAGE = "garbage"
 KILL_TIMEOUT_S = 10.0
+CLEAN_TIMEOUT_S = 15.0
 
 
 async def remove(core: Core, container: Container, *, force: bool, volumes: bool) -> None:
@@ -54,8 +56,20 @@ async def remove(core: Core, container: Container, *, force: bool, volumes: bool
             return
         if container.state.status is Status.REMOVING:
             raise Conflict(f"removal of container {container.name} is already in progress")
-        await container.cleaned.wait()
+        await see_clean(core, container)
         await finish(core, container, volumes=volumes)
+
+
+async def see_clean(core: Core, container: Container) -> None:
+    """Wait until the last run's shim has cleaned up; one that hangs is killed and swept after."""
+    try:
+        await asyncio.wait_for(container.cleaned.wait(), CLEAN_TIMEOUT_S)
+    except TimeoutError:
+        log.error("the shim of %s does not finish; killing it", container.short_id)
+        if container.shim_pid:
+            with suppress(OSError):
+                os.kill(container.shim_pid, SIGKILL)
+        await asyncio.wait_for(container.cleaned.wait(), CLEAN_TIMEOUT_S)
 
 
 async def _kill(core: Core, container: Container) -> None:
@@ -85,6 +99,7 @@ async def finish(core: Core, container: Container, *, volumes: bool) -> None:
         raise System(f'cannot remove container "/{container.name}": {error}') from error
     forget(core, container, volumes=False)
     answer_removed(container)
+    core.empty_trash_soon()
 
 
 def forget(core: Core, container: Container, *, volumes: bool) -> None:
@@ -119,6 +134,7 @@ async def discard(core: Core, container: Container) -> None:
     answer_removed(container)
     core.volumes.dereference(container.id)
     await core.in_thread(_remove_things, core, container, True)
+    core.empty_trash_soon()
     if container.document.anonymous_volumes:
         with core.store.change() as transaction:
             transaction.delete_document(GARBAGE, container.id)
@@ -132,7 +148,6 @@ def _remove_things(core: Core, container: Container, volumes: bool) -> None:
     directory = core.paths.container(container.id)
     with suppress(FileNotFoundError):
         shutil.rmtree(directory)
-    core.snapshots.empty_trash()
 
 
 def remove_volumes(core: Core, names: tuple[str, ...]) -> None:

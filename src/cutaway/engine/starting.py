@@ -28,7 +28,7 @@ from cutaway.engine.endpoints import sandbox_request
 from cutaway.engine.healthchecks import plan_health
 from cutaway.engine.intents import encode_spec, make_extensions, make_intent
 from cutaway.engine.lifecycle import Happening, Status, next_status
-from cutaway.engine.links import ShimFailed, ShimLost
+from cutaway.engine.links import ShimLost, remote_failure
 from cutaway.engine.logs import plan_log
 from cutaway.engine.restarts import plan_restart
 from cutaway.engine.spec.build import build_spec
@@ -36,7 +36,7 @@ from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.steps import MountSharedMemory
 from cutaway.engine.units import parse_signal
 from cutaway.engine.waiting import hand_over_waiters
-from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotModified, System
+from cutaway.errors import Conflict, CutawayError, NotModified
 from cutaway.files import write_atomic
 from cutaway.shim.protocol import Delete, Event, ExternalRuntime, Launch, Start
 from cutaway.steps import Ledger
@@ -46,34 +46,16 @@ CREATED_TIMEOUT_S = 60.0
 DEFAULT_STOP_TIMEOUT_S = 10
 
 
-class StartFailed(InvalidParameter):
-    """The container's program could not be run.
-
-    Attributes:
-        exit_code: 126 or 127 when the program is to blame, else 128.
-    """
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-class StartBroken(System):
-    """The machine or the engine could not run the container."""
-
-    exit_code = 128
-
-
 async def start(core: Core, container: Container) -> None:
     """Run a container. Returns once its program has been executed.
 
     Raises:
         NotModified: it runs already. Conflict: it is paused or being removed.
-        StartFailed, StartBroken, InvalidParameter: it can't run; nothing is left of the attempt.
+        ShimFailed, ShimLost, InvalidParameter: it can't run; nothing is left of the attempt.
     """
     async with container.lock:
         _check_startable(container)
-        await container.cleaned.wait()
+        await removal.see_clean(core, container)
         try:
             await _start(core, container)
         except BaseException as error:
@@ -215,10 +197,11 @@ def _on_event(
     fds: tuple[int, ...],
 ) -> None:
     if event.name == "created" and not created.done():
+        container.shim_pid = int(event.facts.get("pid") or 0)
         created.set_result(fds[0] if fds else None)
         return
     if event.name == "failed" and not created.done():
-        created.set_exception(ShimFailed(dict(event.facts)))
+        created.set_exception(remote_failure(dict(event.facts)))
     exits.on_event(core, container, event, fds)
 
 

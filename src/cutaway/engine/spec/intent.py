@@ -65,6 +65,7 @@ class ContainerIntent:
         etc: container path to host path of the files that the engine writes
             (``/etc/hostname``, ``/etc/hosts``, ``/etc/resolv.conf``).
         joins: namespace kind (``ipc``, ``pid``, ``network``) to the path of the one to join.
+        link_variables: what ``--link`` adds to the environment; the container's own win.
         shm_path: host directory behind /dev/shm, for ``--ipc shareable`` and ``container:``.
         devices: those of ``--device``, or all of the machine's for ``--privileged``.
         block_devices: host path to (major, minor), for the block I/O limits.
@@ -82,6 +83,7 @@ class ContainerIntent:
     mounts: tuple[MountPoint, ...] = ()
     etc: Mapping[str, str] = field(default_factory=dict)
     joins: Mapping[str, str] = field(default_factory=dict)
+    link_variables: tuple[str, ...] = ()
     shm_path: str = ""
     devices: tuple[HostDevice, ...] = ()
     block_devices: Mapping[str, tuple[int, int]] = field(default_factory=dict)

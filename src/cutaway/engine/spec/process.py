@@ -24,7 +24,9 @@ def plan_process(intent: ContainerIntent) -> Process:
     return Process(
         cwd=config.working_dir or "/",
         args=command_line(config),
-        env=plan_env(config.env or (), hostname(intent), terminal=config.tty),
+        env=plan_env(
+            (*intent.link_variables, *(config.env or ())), hostname(intent), terminal=config.tty
+        ),
         terminal=config.tty,
         console_size=Box(height, width) if config.tty and height and width else None,
         user=User(umask=UMASK),

@@ -207,7 +207,5 @@ def _refuse_unsupported(host: HostConfig) -> None:
         raise Unsupported(
             "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
         )
-    if host.volume_driver not in ("", "local"):
-        raise InvalidParameter(f'plugin "{host.volume_driver}" not found')
     if host.cgroup:
         raise InvalidParameter(f"invalid cgroup mode: {host.cgroup}")
