@@ -45,7 +45,7 @@ def failure(error: Exception, code: int = 0) -> Message:
 async def tell_steps(
     solver: Solver, plans: Sequence[StagePlan], *, explain: bool = False
 ) -> AsyncIterator[Message]:
-    """Tell every step of the needed stages, in order, as each ends.
+    """Tell every step of the needed stages, in order, as each ends; the first failure is the end.
 
     Args:
         solver: is solving the target already.
@@ -63,6 +63,8 @@ async def tell_steps(
                 yield stream("\n")
             async for message in _tell(solver, step, explain=explain):
                 yield message
+            if solver.log(step.vertex).state is VertexState.FAILED:
+                return
             if step is plan.steps[0] and triggers:
                 word = "trigger" if triggers == 1 else "triggers"
                 yield stream(f"# Executing {triggers} build {word}\n")
@@ -82,12 +84,13 @@ async def _tell(solver: Solver, step: BuildStep, *, explain: bool) -> AsyncItera
         yield stream(f"\x1b[91m{text}\x1b[0m" if source == 2 else text)
     if explain and log.reason:
         yield stream(f" ---> Why: {log.reason}\n")
+    if log.state is VertexState.FAILED:
+        return
     if log.state is VertexState.CACHED:
         yield stream(" ---> Using cache\n")
     elif log.container_id:
         yield stream(f" ---> Removed intermediate container {log.container_id[:12]}\n")
-    if log.state is not VertexState.FAILED:
-        yield stream(f" ---> {step_id(step, log.chain_id)}\n")
+    yield stream(f" ---> {step_id(step, log.chain_id)}\n")
 
 
 def step_id(step: BuildStep, chain_id: str) -> str:
