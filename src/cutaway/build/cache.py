@@ -57,7 +57,10 @@ class CacheRecord:
             "base_chain_id": self.base_chain_id,
             "chain_id": self.chain_id,
             "layer": self.layer
-            and {"descriptor": self.layer.descriptor.to_json(), "diff_id": self.layer.diff_id},
+            and {
+                "descriptor": self.layer.descriptor.to_json(),
+                "diff_id": str(self.layer.diff_id),
+            },
             "description": self.description,
             "size_bytes": self.size_bytes,
             "created_s": self.created_s,

@@ -1,6 +1,7 @@
 """The build use cases: a request and a context in, a story out. Fits ``api``'s ``BuildBackend``."""
 
 import asyncio
+import json
 import os
 import tarfile
 import tempfile
@@ -57,7 +58,7 @@ class StoredCache:
         self._core = core
         self._records: dict[str, CacheRecord] = {}
         for key, document in core.store.documents(CACHE_KIND):
-            self._records[key] = CacheRecord.from_json(msgspec.json.decode(document))
+            self._records[key] = CacheRecord.from_json(json.loads(document))
 
     def find(self, key: str) -> CacheRecord | None:
         """Return the record of a key."""
@@ -66,7 +67,7 @@ class StoredCache:
     def put(self, record: CacheRecord) -> None:
         """Add or replace a record."""
         self._records[record.key] = record
-        self._write(record.key, msgspec.json.encode(record.to_json()))
+        self._write(record.key, json.dumps(record.to_json()).encode())
 
     def touch(self, key: str, now_s: int) -> None:
         """Count one use."""
