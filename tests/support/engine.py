@@ -1,6 +1,7 @@
 """An engine under test: started as a user starts dockerd, in namespaces of its own."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from cutaway.client import Client, parse_host
 from support.host import TestHost
+from support.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30
@@ -111,6 +113,8 @@ class EngineUnderTest:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DOCKER_", "CUTAWAY_"))}
         return {**kept, "DOCKER_HOST": f"unix://{self.socket}", "HOME": str(self.directory)}
 
+    our_command = (sys.executable, "-I", "-c", "from cutaway.cli.main import main; main()")
+
     def docker(
         self, *words: str, check: bool = True, **options: object
     ) -> subprocess.CompletedProcess[str]:
@@ -121,8 +125,14 @@ class EngineUnderTest:
         self, *words: str, check: bool = True, **options: object
     ) -> subprocess.CompletedProcess[str]:
         """Run our own command against this engine."""
-        program = [sys.executable, "-I", "-c", "from cutaway.cli.main import main; main()"]
-        return self.host.run(*program, *words, check=check, env=self.environment(), **options)
+        return self.host.run(
+            *self.our_command, *words, check=check, env=self.environment(), **options
+        )
+
+    def terminal(self, *words: str, program: str = "docker", **options: int) -> Terminal:
+        """Run a command line of either client on a terminal."""
+        command = ("docker",) if program == "docker" else self.our_command
+        return Terminal(self.host, *command, *words, env=self.environment(), **options)
 
     def remove_containers(self) -> None:
         """Remove every container, running or not."""
@@ -149,7 +159,8 @@ class EngineUnderTest:
                 title = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-            if same and title.startswith("cutaway: shim"):
+            # A shim without an id waits, forked ahead, for a container to come.
+            if same and re.match("cutaway: shim [0-9a-f]", title):
                 found.append(f"{entry.name} {title.strip()}")
         return found
 

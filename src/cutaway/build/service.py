@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import datetime
+import hashlib
+import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from cutaway.build.cache import CacheStore, Layer
+from cutaway.build.cache import CacheRecord, CacheStore, Layer
 from cutaway.build.classic import Message, failure, stream, tell_steps
 from cutaway.build.executor import Executor
 from cutaway.build.frontend import (
@@ -25,12 +28,12 @@ from cutaway.build.graph import BaseImage, CopyFiles, MakeDirectory, RunCommand,
 from cutaway.build.origins import OriginStore
 from cutaway.build.parser import parse_dockerfile
 from cutaway.build.solver import Result, Solver, SolverOptions
-from cutaway.errors import CutawayError
+from cutaway.errors import CutawayError, NotFound
 from cutaway.images.assemble import assemble_image
 from cutaway.images.image import Image
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
-from cutaway.oci import History, ImageConfig, Platform, Reference, RootFS
+from cutaway.oci import Digest, History, ImageConfig, Platform, Reference, RootFS
 
 Resolve = Callable[[str, Platform, bool], Awaitable[Image]]
 """Finds an image by (name, platform, always ask the registry), pulling it if it is missing."""
@@ -189,15 +192,51 @@ class Builder:
             made[len(made) - 1 - steps[1][::-1].index(True)] = True
             steps = (steps[0], made)
         config = image_config(job, plan, layers, steps=steps)
-        return assemble_image(
+        known = self._same_image(job, config)
+        if known is not None:
+            return known
+        image = assemble_image(
             self.store,
             self.snapshots,
             config,
             tuple(layer.descriptor for layer in layers),
             names=job.tags,
-            parent=None,
+            parent=base and Digest.parse(base.image_id),
             by="build",
         )
+        self._remember(config, image)
+        return image
+
+    def _same_image(self, job: BuildJob, config: ImageConfig) -> Image | None:
+        """Return the image that an earlier build made of the same steps, times apart, now tagged.
+
+        A build whose every step is cached gives the image it gave before, id and all.
+        """
+        record = self.cache.find(_image_key(config)) if job.use_cache else None
+        if record is None:
+            return None
+        try:
+            image = self.store.get(Digest.parse(record.description))
+        except NotFound:
+            return None
+        for tag in job.tags:
+            self.store.tag(image.id, tag, by="build")
+        return image
+
+    def _remember(self, config: ImageConfig, image: Image) -> None:
+        now = int(time.time())
+        record = CacheRecord(
+            key=_image_key(config),
+            base_chain_id="",
+            chain_id="",
+            layer=None,
+            description=str(image.id),
+            size_bytes=0,
+            created_s=now,
+            last_used_s=now,
+            use_count=0,
+        )
+        self.cache.put(record)
 
 
 def _chains(plans: tuple[StagePlan, ...]) -> tuple[str, ...]:
@@ -271,6 +310,16 @@ def image_config(
         created=created,
         author=plan.last.author,
     )
+
+
+def _image_key(config: ImageConfig) -> str:
+    """Return the cache key of a whole image: a digest of its config without the times."""
+    document = config.to_json()
+    document.pop("created", None)
+    for entry in document.get("history", ()):
+        entry.pop("created", None)
+    text = json.dumps(["image", document], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _created(epoch: int | None) -> str:

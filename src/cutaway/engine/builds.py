@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import msgspec
-from cutaway.images.trees.squash import squash_layers
 
 from cutaway.build.cache import CacheRecord, Layer
 from cutaway.build.classic import failure
@@ -28,6 +27,7 @@ from cutaway.errors import CutawayError, InvalidParameter, NotFound
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.assemble import this_platform
 from cutaway.images.image import Image
+from cutaway.images.trees.squash import squash_layers
 from cutaway.images.trees.tree import Tree, get_archive
 from cutaway.model import (
     AuthConfig,
