@@ -201,7 +201,7 @@ class Builder:
             config,
             tuple(layer.descriptor for layer in layers),
             names=job.tags,
-            parent=base and Digest.parse(base.image_id),
+            parent=Digest.parse(base.image_id) if base else None,
             by="build",
         )
         self._remember(config, image)
