@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cutaway import linux
-from cutaway.oci.runtime_spec import Spec
-from cutaway.runtime import Container, Extensions, Stdio, plan, probe_host_facts
+from cutaway.runtime import Container, Extensions, Stdio, probe_host_facts
 
 FLAGS = ["nosuid", "noexec", "nodev"]
 CAPABILITIES = [
@@ -163,11 +162,10 @@ class Bundle:
         stdio = Stdio.terminal(24, 80) if terminal else Stdio(null, output, output)
         container = None
         try:
-            decided = plan(
-                Spec.from_json(config), probe_host_facts(), id=self.id, bundle=str(self.path),
-                extensions=extensions,
-            )  # fmt: skip
-            container = Container.create(decided, stdio=stdio)
+            if extensions is not None:
+                (self.path / "rootfs.json").write_text(json.dumps(extensions.to_json()))
+            facts = probe_host_facts()
+            container = Container.create(self.id, str(self.path), stdio=stdio, facts=facts)
             container.start()
         except Exception as error:
             error.__cause__ = error.__context__ = None
@@ -175,6 +173,7 @@ class Bundle:
             result.error = error
             if container is not None:
                 result.records = container.records()
+                container.close()
             return result
         if during is not None:
             result.more = during(container)
@@ -184,6 +183,7 @@ class Bundle:
         container.mark_stopped()
         result.records = container.records()
         result.failures = container.delete()
+        container.close()
         return result
 
 

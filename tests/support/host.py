@@ -37,7 +37,7 @@ class TestHost:
         self, *words: str, check: bool = True, **options: object
     ) -> subprocess.CompletedProcess[str]:
         """Run a command here and return what it printed."""
-        options = {"capture_output": True, "text": True, "timeout": 120, **options}
+        options = {"capture_output": True, "text": True, "timeout": 60, **options}
         done = subprocess.run([*self.enter(), *words], check=False, **options)  # type: ignore[call-overload]
         if check:
             assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -74,16 +74,15 @@ class Machine:
         endpoints = tuple(
             n if isinstance(n, EndpointRequest) else EndpointRequest(network=n) for n in networks
         )
-        sandbox = self.controller.create_sandbox(
-            SandboxRequest(
-                container_id=os.urandom(32).hex(),
-                container_name=name,
-                hostname=name,
-                endpoints=endpoints,
-                ports=ports,
-                **request,  # type: ignore[arg-type]
-            )
+        wanted = SandboxRequest(
+            container_id=os.urandom(32).hex(),
+            container_name=name,
+            hostname=name,
+            endpoints=endpoints,
+            ports=ports,
+            **request,  # type: ignore[arg-type]
         )
+        sandbox = self.host.run(lambda: self.controller.create_sandbox(wanted))
         # The runtime's namespace has lo down, as every new one.
         container = Container(Namespace(name), sandbox, Ledger("engine"))
         self.containers.append(container)
@@ -101,6 +100,8 @@ class Machine:
 
     def close(self) -> None:
         if self.controller is not None:
+            for container in self.containers:
+                self.host.run(lambda c=container: self.controller.delete_sandbox(c.sandbox.id))  # type: ignore[misc]
             self.controller.close()
         for container in self.containers:
             container.namespace.close()

@@ -7,6 +7,7 @@ one test can talk from one namespace to another.
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -93,6 +94,8 @@ class Namespace:
             ]
         )
         other.configure([link_set(other_name, up=True)])
+        self.index(name)  # asking makes the kernel see the carrier now
+        other.index(other_name)
 
     def links(self) -> list[str]:
         """Return the names of the links here."""
@@ -162,3 +165,11 @@ def fetch(client: socket.socket, address: str, port: int) -> str:
         while chunk := client.recv(4096):
             received += chunk
         return received.decode()
+
+
+def wait_for(condition: Callable[[], bool], timeout: float = 5.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.01)
