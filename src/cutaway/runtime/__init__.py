@@ -5,9 +5,10 @@ other process ids, other limits. config.json describes that world; some sixty sy
 order that allows few changes, make it; and all of them run with the host's root privileges on a
 file system tree that its author may have made to attack exactly them.
 
-The model: ``validate`` refuses what can't be; ``plan`` decides all steps, purely; ``container``
-does the host's part and makes the *init* (``birth``), which does the rest in itself (``init``) and
-becomes the program. The two talk over one socket (``sync``). ``lifecycle`` is the table of states.
+The model: ``validate`` refuses what can't be; ``plan`` decides all steps, purely. A short-lived
+*maker* (``maker``) does the host's part and makes the *init* (``birth``), which does the rest in
+itself (``init``) and becomes the program. They and the shim, which holds the ``container``, talk
+over one socket (``sync``). ``lifecycle`` is the table of states.
 ``execution`` puts a further process into a running container.
 
 Words: *bundle* (a directory with config.json), *init* (the container's first process before
@@ -19,7 +20,7 @@ Rules against attacks, all with a test that tries: nothing is imported inside (`
 the image are walked once, in its root, and held by descriptors (``in_root``); the init can't be
 looked into, and no descriptor of the host's reaches the program (``init``, ``steps.process``).
 
-Read ``lifecycle``, ``plan``, ``steps/``, ``init``, ``container``.
+Read ``lifecycle``, ``plan``, ``steps/``, ``container``, ``maker``, ``init``.
 
 Docker's counterpart: runc.
 """
@@ -30,6 +31,7 @@ from cutaway.runtime.extensions import Extensions, RootfsMount
 from cutaway.runtime.facts import HostFacts, probe_host_facts
 from cutaway.runtime.failures import RuntimeFailure
 from cutaway.runtime.lifecycle import Status, WrongStatus
+from cutaway.runtime.maker import Maker
 from cutaway.runtime.plan import RuntimePlan, plan
 from cutaway.runtime.seccomp_cache import SeccompCache
 from cutaway.runtime.stdio import Stdio
@@ -39,6 +41,7 @@ __all__ = [
     "ExecProcess",
     "Extensions",
     "HostFacts",
+    "Maker",
     "RootfsMount",
     "RuntimeFailure",
     "RuntimePlan",

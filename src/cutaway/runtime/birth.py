@@ -4,25 +4,37 @@ What a process can't do to itself is done to its maker: a pid or time namespace 
 pointing the maker's *children* there, and the maker back afterwards.
 """
 
-import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cutaway import linux
 from cutaway.linux.abi import CLONE
-from cutaway.runtime.child import PreparingChild
 from cutaway.runtime.failures import RuntimeFailure
 from cutaway.runtime.init import Program, prepare_child, run_init, run_stage
 from cutaway.runtime.plan import RuntimePlan
 from cutaway.runtime.plan_namespaces import HANDED_OVER
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.stdio import Stdio
-from cutaway.runtime.steps.namespaces import CLONE_FLAGS
 from cutaway.runtime.sync import SyncSocket, make_sync_pair
 
 _CHILDREN_ONLY = {"pid": CLONE.NEWPID, "time": CLONE.NEWTIME}
 _OWN_NAMESPACE = {"pid": "/proc/self/ns/pid", "time": "/proc/self/ns/time"}
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """A process that was just made.
+
+    Attributes:
+        pid: in the maker's pid namespace.
+        pidfd: close-on-exec.
+        further_pidfds: of a stage process, which the same parent has to reap.
+    """
+
+    pid: int
+    pidfd: int
+    further_pidfds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +43,7 @@ class Birth:
 
     Attributes:
         plan: what to do.
+        sync: the init's end of the sync pair.
         stdio: of the program.
         namespaces: descriptors of the namespaces to be joined, by kind.
         seccomp_program: compiled, or None.
@@ -38,67 +51,51 @@ class Birth:
     """
 
     plan: RuntimePlan
+    sync: SyncSocket
     stdio: Stdio
     namespaces: dict[str, int]
     seccomp_program: bytes | None
     cgroup_fd: int | None
 
-    def make(self) -> PreparingChild:
-        """Make the init; in the child this never returns.
+    def make(self) -> Born:
+        """Make the init, a child of the caller's parent; in the init this never returns.
 
         Raises:
             KernelError: as clone3(2).
             RuntimeFailure: the stage failed.
         """
-        parent_end, init_end = make_sync_pair()
         scope = InitScope(
-            init_end,
+            self.sync,
             stdio=self.stdio.descriptors(),
             namespaces=self.namespaces,
             seccomp_program=self.seccomp_program,
         )
-        try:
-            if self.plan.namespaces.needs_stage:
-                return self._make_by_stage(parent_end, scope)
-            return self._make_directly(parent_end, scope)
-        except BaseException:
-            parent_end.close()
-            raise
-        finally:
-            init_end.close()
-
-    def _make_directly(self, parent_end: SyncSocket, scope: InitScope) -> PreparingChild:
-        flags = CLONE(self.plan.namespaces.clone_flags)
+        if self.plan.namespaces.needs_stage:
+            return self._make_by_stage(scope)
+        flags = CLONE(self.plan.namespaces.clone_flags) | CLONE.PARENT
         pid, pidfd = clone_into(self.namespaces, flags, self.cgroup_fd)
         if pid == 0:
-            self._be_init(scope)
-        return PreparingChild(parent_end, pid, pidfd)
+            program = Program(self.plan.process.args, self.plan.facts.machine)
+            try:
+                prepare_child(scope, self.namespaces.values())
+            finally:
+                run_init(self.plan.init_stages(), 0, scope, program)
+        return Born(pid, pidfd)
 
-    def _be_init(self, scope: InitScope) -> None:
-        program = Program(self.plan.process.args, self.plan.facts.machine)
-        try:
-            prepare_child(scope, self.namespaces.values())
-        finally:
-            run_init(self.plan.init_stages(), 0, scope, program)
-
-    def _make_by_stage(self, parent_end: SyncSocket, scope: InitScope) -> PreparingChild:
-        stage_pid, stage_pidfd = linux.clone3(CLONE(0), cgroup_fd=self.cgroup_fd)
-        if stage_pid == 0:
-            run_stage(self.plan, scope, self.namespaces.values())
-        scope.sync.close()  # ours: else the end of the stream would never be read
-        waiting = PreparingChild(parent_end, stage_pid, stage_pidfd)
-        try:
-            letter, payload, fds = parent_end.receive()
-            while letter == "T":
-                letter, payload, fds = parent_end.receive()
-            if letter == "I":
-                return PreparingChild(parent_end, int(payload), fds[0])
-            waiting.fail(letter, payload)
-            raise RuntimeFailure("init", "the stage process said nothing")
-        finally:
-            with contextlib.suppress(linux.KernelError):
-                linux.waitid_pidfd(stage_pidfd)
-            os.close(stage_pidfd)
+    def _make_by_stage(self, scope: InitScope) -> Born:
+        ours, theirs = make_sync_pair()
+        pid, pidfd = linux.clone3(CLONE.PARENT, cgroup_fd=self.cgroup_fd)
+        if pid == 0:
+            run_stage(self.plan, scope, theirs, self.namespaces.values())
+        theirs.close()
+        letter, payload, fds = ours.receive()
+        ours.close()
+        if letter == "I":
+            return Born(int(payload), fds[0], (pidfd,))
+        os.close(pidfd)
+        if letter == "E":
+            raise RuntimeFailure.parse(payload)
+        raise RuntimeFailure("init", "the stage process ended without a word")
 
 
 def clone_into(
@@ -145,15 +142,3 @@ def open_joined(plan: RuntimePlan, given: Mapping[str, int]) -> tuple[dict[str, 
             descriptors[kind] = fd
             opened.append(fd)
     return descriptors, opened
-
-
-def joins_by_flag(plan: RuntimePlan) -> CLONE:
-    """Return the CLONE flags of all namespaces that a container has apart from its shim's.
-
-    Used to join a running container by its pidfd in one setns(2).
-    """
-    flags = CLONE(0)
-    for kind in (*plan.namespaces.new, *(kind for kind, _ in plan.namespaces.joined)):
-        if kind != "pid":
-            flags |= CLONE_FLAGS[kind]
-    return flags

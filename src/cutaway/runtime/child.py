@@ -3,32 +3,29 @@
 import json
 import os
 import signal
-from collections.abc import Sequence
 from typing import Any
 
 from cutaway import linux
 from cutaway.runtime.failures import RuntimeFailure
-from cutaway.runtime.journal import read_journal
 from cutaway.runtime.sync import SyncSocket
-from cutaway.steps import Record, Step
 
 
 class PreparingChild:
     """The parent's side of an init between clone3(2) and execve(2).
 
     Attributes:
-        pid: of the init, in the parent's pid namespace.
-        pidfd: of the init; whoever made this object passes it on or closes it.
+        pidfd: of the init, -1 before it is known; whoever made this object closes it.
         console_fd: the pty's master once prepared, or None.
+        journal: what the init told of its times so far.
+        error: why the init failed, if it did.
     """
 
-    def __init__(self, sync: SyncSocket, pid: int, pidfd: int) -> None:
+    def __init__(self, sync: SyncSocket) -> None:
         self._sync = sync
-        self.pid = pid
-        self.pidfd = pidfd
+        self.pidfd = -1
         self.console_fd: int | None = None
-        self._journal = b""
-        self._failure: RuntimeFailure | None = None
+        self.journal = b""
+        self.error: str | None = None
 
     @property
     def sync_fd(self) -> int:
@@ -42,6 +39,18 @@ class PreparingChild:
         except (BrokenPipeError, ConnectionResetError):
             return
 
+    def wait_made(self) -> tuple[dict[str, Any], list[int]]:
+        """Block until the maker has made the init; return what it says, and its descriptors.
+
+        Raises:
+            RuntimeFailure: the maker's, or the init's own.
+        """
+        while True:
+            letter, payload, fds = self._sync.receive()
+            if letter == "I":
+                return json.loads(payload), fds
+            self._take(letter, payload)
+
     def wait_prepared(self) -> None:
         """Block until only execve(2) is missing.
 
@@ -51,10 +60,10 @@ class PreparingChild:
         while True:
             letter, payload, fds = self._sync.receive()
             if letter == "P":
-                self._journal += payload
+                self.journal += payload
                 self.console_fd = fds[0] if fds else None
                 return
-            self.fail(letter, payload)
+            self._take(letter, payload)
 
     def wait_executed(self) -> None:
         """Block until execve(2) succeeded; ``G`` was sent before.
@@ -71,23 +80,22 @@ class PreparingChild:
                 self.close()
                 return
             else:
-                self.fail(letter, payload)
+                self._take(letter, payload)
 
-    def fail(self, letter: str, payload: bytes) -> None:
-        """Handle what may come at any time: times, a failure, the end.
-
-        Raises:
-            RuntimeFailure: it was a failure or the end.
-        """
+    def _take(self, letter: str, payload: bytes) -> None:
+        """Handle what may come at any time: times, a failure, the end."""
         if letter == "T":
-            self._journal += payload
+            self.journal += payload
         elif letter == "E":
-            self._failure = RuntimeFailure.from_json(json.loads(payload))
-            raise self._failure
+            failure = RuntimeFailure.parse(payload)
+            self.error = failure.message
+            raise failure
         elif letter == "":
             raise RuntimeFailure("init", self._why_gone())
 
     def _why_gone(self) -> str:
+        if self.pidfd < 0:
+            return "the container's maker ended without a word"
         try:
             status = linux.waitid_pidfd(self.pidfd, os.WEXITED | os.WNOWAIT)
         except linux.KernelError:
@@ -95,13 +103,7 @@ class PreparingChild:
         if status is None or status[1] is None:
             return "the container's init ended without a word"
         name = signal.Signals(status[1]).name
-        why = ": is the memory limit too low?" if status[1] == signal.SIGKILL else ""
-        return f"the container's init was killed by {name}{why}"
-
-    def records(self, steps: Sequence[Step[Any]]) -> list[Record]:
-        """Return what the init did, as ledger records."""
-        error = str(self._failure) if self._failure else None
-        return read_journal(self._journal, steps, error)
+        return f"the container's init was killed by {name}"
 
     def close(self) -> None:
         """Close the sync socket; harmless twice."""

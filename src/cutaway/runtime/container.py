@@ -2,10 +2,11 @@
 
 The process that calls ``create`` becomes the parent of the container's init, must have one thread,
 and reaps the init itself (by ``pidfd``, or waiting for any child); then it calls ``mark_stopped``.
+The making is done by another process (``maker``), so little of it stays in this one's memory.
 
 Example::
 
-    container = Container.create(plan(spec, facts, id="web", bundle=bundle), stdio=stdio)
+    container = Container.create("web", bundle, stdio=stdio, facts=facts)
     container.start()                               # the program runs
     linux.waitid_pidfd(container.pidfd)             # … has ended
     container.mark_stopped()
@@ -13,153 +14,128 @@ Example::
 """
 
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Mapping
+from typing import Any
 
 from cutaway import cgroups, linux
-from cutaway.cgroups import Statistics, cgroup_directory
-from cutaway.errors import CutawayError
-from cutaway.oci.runtime_spec import Process, Resources
-from cutaway.runtime.birth import Birth, open_joined
+from cutaway.cgroups import ContainerCgroup, Statistics
+from cutaway.oci.runtime_spec import Resources
 from cutaway.runtime.child import PreparingChild
+from cutaway.runtime.exec_context import ExecContext
 from cutaway.runtime.execution import ExecProcess, execute
 from cutaway.runtime.extensions import Extensions
-from cutaway.runtime.failures import RuntimeFailure, failure_of
+from cutaway.runtime.facts import HostFacts
+from cutaway.runtime.failures import RuntimeFailure
 from cutaway.runtime.lifecycle import Event, Operation, Status, check_operation, next_status
-from cutaway.runtime.plan import RuntimePlan
+from cutaway.runtime.maker import Maker, MakeRequest
 from cutaway.runtime.seccomp_cache import SeccompCache
 from cutaway.runtime.stdio import Stdio
-from cutaway.runtime.steps.host import HostScope
-from cutaway.steps import Ledger, Record
+from cutaway.runtime.sync import make_sync_pair
+from cutaway.steps import Record
 
 _NAMESPACE_FILES = {"mount": "mnt", "network": "net"}
-HOST_ACTOR = "shim"
+_OOM_HINT = "container init was OOM-killed (memory limit too low?)"
 
 
 class Container:
     """A container from ``creating`` to deleted.
 
     Attributes:
-        plan: what it was made from.
+        id: its id.
         status: where it is in its life.
         pid: of its init, in the caller's pid namespace; -1 before it is made.
         pidfd: of its init; closed by ``delete`` and ``abort``.
         console_fd: the pty's master after ``wait_created``, the caller's to close; or None.
+        warnings: what is done otherwise than config.json asks, harmlessly; sentences.
     """
 
-    def __init__(self, plan: RuntimePlan) -> None:
-        self.plan = plan
+    def __init__(self, container_id: str, facts: HostFacts, child: PreparingChild) -> None:
+        self.id = container_id
         self.status = Status.CREATING
         self.pid = -1
         self.pidfd = -1
         self.console_fd: int | None = None
-        self._ledger = Ledger(HOST_ACTOR)
-        self._scope = HostScope()
-        self._child: PreparingChild | None = None
-        self._birth: Birth | None = None
+        self.warnings: tuple[str, ...] = ()
+        self._facts = facts
+        self._child = child
+        self._maker: Maker | None = None
         self._mount_namespace_fd = -1
-        self._seccomp_program: bytes | None = None
+        self._context: ExecContext | None = None
+        self._cgroup: ContainerCgroup | None = None
         self._is_reaped = False
-
-    @property
-    def id(self) -> str:
-        """The container's id."""
-        return self.plan.container_id
 
     @property
     def sync_fd(self) -> int:
         """Readable when the init is prepared or has failed; -1 once that was taken note of."""
-        return -1 if self._child is None else self._child.sync_fd
+        return self._child.sync_fd
 
     @classmethod
     def create(
         cls,
-        plan: RuntimePlan,
+        container_id: str,
+        bundle: str,
         *,
         stdio: Stdio,
+        facts: HostFacts,
         namespace_fds: Mapping[str, int] | None = None,
         seccomp: SeccompCache | None = None,
+        maker: Maker | None = None,
     ) -> "Container":
-        """Make the init and the cgroups; return while the init still prepares itself.
+        """Make the init; return while it still prepares itself and the cgroups are made.
 
         Args:
-            plan: what to make.
-            stdio: of the program.
-            namespace_fds: descriptors of namespaces to join; the caller keeps and closes its own.
+            container_id: the container's id.
+            bundle: absolute host directory with config.json, and perhaps rootfs.json.
+            stdio: of the program; the caller keeps and closes its own.
+            facts: of this machine.
+            namespace_fds: descriptors of namespaces to join in place of those that config.json
+                wants new; the caller keeps and closes its own.
             seccomp: compiled programs; None compiles.
+            maker: forked before; None forks one.
 
         Raises:
             RuntimeFailure: what failed; everything done was undone.
 
         Leaves behind: the init, its cgroups, descriptors, until ``delete`` or ``abort``.
         """
-        container = cls(plan)
+        given = namespace_fds or {}
+        request = MakeRequest(
+            container_id, bundle, stdio.is_terminal, stdio.rows, stdio.columns, tuple(given)
+        )
+        parent_end, init_end = make_sync_pair()
+        container = cls(container_id, facts, PreparingChild(parent_end))
         try:
-            container._make(stdio, namespace_fds or {}, seccomp or SeccompCache())
+            container._maker = maker or Maker.fork(facts, seccomp or SeccompCache())
+            fds = (init_end.fd, parent_end.fd, *(stdio.descriptors() or ()), *given.values())
+            container._maker.control.send("B", json.dumps(request.to_json()).encode(), fds)
+            init_end.close()
+            container._take_made(*container._child.wait_made())
         except BaseException as error:
-            raise container._failed("create", error) from error
+            init_end.close()
+            raise container._failed(error) from None
         return container
 
-    def _make(self, stdio: Stdio, given: Mapping[str, int], cache: SeccompCache) -> None:
-        plan = self.plan
-        filter_ = plan.spec.linux.seccomp if plan.spec.linux else None
-        if filter_ is not None:
-            self._seccomp_program = cache.program(filter_, plan.facts.machine)
-        self._ledger.apply_all(plan.before, self._scope)
-        descriptors, opened = open_joined(plan, given)
-        v2 = plan.cgroup.v2_directory()
-        cgroup_fd = os.open(v2, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if v2 else None
-        self._birth = Birth(plan, stdio, descriptors, self._seccomp_program, cgroup_fd)
-        try:
-            self._ledger.apply(plan.make, self)
-        finally:
-            for fd in opened:
-                os.close(fd)
-            if cgroup_fd is not None:
-                os.close(cgroup_fd)
-        # The last reference to a mount namespace unmounts everything in it, which waits for RCU:
-        # held here, that happens at clean-up and not before the exit is reported.
-        self._mount_namespace_fd = self._open_namespace("mount")
-        self._make_cgroups()
+    def _take_made(self, facts: dict[str, Any], fds: list[int]) -> None:
+        self.pid = facts["pid"]
+        self.pidfd, self._mount_namespace_fd, *further = fds
+        for fd in further:  # the stage: it has ended
+            with contextlib.suppress(linux.KernelError):
+                linux.waitid_pidfd(fd)
+            os.close(fd)
+        self._child.pidfd = self.pidfd
+        self._context = ExecContext.from_json(facts["context"])
+        self._cgroup = ContainerCgroup(self._facts.cgroups, self._context.cgroup_path)
+        self.warnings = tuple(facts["warnings"])
 
-    def make_init(self) -> int:
-        """Make the init: what ``MakeInit`` does."""
-        if self._birth is None:
-            raise ValueError("make_init is called by the plan's own step only")
-        child = self._birth.make()
-        self._child = child
-        self.pid = self._scope.pid = child.pid
-        self.pidfd = child.pidfd
-        return child.pid
-
-    def kill_init(self) -> None:
-        """SIGKILL and reap the init: what undoes ``MakeInit``; harmless when it is gone."""
-        if self.pidfd < 0 or self._is_reaped:
-            return
-        self._is_reaped = True
-        with contextlib.suppress(linux.KernelError):
-            linux.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        with contextlib.suppress(linux.KernelError):  # ECHILD: somebody reaped it before
-            linux.waitid_pidfd(self.pidfd)
-
-    def _make_cgroups(self) -> None:
-        """Do the host's part while the init mounts, and tell it when it may go on."""
-        maps = [step for step in self.plan.host if getattr(step, "name", "").endswith("_map")]
-        if maps:
-            self._ledger.apply_all(maps, self._scope)
-            self._send("u")
-        self._ledger.apply_all((s for s in self.plan.host if s not in maps), self._scope)
-        self._send("C", open_tasks_files(self.plan.cgroup))
-
-    def _send(self, letter: str, fds: tuple[int, ...] = ()) -> None:
-        """Tell the init something, and close the descriptors passed along."""
-        try:
-            if self._child is not None:
-                self._child.send(letter, fds)
-        finally:
-            for fd in fds:
-                os.close(fd)
+    @property
+    def cgroup(self) -> ContainerCgroup:
+        """Where the container is limited and counted."""
+        if self._cgroup is None:
+            raise RuntimeFailure("host", "the container has no cgroup yet")
+        return self._cgroup
 
     def namespace_fd(self, kind: str) -> int:
         """Return a new close-on-exec descriptor of one of the init's namespaces.
@@ -168,11 +144,8 @@ class Container:
             kind: ``network``, ``mount``, … by config.json's names.
 
         Raises:
-            KernelError: ENOENT: the init has ended.
+            KernelError: ENOENT: the init has ended and was reaped.
         """
-        return self._open_namespace(kind)
-
-    def _open_namespace(self, kind: str) -> int:
         # by number is safe: the init is our child and not reaped, so the number is its own
         name = _NAMESPACE_FILES.get(kind, kind)
         return linux.openat2(-100, f"/proc/{self.pid}/ns/{name}", os.O_RDONLY)
@@ -183,12 +156,12 @@ class Container:
         Raises:
             RuntimeFailure: why it could not be; everything was undone.
         """
-        if self._child is None or self.status is not Status.CREATING:
+        if self.status is not Status.CREATING:
             return
         try:
             self._child.wait_prepared()
         except BaseException as error:
-            raise self._failed("create", error) from error
+            raise self._failed(error) from None
         self.console_fd = self._child.console_fd
         self.status = next_status(self.status, Event.PREPARED)
 
@@ -201,34 +174,32 @@ class Container:
         """
         self.wait_created()
         check_operation(self.id, Operation.START, self.status)
-        if self._child is None:
-            raise ValueError("a created container has an init")
         try:
-            self._ledger.apply_all(self.plan.limits, self._scope)
             self._child.send("G")
             self._child.wait_executed()
         except BaseException as error:
-            raise self._failed("start", error) from error
+            raise self._failed(error) from None
         self.status = next_status(self.status, Event.STARTED)
 
-    def _failed(self, operation: str, error: BaseException) -> BaseException:
+    def _failed(self, error: BaseException) -> BaseException:
         """Undo everything and return what to raise; failures of undoing are its notes."""
-        if isinstance(error, OSError):
-            failure: BaseException = failure_of("host", operation, error)
-        elif isinstance(error, CutawayError | ValueError):
-            failure = error
-        else:
-            failure = error
-        if isinstance(failure, RuntimeFailure) and self._oom_kills_quietly():
-            failure.hint = failure.hint or "container init was OOM-killed (memory limit too low?)"
+        if self.pidfd < 0:
+            self._hear_of_init()
+        if isinstance(error, RuntimeFailure) and self._was_out_of_memory():
+            error.hint = error.hint or _OOM_HINT
         for undone in self.abort():
-            failure.add_note(f"clean-up: {undone}")
-        return failure
+            error.add_note(f"clean-up: {undone}")
+        return error
 
-    def _oom_kills_quietly(self) -> int:
-        with contextlib.suppress(OSError):
-            return self.oom_kill_count()
-        return 0
+    def _hear_of_init(self) -> None:
+        """Take what the maker made before it or the init failed, in whatever order they told."""
+        with contextlib.suppress(RuntimeFailure, OSError):
+            self._take_made(*self._child.wait_made())
+
+    def _was_out_of_memory(self) -> bool:
+        with contextlib.suppress(OSError, RuntimeFailure):
+            return self.oom_kill_count() > 0
+        return False
 
     def abort(self) -> list[Exception]:
         """Kill and reap the init and undo every step; harmless when done before.
@@ -236,7 +207,12 @@ class Container:
         Returns:
             What could not be undone.
         """
-        self.kill_init()
+        if self.pidfd >= 0 and not self._is_reaped:
+            self._is_reaped = True
+            with contextlib.suppress(linux.KernelError):
+                linux.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            with contextlib.suppress(linux.KernelError):  # ECHILD: somebody reaped it before
+                linux.waitid_pidfd(self.pidfd)
         self.status = Status.STOPPED
         return self.delete()
 
@@ -252,7 +228,7 @@ class Container:
 
     def kill_all(self) -> None:
         """SIGKILL every process in the container's cgroup and wait until it is empty."""
-        cgroups.kill_all(self.plan.cgroup)
+        cgroups.kill_all(self.cgroup)
 
     def mark_stopped(self) -> None:
         """Note that the init has ended and was reaped; harmless twice."""
@@ -261,13 +237,14 @@ class Container:
             self.status = next_status(self.status, Event.EXITED)
 
     def exec_process(
-        self,
-        process: Process,
-        stdio: Stdio,
-        *,
-        extensions: Extensions | None = None,
+        self, process: dict[str, Any], stdio: Stdio, *, extensions: Extensions | None = None
     ) -> ExecProcess:
         """Run a further process in the container; return when it runs.
+
+        Args:
+            process: as in config.json; it is read by the new process itself.
+            stdio: of the process.
+            extensions: its user and groups by name.
 
         Raises:
             WrongStatus: the container has stopped.
@@ -276,24 +253,26 @@ class Container:
         Leaves behind: a child of this process, to be reaped by the caller.
         """
         check_operation(self.id, Operation.EXEC, self.status)
+        if self._context is None:
+            raise RuntimeFailure("exec", "the container is not made yet", operation="exec")
         return execute(
-            self.plan,
+            self._context,
             process,
             stdio,
+            self._facts,
             container_pidfd=self.pidfd,
             extensions=extensions or Extensions(),
-            seccomp_program=self._seccomp_program,
         )
 
     def freeze(self) -> None:
         """Stop every process where it is, and return when all stand still."""
         check_operation(self.id, Operation.PAUSE, self.status)
-        cgroups.freeze(self.plan.cgroup)
+        cgroups.freeze(self.cgroup)
 
     def thaw(self) -> None:
         """Let a frozen container go on."""
         check_operation(self.id, Operation.PAUSE, self.status)
-        cgroups.thaw(self.plan.cgroup)
+        cgroups.thaw(self.cgroup)
 
     def update(self, resources: Resources) -> tuple[str, ...]:
         """Change the limits of the living container; devices stay as they are.
@@ -305,32 +284,49 @@ class Container:
             KernelError: the kernel refuses a value; those before it are in force.
         """
         check_operation(self.id, Operation.UPDATE, self.status)
-        cgroup = self.plan.cgroup
         limits = cgroups.plan_resources(
             resources,
-            cgroup.layout,
+            self.cgroup.layout,
             with_devices=False,
             current_memory_bytes=self.statistics().memory.limit_bytes,
         )
         for setting in limits.settings:
-            directory = cgroup.directory(setting.controller) or ""
+            directory = self.cgroup.directory(setting.controller) or ""
             step = cgroups.WriteCgroupFile(
                 directory=directory, files=setting.files, value=setting.value, why=setting.why
             )
-            self._ledger.apply(step, self._scope)
+            step.apply(None)
         return limits.warnings
 
     def oom_kill_count(self) -> int:
         """Return how many processes the kernel killed for want of memory; ask before ``delete``."""
-        return cgroups.count_oom_kills(self.plan.cgroup)
+        return cgroups.count_oom_kills(self.cgroup)
 
     def statistics(self) -> Statistics:
         """Return what the container has used so far."""
-        return cgroups.read_statistics(self.plan.cgroup)
+        return cgroups.read_statistics(self.cgroup)
 
     def pids(self) -> list[int]:
         """Return the ids of its processes, in the caller's pid namespace."""
-        return cgroups.list_pids(self.plan.cgroup)
+        return cgroups.list_pids(self.cgroup)
+
+    def write_ledger(self, path: str, others: list[dict[str, Any]]) -> None:
+        """Let the maker write everything done for this container to ``path``, and end.
+
+        Args:
+            path: of ledger.json.
+            others: records of other processes (the network's), to be written with it.
+        """
+        if self._maker is not None:
+            self._maker.ask_ledger(self._child.journal, self._child.error, others, path)
+            self._maker.close()
+            self._maker = None
+
+    def records(self) -> list[Record]:
+        """Return everything done for this container, oldest first; empty once it was written."""
+        if self._maker is None:
+            return []
+        return self._maker.ask_ledger(self._child.journal, self._child.error, [], None)
 
     def delete(self) -> list[Exception]:
         """Remove everything that is left of a stopped container; harmless twice.
@@ -343,41 +339,38 @@ class Container:
         """
         check_operation(self.id, Operation.DELETE, self.status)
         failures: list[Exception] = []
-        try:
-            if self.pids():  # processes that outlived the init: a shared pid namespace
-                self.kill_all()
-        except OSError as error:
-            failures.append(error)
-        if self._child is not None:
-            self._child.close()
-            self._child = None
+        if self._cgroup is not None:
+            failures = remove_container_cgroup(self._cgroup)
+        self._child.close()
         for name in ("pidfd", "_mount_namespace_fd"):
             fd = getattr(self, name)
             if fd >= 0:
                 setattr(self, name, -1)
                 os.close(fd)
-        return failures + self._ledger.undo_all()
+        return failures
 
-    def records(self) -> list[Record]:
-        """Return everything done to the host for this container, in the order it was begun."""
-        steps = [step for stage in self.plan.init_stages() for step in stage.steps]
-        inside = self._child.records(steps) if self._child is not None else []
-        return sorted([*self._ledger.records(), *inside], key=lambda record: record.started_ns)
+    def close(self) -> None:
+        """End the maker, if it still waits to be asked for the ledger; harmless twice."""
+        if self._maker is not None:
+            self._maker.close()
+            self._maker = None
 
 
-def open_tasks_files(cgroup: cgroups.ContainerCgroup) -> tuple[int, ...]:
-    """Open ``tasks`` of each v1 cgroup for a process that will write ``0`` to them.
+def remove_container_cgroup(cgroup: ContainerCgroup) -> list[Exception]:
+    """Kill what is left in a container's cgroup and remove it from every hierarchy.
 
-    Opened here, because the kernel judges the write by the opener's rights, and because a path
-    could not be opened any more by a process in another mount namespace.
+    Returns:
+        What could not be done.
     """
-    fds: list[int] = []
+    failures: list[Exception] = []
     try:
-        for hierarchy in cgroup.layout.v1:
-            path = f"{cgroup_directory(hierarchy, cgroup.path)}/tasks"
-            fds.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+        if cgroups.list_pids(cgroup):  # they outlived the init: a shared pid namespace
+            cgroups.kill_all(cgroup)
     except OSError as error:
-        for fd in fds:
-            os.close(fd)
-        raise linux.kernel_error(error.errno or 0, "open", error.filename) from None
-    return tuple(fds)
+        failures.append(error)
+    for hierarchy in cgroup.layout.hierarchies:
+        try:
+            cgroups.remove_cgroup(cgroups.cgroup_directory(hierarchy, cgroup.path))
+        except OSError as error:
+            failures.append(error)
+    return failures

@@ -95,7 +95,7 @@ def exec_failure(number: int, text: str, exit_code: int, hint: str = "") -> Runt
         errno=number,
         hint=hint,
         exit_code=exit_code,
-        is_request_at_fault=True,
+        category="InvalidParameter",
     )
 
 

@@ -1,31 +1,37 @@
 """A further process in a running container: what ``docker exec`` is.
 
 Its parent is the shim, not the container's init: so the shim gets its exit status. It is made in
-one clone3(2), already in the container's pid namespace and v2 cgroup; it then joins the v1 cgroups
-and all other namespaces (in one setns(2) on the init's pidfd) and goes on like an init.
+one clone3(2), already in the container's pid namespace and v2 cgroup. All else it does itself: it
+reads what it is to be, joins the v1 cgroups and all other namespaces (in one setns(2) on the
+init's pidfd), and goes on like an init.
 """
 
+import contextlib
 import os
+import signal
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cutaway import linux
 from cutaway.cgroups import ContainerCgroup, cgroup_directory
 from cutaway.linux.abi import CLONE, PR
 from cutaway.oci.runtime_spec import Process
-from cutaway.runtime.birth import clone_into, joins_by_flag
+from cutaway.runtime.birth import clone_into
 from cutaway.runtime.child import PreparingChild
+from cutaway.runtime.exec_context import ExecContext
 from cutaway.runtime.extensions import Extensions
+from cutaway.runtime.facts import HostFacts
 from cutaway.runtime.failures import RuntimeFailure, failure_of
-from cutaway.runtime.init import Program, prepare_child, run_init
-from cutaway.runtime.plan import RuntimePlan, Stage, plan_rlimits
+from cutaway.runtime.init import Program, prepare_child, report_failure, run_init
+from cutaway.runtime.journal import Journal
+from cutaway.runtime.plan import Stage
 from cutaway.runtime.plan_process import plan_process
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.stdio import Stdio
 from cutaway.runtime.steps.devices import SetUpConsole
-from cutaway.runtime.steps.host import HostScope, WriteProcessFile
-from cutaway.runtime.sync import SyncSocket, make_sync_pair
-from cutaway.runtime.validate import validate_exec_capabilities, validate_process
+from cutaway.runtime.steps.process import LoadSeccomp
+from cutaway.runtime.sync import make_sync_pair
+from cutaway.runtime.validate import validate_exec, validate_process
 from cutaway.steps import Step
 
 
@@ -44,41 +50,45 @@ class ExecProcess:
     console_fd: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecPlan:
-    """What is done to run the process.
-
-    Attributes:
-        stages: by the process itself, after it is in the container.
-        host: by the parent, before it may execute.
-        warnings: capabilities this machine can't give.
-    """
-
-    stages: tuple[Stage, ...]
-    host: tuple[Step[HostScope], ...]
-    warnings: tuple[str, ...]
-
-
-def plan_exec(container: RuntimePlan, process: Process, extensions: Extensions) -> ExecPlan:
+def plan_exec(
+    context: ExecContext,
+    process: Process,
+    facts: HostFacts,
+    extensions: Extensions,
+    *,
+    container_pidfd: int,
+) -> tuple[Stage, ...]:
     """Decide the steps of one exec. Pure.
 
     Raises:
         InvalidParameter: the process can't be.
         NotImplemented: a field is not supported.
     """
-    facts = container.facts
     validate_process(process, facts)
-    validate_exec_capabilities(process)
-    linux_part = container.spec.linux
+    validate_exec(process)
+    load = LoadSeccomp(
+        flags=context.seccomp_flags,
+        call_names=context.seccomp_names,
+        why="runtime-spec linux.seccomp",
+    )
     inside = plan_process(
         process,
         facts,
         extensions,
-        container_id=container.container_id,
-        seccomp=linux_part.seccomp if linux_part else None,
-        personality=(
-            linux_part.personality.domain if linux_part and linux_part.personality else None
+        container_id=context.container_id,
+        seccomp=load if context.seccomp_program is not None else None,
+        personality=context.personality,
+    )
+    enter = EnterContainer(
+        cgroup_path=context.cgroup_path,
+        tasks=tuple(
+            f"{cgroup_directory(hierarchy, context.cgroup_path)}/tasks"
+            for hierarchy in facts.cgroups.v1
         ),
+        flags=context.namespaces,
+        pidfd=container_pidfd,
+        oom_score_adj=process.oom_score_adj,
+        why="docker exec",
     )
     size = process.console_size
     console = SetUpConsole(
@@ -88,128 +98,95 @@ def plan_exec(container: RuntimePlan, process: Process, extensions: Extensions) 
         why="runtime-spec process.terminal",
     )
     stages = (
+        Stage("namespaces", (enter,)),
         Stage("console", (console,) if process.terminal else ()),
         Stage("user", inside.user),
         Stage("security", inside.security),
     )
-    adjustment = process.oom_score_adj
-    score = WriteProcessFile(
-        name="oom_score_adj", value=str(adjustment), why="runtime-spec process.oomScoreAdj"
-    )
-    return ExecPlan(
-        tuple(stage for stage in stages if stage.steps),
-        (*((score,) if adjustment is not None else ()), *plan_rlimits(process)),
-        inside.warnings,
-    )
+    return tuple(stage for stage in stages if stage.steps)
 
 
 def execute(
-    container: RuntimePlan,
-    process: Process,
+    context: ExecContext,
+    process: dict[str, Any],
     stdio: Stdio,
+    facts: HostFacts,
     *,
     container_pidfd: int,
     extensions: Extensions,
-    seccomp_program: bytes | None,
 ) -> ExecProcess:
     """Run ``process`` in the container whose init ``container_pidfd`` holds.
 
     Raises:
         RuntimeFailure: why it could not; the process was reaped.
     """
-    plan = plan_exec(container, process, extensions)
     parent_end, child_end = make_sync_pair()
-    scope = InitScope(
-        child_end,
-        stdio=stdio.descriptors(),
-        namespaces={},
-        seccomp_program=seccomp_program,
-    )
+    v2 = ContainerCgroup(facts.cgroups, context.cgroup_path).v2_directory()
+    birth = {"pid": container_pidfd} if context.has_pid_namespace else {}
+    child = PreparingChild(parent_end)
+    cgroup_fd = None
     try:
-        child = _make(container, plan, process, scope, parent_end, container_pidfd)
-    except OSError as error:
-        parent_end.close()
-        raise _as_exec_failure(failure_of("exec", "making the process", error)) from error
-    finally:
-        child_end.close()
-    try:
-        return _let_go(child, plan)
-    except BaseException as error:
-        _end(child)
-        if isinstance(error, OSError):
-            raise _as_exec_failure(failure_of("exec", "limits", error)) from error
-        if isinstance(error, RuntimeFailure):
-            raise _as_exec_failure(error) from None
-        raise
-
-
-def _let_go(child: PreparingChild, plan: ExecPlan) -> ExecProcess:
-    if not plan.host:
-        child.send("G")  # it finds the word when it is prepared: one turn less to wait for
-    child.wait_prepared()
-    try:
-        if plan.host:
-            host = HostScope()
-            host.pid = child.pid
-            for step in plan.host:
-                step.apply(host)
-            child.send("G")
-        child.wait_executed()
-    except BaseException:
-        if child.console_fd is not None:
-            os.close(child.console_fd)
-        raise
-    return ExecProcess(child.pid, child.pidfd, child.console_fd)
-
-
-def _make(
-    container: RuntimePlan,
-    plan: ExecPlan,
-    process: Process,
-    scope: InitScope,
-    parent_end: SyncSocket,
-    container_pidfd: int,
-) -> PreparingChild:
-    in_pid_namespace = any(
-        container.namespaces.is_new(kind) or container.namespaces.is_joined(kind)
-        for kind in ("pid",)
-    )
-    birth = {"pid": container_pidfd} if in_pid_namespace else {}
-    v2 = container.cgroup.v2_directory()
-    cgroup_fd = os.open(v2, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if v2 else None
-    try:
-        pid, pidfd = clone_into(birth, CLONE(0), cgroup_fd)
+        cgroup_fd = linux.openat2(-100, v2, os.O_RDONLY | os.O_DIRECTORY) if v2 else None
+        pid, child.pidfd = clone_into(birth, CLONE(0), cgroup_fd)
+    except linux.KernelError as error:
+        child.close()
+        failure = failure_of("exec", "making the process", error)
+        failure.operation = "exec"
+        raise failure from None
     finally:
         if cgroup_fd is not None:
             os.close(cgroup_fd)
     if pid == 0:
-        _be_exec(container, plan, process, scope, container_pidfd)
-    return PreparingChild(parent_end, pid, pidfd)
+        scope = InitScope(
+            child_end,
+            stdio=stdio.descriptors(),
+            namespaces={},
+            seccomp_program=context.seccomp_program,
+        )
+        _be_exec(context, process, scope, facts, extensions, container_pidfd)
+    child_end.close()
+    return _wait_running(child, pid)
+
+
+def _wait_running(child: PreparingChild, pid: int) -> ExecProcess:
+    child.send("G")  # it finds the word when it is prepared: one turn less to wait for
+    try:
+        child.wait_prepared()
+        child.wait_executed()
+    except BaseException as error:
+        child.close()
+        if child.console_fd is not None:
+            os.close(child.console_fd)
+        with contextlib.suppress(linux.KernelError):  # ended, or reaped by who reaps all
+            linux.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        with contextlib.suppress(linux.KernelError):
+            linux.waitid_pidfd(child.pidfd)
+        os.close(child.pidfd)
+        if isinstance(error, RuntimeFailure):
+            error.operation = "exec"
+        raise
+    return ExecProcess(pid, child.pidfd, child.console_fd)
 
 
 def _be_exec(
-    container: RuntimePlan,
-    plan: ExecPlan,
-    process: Process,
+    context: ExecContext,
+    document: dict[str, Any],
     scope: InitScope,
+    facts: HostFacts,
+    extensions: Extensions,
     container_pidfd: int,
 ) -> NoReturn:
-    program = Program(process.args, container.facts.machine, "exec")
-    entry = Stage(
-        "namespaces",
-        (
-            EnterContainer(
-                cgroup=container.cgroup,
-                flags=int(joins_by_flag(container)),
-                pidfd=container_pidfd,
-                why="docker exec",
-            ),
-        ),
-    )
+    """Be the new process: read what to become, then go on like an init."""
+    program = Program((), facts.machine, "exec")
     try:
         prepare_child(scope, (container_pidfd,))
-    finally:
-        run_init((entry, *plan.stages), 0, scope, program)
+        process = Process.from_json(document, "process")
+        stages = plan_exec(context, process, facts, extensions, container_pidfd=container_pidfd)
+        program = Program(process.args, facts.machine, "exec")
+    except BaseException as error:  # the child's top
+        report_failure(scope, Journal(), failure_of("plan", "planning", error), program)
+        os._exit(1)
+    run_init(stages, 0, scope, program)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,18 +194,22 @@ class EnterContainer(Step[InitScope]):
     """Join the cgroups and namespaces of a running container.
 
     Attributes:
-        cgroup: of the container.
+        cgroup_path: of the container, for people.
+        tasks: the files that a thread writes ``0`` to, to enter its v1 cgroups.
         flags: CLONE bits of the namespaces that are its own.
         pidfd: of its init.
+        oom_score_adj: set while the host's ``/proc`` is there, or None.
     """
 
-    cgroup: ContainerCgroup
+    cgroup_path: str
+    tasks: tuple[str, ...]
     flags: int
     pidfd: int
+    oom_score_adj: int | None = None
 
     def describe(self) -> str:
         """Say what is joined."""
-        return f"join the cgroups and namespaces of {self.cgroup.path}"
+        return f"join the cgroups and namespaces of {self.cgroup_path}"
 
     def shell(self) -> str:
         """Return the nsenter command."""
@@ -240,16 +221,10 @@ class EnterContainer(Step[InitScope]):
         Raises:
             KernelError: ESRCH (the container ended), EPERM.
         """
-        for hierarchy in self.cgroup.layout.v1:
-            path = f"{cgroup_directory(hierarchy, self.cgroup.path)}/tasks"
-            try:
-                fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-                try:
-                    os.write(fd, b"0")
-                finally:
-                    os.close(fd)
-            except OSError as error:
-                raise linux.kernel_error(error.errno or 0, "write", path, "0") from None
+        for path in self.tasks:
+            _write(path, "0")
+        if self.oom_score_adj is not None:
+            _write("/proc/self/oom_score_adj", str(self.oom_score_adj))
         linux.setns(self.pidfd, CLONE(self.flags))
         if self.flags & CLONE.NEWUSER:
             os.setresgid(0, 0, 0)
@@ -259,19 +234,12 @@ class EnterContainer(Step[InitScope]):
         scope.root_fd = linux.openat2(-100, "/", os.O_PATH | os.O_DIRECTORY)
 
 
-def _end(child: PreparingChild) -> None:
-    """Kill and reap a process that did not come to run."""
-    child.close()
+def _write(path: str, value: str) -> None:
     try:
-        linux.pidfd_send_signal(child.pidfd, 9)
-        linux.waitid_pidfd(child.pidfd)
-    except linux.KernelError:
-        pass  # ended, or reaped by somebody who reaps all
-    finally:
-        os.close(child.pidfd)
-
-
-def _as_exec_failure(failure: RuntimeFailure) -> RuntimeFailure:
-    failure.operation = "exec"
-    failure.message = failure.message.removeprefix("error during container init: ")
-    return failure
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode())
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise linux.kernel_error(error.errno or 0, "write", path, value) from None

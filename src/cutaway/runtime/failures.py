@@ -1,39 +1,43 @@
 """Why a container could not be made: one error type for whatever failed, wherever it failed.
 
-The container's init is another process; it sends the facts as one JSON object over the sync
+The maker and the init are other processes; they send the facts as one JSON object over the sync
 socket, and the parent raises them as the same type. ``exit_code`` is what ``docker run`` ends with:
 127 when the program is not there, 126 when it may not be run, 125 for all else.
 """
 
 import errno as errno_module
+import json
 from typing import Any
 
-from cutaway.errors import CutawayError, InvalidParameter
+from cutaway.errors import CutawayError
 
 NOT_FOUND_EXIT_CODE = 127
 NOT_EXECUTABLE_EXIT_CODE = 126
 RUNTIME_EXIT_CODE = 125
 
-USER_STAGE = "user"
-
+# Stages whose messages are whole sentences to the user: dockerd says them without a prefix.
+_PLAIN_STAGES = ("plan", "user")
 _MOUNT_HINT = (
     "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host "
     "path exists and is the expected type"
 )
+_CREATE_PREFIX = "OCI runtime create failed: unable to start container process: "
+_EXEC_PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
+_INIT_PREFIX = "error during container init: "
 
 
 class RuntimeFailure(CutawayError):
-    """The container, or a process in it, could not be made; everything done so far is known.
+    """The container, or a process in it, could not be made; everything done was undone.
 
     Attributes:
-        stage: which part of the preparation: ``mounts``, ``user``, ``exec``, …
+        stage: which part of the preparation: ``plan``, ``mounts``, ``user``, ``exec``, …
+        message: what was attempted and why it failed, in runc's words where clients match them.
         call: the system call with its arguments, or empty.
         errno: the kernel's number, or 0.
-        message: what was attempted and why it failed, in runc's words where clients match them.
         hint: what the user can change; often empty.
         exit_code: what the CLI should end with.
+        category: name of the error category in ``cutaway.errors``.
         operation: ``create``, or ``exec`` in a container that runs already.
-        is_request_at_fault: the caller must change something: the API answers 400, not 500.
     """
 
     def __init__(
@@ -45,8 +49,8 @@ class RuntimeFailure(CutawayError):
         errno: int = 0,
         hint: str = "",
         exit_code: int = RUNTIME_EXIT_CODE,
+        category: str = "System",
         operation: str = "create",
-        is_request_at_fault: bool = False,
     ) -> None:
         super().__init__(stage, message)
         self.stage = stage
@@ -55,22 +59,19 @@ class RuntimeFailure(CutawayError):
         self.errno = errno
         self.hint = hint
         self.exit_code = exit_code
+        self.category = category
         self.operation = operation
-        self.is_request_at_fault = is_request_at_fault
-
-    @property
-    def category(self) -> str:
-        """The error category that fits: ``InvalidParameter`` or ``System``."""
-        return "InvalidParameter" if self.is_request_at_fault else "System"
 
     def __str__(self) -> str:
-        if self.stage == USER_STAGE and self.is_request_at_fault:
-            return self.message  # "unable to find user …": dockerd says it without a prefix
-        prefix = "OCI runtime create failed: unable to start container process: "
+        text = f"{self.message}: {self.hint}" if self.hint else self.message
+        if self.stage in _PLAIN_STAGES and self.category != "System":
+            return text
         if self.operation == "exec":
-            prefix = "OCI runtime exec failed: exec failed: unable to start container process: "
-        text = prefix + self.message
-        return f"{text}: {self.hint}" if self.hint else text
+            text = text.removeprefix(_INIT_PREFIX)
+            return (
+                f"OCI runtime exec failed: exec failed: unable to start container process: {text}"
+            )
+        return f"OCI runtime create failed: unable to start container process: {text}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts as the JSON object that ``from_json`` reads."""
@@ -81,8 +82,8 @@ class RuntimeFailure(CutawayError):
             "errno": self.errno,
             "hint": self.hint,
             "exit_code": self.exit_code,
+            "category": self.category,
             "operation": self.operation,
-            "is_request_at_fault": self.is_request_at_fault,
         }
 
     @classmethod
@@ -90,6 +91,14 @@ class RuntimeFailure(CutawayError):
         """Read what ``to_json`` wrote."""
         facts = dict(document)
         return cls(facts.pop("stage"), facts.pop("message"), **facts)
+
+    @classmethod
+    def parse(cls, data: bytes) -> "RuntimeFailure":
+        """Read what came over the sync socket."""
+        return cls.from_json(json.loads(data))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RuntimeFailure.from_json, (self.to_json(),)
 
 
 def failure_of(stage: str, what: str, error: BaseException) -> RuntimeFailure:
@@ -102,18 +111,19 @@ def failure_of(stage: str, what: str, error: BaseException) -> RuntimeFailure:
     """
     if isinstance(error, RuntimeFailure):
         return error
-    if isinstance(error, InvalidParameter):
-        return RuntimeFailure(stage, str(error), is_request_at_fault=True)
+    if isinstance(error, CutawayError):
+        category = next(c.__name__ for c in type(error).__mro__ if c.__module__ == "cutaway.errors")
+        return RuntimeFailure(stage, str(error), category=category)
     number = error.errno or 0 if isinstance(error, OSError) else 0
     hint = getattr(error, "hint", "")
+    category = "System"
     if not hint and stage in ("mounts", "sources") and number == errno_module.ENOTDIR:
-        hint = _MOUNT_HINT
-    message = f"error during container init: {what}: {error}"
+        hint, category = _MOUNT_HINT, "InvalidParameter"
     return RuntimeFailure(
         stage,
-        message,
+        f"{_INIT_PREFIX}{what}: {error}",
         call=getattr(error, "call", ""),
         errno=number,
         hint=hint,
-        is_request_at_fault=hint == _MOUNT_HINT,
+        category=category,
     )

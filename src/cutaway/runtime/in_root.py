@@ -83,9 +83,10 @@ def _make_child(root_fd: int, parent: int, prefix: str, mode: int, links: bool, 
     except FileExistsError:
         if not links or budget == 0:
             raise linux.kernel_error(errno.ELOOP, "mkdirat", parent, prefix) from None
-        target = os.readlink(name, dir_fd=parent)  # a link to nothing: make what it means
-        base = "" if target.startswith("/") else prefix.rpartition("/")[0]
-        return _make_directories(root_fd, _split(f"{base}/{target}"), mode, links, budget - 1)
+        target = _read_link(parent, name)
+        if target is not None:  # a link to nothing: make what it means
+            base = "" if target.startswith("/") else prefix.rpartition("/")[0]
+            return _make_directories(root_fd, _split(f"{base}/{target}"), mode, links, budget - 1)
     except OSError as error:
         raise linux.kernel_error(error.errno or 0, "mkdirat", parent, prefix) from None
     flags = os.O_PATH | os.O_DIRECTORY
@@ -112,8 +113,9 @@ def make_file_in_root(root_fd: int, path: str, *, mode: int = 0o755) -> int:
             os.close(os.open(name, flags, mode, dir_fd=parent))
             return linux.openat2(parent, name, os.O_PATH | os.O_NOFOLLOW, 0, RESOLVE.BENEATH)
         except FileExistsError:
-            target = os.readlink(name, dir_fd=parent)
-            path = target if target.startswith("/") else f"{directory}/{target}"
+            target = _read_link(parent, name)
+            if target is not None:
+                path = target if target.startswith("/") else f"{directory}/{target}"
         except OSError as error:
             if isinstance(error, linux.KernelError):
                 raise
@@ -145,6 +147,14 @@ def read_file_in_root(root_fd: int, path: str, limit: int) -> bytes | None:
         return data
     finally:
         os.close(fd)
+
+
+def _read_link(parent: int, name: str) -> str | None:
+    """Return what a link says; None when it is none any more: somebody was quicker."""
+    try:
+        return os.readlink(name, dir_fd=parent)
+    except OSError:
+        return None
 
 
 def _split(path: str) -> list[str]:

@@ -27,6 +27,7 @@ from cutaway.runtime.plan import RuntimePlan, Stage
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seal import seal_imports
 from cutaway.runtime.steps.process import close_all_but
+from cutaway.runtime.sync import SyncSocket
 
 _TITLE = "cutaway: init"
 _FAILED = 1
@@ -121,7 +122,7 @@ def run_init(
         scope.sync.send("X")
         _execute(scope, program)
     except BaseException as error:  # the child's top: everything is told to the parent
-        _report_failure(scope, journal, failure_of(stage_name, what, error), program)
+        report_failure(scope, journal, failure_of(stage_name, what, error), program)
     finally:
         os._exit(_FAILED)
 
@@ -156,9 +157,10 @@ def _read_header(path: bytes) -> bytes:
     return b""
 
 
-def _report_failure(
+def report_failure(
     scope: InitScope, journal: Journal, failure: RuntimeFailure, program: Program
 ) -> None:
+    """Tell the parent why this child ends."""
     failure.operation = program.operation
     with contextlib.suppress(OSError):
         times = journal.take()
@@ -167,11 +169,13 @@ def _report_failure(
         scope.sync.send("E", json.dumps(failure.to_json()).encode())
 
 
-def run_stage(plan: RuntimePlan, scope: InitScope, kept_fds: Iterable[int]) -> NoReturn:
+def run_stage(
+    plan: RuntimePlan, scope: InitScope, control: SyncSocket, kept_fds: Iterable[int]
+) -> NoReturn:
     """Be the stage process: open sources with the host's privileges, then make the init inside.
 
-    The init is made with CLONE_PARENT, so it is the shim's child and not ours; its pidfd goes to
-    the shim over the sync socket. Then the stage is done.
+    The init is made with CLONE_PARENT, so it is our parent's child and not ours; its pidfd goes to
+    the maker over ``control``. Then the stage is done.
     """
     journal = Journal()
     program = Program(plan.process.args, plan.facts.machine)
@@ -181,7 +185,7 @@ def run_stage(plan: RuntimePlan, scope: InitScope, kept_fds: Iterable[int]) -> N
     )
     stage_name, what, number = "sources", "preparing", 0
     try:
-        prepare_child(scope, kept_fds)
+        prepare_child(scope, (control.fd, *kept_fds))
         linux.unshare(CLONE.NEWNS)
         for stage in stages:
             stage_name = stage.name
@@ -198,10 +202,12 @@ def run_stage(plan: RuntimePlan, scope: InitScope, kept_fds: Iterable[int]) -> N
         if pid == 0:
             linux.prctl(PR.SET_DUMPABLE, 0)
             run_init(plan.init, len(plan.sources), scope, program)
-        scope.sync.send("I", str(pid).encode(), (pidfd,))
         scope.sync.send("T", journal.take())
+        control.send("I", str(pid).encode(), (pidfd,))
         os._exit(0)
     except BaseException as error:  # the child's top
-        _report_failure(scope, journal, failure_of(stage_name, what, error), program)
+        failure = failure_of(stage_name, what, error)
+        with contextlib.suppress(OSError):
+            control.send("E", json.dumps(failure.to_json()).encode())
     finally:
         os._exit(_FAILED)

@@ -11,7 +11,6 @@ host     parent, at the same    v1 cgroups and all limits; OOM score; id maps
          time as the init works
 sources  init, or the stage     what needs the host's file tree and privileges
 init     init                   all else, up to execve(2)
-limits   parent, at start       resource limits, which would disturb the init
 ======== ====================== ============================================================
 
 A *stage* process is made first only where a user namespace is new or joined: it opens the sources
@@ -39,9 +38,9 @@ from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts
 from cutaway.runtime.plan_mounts import MountPlan, plan_mounts, plan_root_propagation
 from cutaway.runtime.plan_namespaces import HANDED_OVER, NamespacePlan, plan_namespaces
-from cutaway.runtime.plan_process import ProcessPlan, plan_process
+from cutaway.runtime.plan_process import ProcessPlan, plan_process, plan_seccomp
 from cutaway.runtime.scope import InitScope
-from cutaway.runtime.steps.host import HostScope, MakeInit, SetRlimit, WriteProcessFile
+from cutaway.runtime.steps.host import MakeInit, RaiseHardLimit, WriteProcessFile
 from cutaway.runtime.steps.mounts import EnterRoot, PivotRoot
 from cutaway.runtime.steps.namespaces import JoinCgroups, UnshareCgroupNamespace, WaitForIdMaps
 from cutaway.runtime.steps.process import SetDomainname, SetHostname, WriteSysctl
@@ -78,7 +77,6 @@ class RuntimePlan:
         host: see there.
         sources: see there.
         init: see there, in stages.
-        limits: see there.
         warnings: what is done otherwise than asked, harmlessly; sentences.
     """
 
@@ -94,7 +92,6 @@ class RuntimePlan:
     host: tuple[Step[Any], ...]
     sources: tuple[InitStep, ...]
     init: tuple[Stage, ...]
-    limits: tuple[Step[HostScope], ...]
     warnings: tuple[str, ...]
 
     @property
@@ -111,7 +108,7 @@ class RuntimePlan:
     def steps(self) -> tuple[Step[Any], ...]:
         """Return every step in the order done (``host`` runs beside ``sources`` and ``init``)."""
         inside = (step for stage in self.init for step in stage.steps)
-        return (*self.before, self.make, *self.host, *self.sources, *inside, *self.limits)
+        return (*self.before, self.make, *self.host, *self.sources, *inside)
 
     def to_shell(self) -> str:
         """Return the plan as a script that a person can read, or try line by line."""
@@ -159,7 +156,7 @@ def plan(
         facts,
         extensions,
         container_id=id,
-        seccomp=linux.seccomp,
+        seccomp=plan_seccomp(linux.seccomp),
         personality=linux.personality.domain if linux.personality else None,
     )
     before, host, warnings = _plan_cgroups(linux, cgroup)
@@ -178,10 +175,14 @@ def plan(
             cgroup=cgroup.v2_directory() or "",
             why="runtime-spec linux.namespaces",
         ),
-        host=(*_plan_id_maps(linux, namespaces), *host, *_plan_oom_score(process, facts)),
+        host=(
+            *_plan_id_maps(linux, namespaces),
+            *_plan_raised_limits(process, facts, namespaces),
+            *host,
+            *_plan_oom_score(process, facts),
+        ),
         sources=mounts.sources,
         init=_plan_init(spec, linux, cgroup, namespaces, mounts, inside),
-        limits=plan_rlimits(process),
         warnings=(*warnings, *inside.warnings),
     )
 
@@ -328,14 +329,20 @@ def _plan_oom_score(process: Process, facts: HostFacts) -> tuple[Step[Any], ...]
     return (WriteProcessFile(name="oom_score_adj", value=str(adjustment), why=why),)
 
 
-def plan_rlimits(process: Process) -> tuple[Step[HostScope], ...]:
-    """Decide the resource limits, set from outside just before execve(2)."""
+def _plan_raised_limits(
+    process: Process, facts: HostFacts, namespaces: NamespacePlan
+) -> tuple[Step[Any], ...]:
+    """Raise hard limits from outside where the init, in a user namespace, could not."""
+    if not namespaces.is_new("user") and not namespaces.is_joined("user"):
+        return ()
+    ours = {name: (soft, hard) for name, soft, hard in facts.rlimits}
     return tuple(
-        SetRlimit(
+        RaiseHardLimit(
             resource=limit.type,
-            soft=limit.soft,
+            soft=ours[limit.type][0],
             hard=limit.hard,
             why="runtime-spec process.rlimits",
         )
         for limit in process.rlimits
+        if limit.hard > ours[limit.type][1]
     )

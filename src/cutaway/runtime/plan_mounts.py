@@ -191,13 +191,21 @@ def _open_devices(devices: tuple[Device, ...]) -> tuple[OpenBindSource, ...]:
 
 def _plan_rootfs(spec: Spec, extensions: Extensions, bundle: str) -> tuple[InitStep, ...]:
     if extensions.mounts:
-        return tuple(
-            MountRootfs(mount=mount, mountpoint=bundle, why="rootfs.json mounts")
-            for mount in extensions.mounts
+        why, mounts = "rootfs.json mounts", extensions.mounts
+    else:
+        path = os.path.join(bundle, spec.root.path if spec.root else "rootfs")
+        why, mounts = "runtime-spec root.path", (RootfsMount("bind", path, ("rbind",)),)
+    return tuple(
+        MountRootfs(
+            fstype=mount.fstype,
+            source=mount.source,
+            options=mount.options,
+            directory=mount.directory,
+            mountpoint=bundle,
+            why=why,
         )
-    path = os.path.join(bundle, spec.root.path if spec.root else "rootfs")
-    mount = RootfsMount("bind", path, ("rbind",))
-    return (MountRootfs(mount=mount, mountpoint=bundle, why="runtime-spec root.path"),)
+        for mount in mounts
+    )
 
 
 def _plan_entry(

@@ -21,6 +21,7 @@ from cutaway.runtime.steps.process import (
     SetNoNewPrivileges,
     SetPersonality,
     SetProfile,
+    SetRlimit,
     SwitchUser,
 )
 from cutaway.security.capabilities import restrict, to_bits
@@ -66,7 +67,7 @@ def plan_process(
     extensions: Extensions,
     *,
     container_id: str,
-    seccomp: Seccomp | None,
+    seccomp: LoadSeccomp | None,
     personality: PersonalityDomain | None = None,
     may_set_groups: bool = True,
 ) -> ProcessPlan:
@@ -77,7 +78,7 @@ def plan_process(
         facts: for what this machine can give.
         extensions: for names of users and groups.
         container_id: names the session keyring.
-        seccomp: the container's filter.
+        seccomp: the step that loads the container's filter, or None.
         personality: the container's execution domain.
         may_set_groups: see ``SwitchUser``.
     """
@@ -154,7 +155,7 @@ def plan_capabilities(process: Process, facts: HostFacts) -> tuple[CapabilitySet
 
 
 def _plan_security(
-    process: Process, sets: CapabilitySets, seccomp: Seccomp | None, switch: SwitchUser
+    process: Process, sets: CapabilitySets, load: LoadSeccomp | None, switch: SwitchUser
 ) -> tuple[InitStep, ...]:
     """Order what is given up.
 
@@ -175,12 +176,12 @@ def _plan_security(
     find = FindProgram(name=process.args[0], why="runtime-spec process.args")
     close = CloseDescriptors(why="default")
     drop = DropBoundingSet(keep=sets.bounding, why=why)
-    load = plan_seccomp(seccomp)
+    limits = plan_rlimits(process)
     if process.no_new_privileges or load is None:
         promise = SetNoNewPrivileges(why="runtime-spec process.noNewPrivileges")
         promises = (promise,) if process.no_new_privileges else ()
         loads = (load,) if load is not None else ()
-        return (drop, switch, final, cwd, find, close, *promises, *loads)
+        return (drop, *limits, switch, final, cwd, find, close, *promises, *loads)
     admin = 1 << CAP.SYS_ADMIN
     first = SetCapabilities(
         effective=sets.effective | admin,
@@ -192,7 +193,16 @@ def _plan_security(
     last = SetCapabilities(
         effective=sets.effective, permitted=sets.permitted, inheritable=sets.inheritable, why=why
     )
-    return (drop, switch, first, cwd, find, close, load, last)
+    return (drop, *limits, switch, first, cwd, find, close, load, last)
+
+
+def plan_rlimits(process: Process) -> tuple[InitStep, ...]:
+    """Decide the resource limits, set while the process may still raise them."""
+    why = "runtime-spec process.rlimits"
+    return tuple(
+        SetRlimit(resource=limit.type, soft=limit.soft, hard=limit.hard, why=why)
+        for limit in process.rlimits
+    )
 
 
 def plan_seccomp(seccomp: Seccomp | None) -> LoadSeccomp | None:

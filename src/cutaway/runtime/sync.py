@@ -1,13 +1,14 @@
-"""The conversation between the parent (shim) and a container's init.
+"""The conversation between the parent (shim), a container's maker and its init.
 
 A SOCK_SEQPACKET pair, so that a message is never cut; each starts with one letter:
 
 ====== =========== ======================================= =================================
 letter from        meaning                                 carries
 ====== =========== ======================================= =================================
-``I``  init's maker the init was made by the stage          fd: its pidfd; text: its pid
-``u``  parent      the id maps are written
-``C``  parent      the cgroups are made                    fds: ``tasks`` of each v1 hierarchy
+``I``  maker       the init is made                        JSON: pid, ExecContext, warnings;
+                                                           fds: pidfd, mount namespace, stage
+``u``  maker       the id maps are written
+``C``  maker       the cgroups are made                    fds: ``tasks`` of each v1 hierarchy
 ``T``  init        times of the steps done so far          bytes, see ``journal``
 ``P``  init        prepared: only ``execve`` is missing    fd: the pty's master, if any; times
 ``G``  parent      go
@@ -15,8 +16,10 @@ letter from        meaning                                 carries
 ``E``  init        failed; it ends                         JSON of the RuntimeFailure
 ====== =========== ======================================= =================================
 
-The init's end is close-on-exec, so the parent reads the end of the stream when ``execve``
-succeeded; after ``X`` without an ``E`` that is success, without ``X`` the init was killed.
+The maker holds copies of both ends: it speaks to the shim by the init's end until the init can
+speak for itself, and to the init by the parent's. The init's end is close-on-exec, so the parent
+reads the end of the stream when ``execve`` succeeded; after ``X`` without an ``E`` that is
+success, without ``X`` the init was killed.
 """
 
 import array

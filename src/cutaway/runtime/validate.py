@@ -200,7 +200,7 @@ def _unsupported(spec: Spec, linux: Linux, extensions: Extensions) -> Iterator[s
             yield f"{field}: {reason}; remove it from config.json"
 
 
-def validate_exec_capabilities(process: Process) -> None:
+def validate_exec(process: Process) -> None:
     """Refuse fields that only the container's first process may have."""
     if process.exec_cpu_affinity is not None:
         raise errors.NotImplemented("process.execCPUAffinity is not supported; remove it")

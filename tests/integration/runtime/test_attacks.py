@@ -16,7 +16,6 @@ import pytest
 
 from cutaway import linux
 from cutaway.linux.abi import MS
-from cutaway.oci.runtime_spec import Process
 from cutaway.runtime import Container, Extensions, RuntimeFailure, Stdio
 from cutaway.runtime.in_root import make_directory_in_root, make_file_in_root, open_in_root
 from cutaway.runtime.seal import ImportSealed, seal_imports
@@ -107,7 +106,7 @@ def test_entering_process_cannot_be_looked_into(bundle: Bundle) -> None:
         count = 0
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
-            process = Process(cwd="/", args=("/bin/true",))
+            process = {"cwd": "/", "args": ["/bin/true"]}
             made = container.exec_process(process, Stdio(null, null, null))
             linux.waitid_pidfd(made.pidfd)
             os.close(made.pidfd)
@@ -121,16 +120,14 @@ def test_entering_process_cannot_be_looked_into(bundle: Bundle) -> None:
 
 
 def test_init_is_undumpable_while_it_prepares(bundle: Bundle) -> None:
-    from cutaway.oci.runtime_spec import Spec
-    from cutaway.runtime import plan, probe_host_facts
+    from cutaway.runtime import probe_host_facts
 
     config = make_config("true")
     bundle.write(config)
     null = os.open("/dev/null", os.O_RDWR)
-    decided = plan(
-        Spec.from_json(config), probe_host_facts(), id=bundle.id, bundle=str(bundle.path)
+    container = Container.create(
+        bundle.id, str(bundle.path), stdio=Stdio(null, null, null), facts=probe_host_facts()
     )
-    container = Container.create(decided, stdio=Stdio(null, null, null))
     try:
         container.wait_created()
         # an undumpable process's files belong to root whatever its ids, and need CAP_SYS_PTRACE
@@ -147,6 +144,7 @@ def test_init_is_undumpable_while_it_prepares(bundle: Bundle) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     finally:
         assert container.abort() == []
+        container.close()
         os.close(null)
 
 
@@ -161,7 +159,7 @@ def test_no_descriptor_of_the_host_reaches_the_program(bundle: Bundle) -> None:
     def during(container: Container) -> str:
         output = os.memfd_create("exec")
         null = os.open("/dev/null", os.O_RDWR)
-        process = Process(cwd="/", args=("ls", "/proc/self/fd"), env=("PATH=/bin",))
+        process = {"cwd": "/", "args": ["ls", "/proc/self/fd"], "env": ["PATH=/bin"]}
         made = container.exec_process(process, Stdio(null, output, output))
         linux.waitid_pidfd(made.pidfd)
         os.lseek(output, 0, os.SEEK_SET)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cutaway import linux
-from cutaway.oci.runtime_spec import Capabilities, Memory, Pids, Process, Resources
+from cutaway.oci.runtime_spec import Memory, Pids, Resources
 from cutaway.runtime import Container, Extensions, RuntimeFailure, Status, Stdio, WrongStatus
 from cutaway.security.capabilities import ALL_CAPABILITIES
 from support.bundles import Bundle, make_config, mounts
@@ -35,7 +35,7 @@ def test_records_name_every_step_of_host_and_init(bundle: Bundle) -> None:
     result = bundle.run(make_config("true"))
     kinds = {record.kind for record in result.records}
     assert {"CreateCgroup", "MakeInit", "MountRootfs", "PivotRoot", "SetCapabilities"} <= kinds
-    assert {record.actor for record in result.records} == {"shim", "init"}
+    assert {record.actor for record in result.records} == {"maker", "init"}
     assert [r.started_ns for r in result.records] == sorted(r.started_ns for r in result.records)
     assert all(record.duration_ns < 10**9 for record in result.records)
 
@@ -45,9 +45,12 @@ def run_in(container: Container, *args: str, **changes: Any) -> tuple[int | None
     output = os.memfd_create("exec")
     null = os.open("/dev/null", os.O_RDWR)
     extensions = changes.pop("extensions", None)
-    process = Process(
-        cwd=changes.pop("cwd", "/"), args=args, env=("PATH=/bin:/usr/bin", "A=b"), **changes
-    )
+    process = {
+        "cwd": changes.pop("cwd", "/"),
+        "args": list(args),
+        "env": ["PATH=/bin:/usr/bin", "A=b"],
+        **changes,
+    }
     made = container.exec_process(process, Stdio(null, output, output), extensions=extensions)
     code, _ = linux.waitid_pidfd(made.pidfd) or (None, None)
     os.lseek(output, 0, os.SEEK_SET)
@@ -56,8 +59,8 @@ def run_in(container: Container, *args: str, **changes: Any) -> tuple[int | None
 
 def test_exec_joins_every_namespace_and_cgroup(bundle: Bundle) -> None:
     script = "cd /proc/self; for n in mnt pid net uts ipc; do readlink ns/$n; done; cat cgroup"
-    every = tuple(ALL_CAPABILITIES)
-    capabilities = Capabilities(bounding=every, effective=every, permitted=every)
+    every = list(ALL_CAPABILITIES)
+    capabilities = {"bounding": every, "effective": every, "permitted": every}
 
     def during(container: Container) -> Any:
         of_init = script.replace("/proc/self", "/proc/1")
@@ -411,10 +414,6 @@ def test_volume_is_filled_from_the_image_once(bundle: Bundle, tmp_path: Any) -> 
 
 
 def test_shared_root_propagates_inside_only(bundle: Bundle) -> None:
-    config = make_config("grep", " / / ", "/proc/self/mountinfo", linux_rootfsPropagation="shared")
-    config["process"]["args"] = [
-        "sh",
-        "-c",
-        "while read a b c d e f g; do [ $e = / ] && echo $g; done < /proc/self/mountinfo",
-    ]
+    script = "while read a b c d e f g; do [ $e = / ] && echo $g; done < /proc/self/mountinfo"
+    config = make_config("sh", "-c", script, linux_rootfsPropagation="shared")
     assert bundle.run(config).output.startswith("shared:")

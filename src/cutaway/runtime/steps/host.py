@@ -25,15 +25,13 @@ class HostScope:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetRlimit(Step[HostScope]):
-    """Set a resource limit of the init, just before it executes the program.
-
-    From outside, and late: a low limit of open files or memory would break the init itself.
+class RaiseHardLimit(Step[HostScope]):
+    """Raise a hard limit of an init that has no right to in its user namespace.
 
     Attributes:
         resource: ``RLIMIT_NOFILE``.
-        soft: the limit.
-        hard: how far it may be raised.
+        soft: the limit in force, which stays.
+        hard: the new hard limit.
     """
 
     resource: str
@@ -42,7 +40,7 @@ class SetRlimit(Step[HostScope]):
 
     def describe(self) -> str:
         """Say the limit."""
-        return f"set {self.resource} to {self.soft}:{self.hard}"
+        return f"raise the init's hard {self.resource} to {self.hard}"
 
     def shell(self) -> str:
         """Return the prlimit command."""
@@ -50,10 +48,10 @@ class SetRlimit(Step[HostScope]):
         return f"prlimit --pid $PID --{name}={self.soft}:{self.hard}"
 
     def apply(self, scope: HostScope) -> None:
-        """Call prlimit(2).
+        """Call prlimit(2) from outside.
 
         Raises:
-            KernelError: EPERM (raising needs CAP_SYS_RESOURCE), EINVAL (soft above hard).
+            KernelError: EPERM: no CAP_SYS_RESOURCE.
         """
         name = self.resource.removeprefix("RLIMIT_")
         linux.prlimit(scope.pid, RLIMIT[name], (self.soft, self.hard))

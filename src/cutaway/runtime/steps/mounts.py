@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from cutaway import linux
 from cutaway.linux.abi import AT, FSCONFIG, FSMAGIC, MNT, MOUNT_ATTR, MS, OPEN_TREE
 from cutaway.runtime.copy_up import copy_tree, is_empty_directory
-from cutaway.runtime.extensions import RootfsMount
 from cutaway.runtime.in_root import make_directory_in_root, make_file_in_root, open_in_root
 from cutaway.runtime.mount_options import format_attributes, format_propagation
 from cutaway.runtime.scope import InitScope
@@ -126,23 +125,29 @@ class MountRootfs(Step[InitScope]):
     """Mount the container's root file system where only this namespace sees it.
 
     Attributes:
-        mount: as the snapshotter returned it.
+        fstype: ``overlay`` or ``bind``.
+        source: a directory for ``bind``.
+        options: as the snapshotter returned them.
+        directory: where relative paths in the options start, or None.
         mountpoint: any host directory that can be covered here: the bundle's.
     """
 
-    mount: RootfsMount
+    fstype: str
+    source: str
+    options: tuple[str, ...]
+    directory: str | None
     mountpoint: str
 
     def describe(self) -> str:
         """Say what is mounted."""
-        return f"mount the root file system ({self.mount.fstype}) on {self.mountpoint}"
+        return f"mount the root file system ({self.fstype}) on {self.mountpoint}"
 
     def shell(self) -> str:
         """Return the mount command."""
-        options = ",".join(self.mount.options)
-        place = f"cd {self.mount.directory}; " if self.mount.directory else ""
-        kind = "" if self.mount.fstype == "bind" else f"-t {self.mount.fstype} "
-        return f"{place}mount {kind}-o '{options}' {self.mount.source} {self.mountpoint}"
+        options = ",".join(self.options)
+        place = f"cd {self.directory}; " if self.directory else ""
+        kind = "" if self.fstype == "bind" else f"-t {self.fstype} "
+        return f"{place}mount {kind}-o '{options}' {self.source} {self.mountpoint}"
 
     def apply(self, scope: InitScope) -> None:
         """Mount by mount(2), whose one page of data takes longer layer chains than fsconfig(2).
@@ -150,15 +155,15 @@ class MountRootfs(Step[InitScope]):
         Raises:
             KernelError: ENOENT (a layer is missing), EINVAL, ESTALE, EBUSY (upper in use).
         """
-        if self.mount.directory:
-            os.chdir(self.mount.directory)
-        options = [o for o in self.mount.options if o not in ("bind", "rbind", "ro", "rw")]
-        flags = MS.RDONLY if "ro" in self.mount.options else MS(0)
-        if self.mount.fstype == "bind":
-            recursive = "rbind" in self.mount.options
+        if self.directory:
+            os.chdir(self.directory)
+        options = [o for o in self.options if o not in ("bind", "rbind", "ro", "rw")]
+        flags = MS.RDONLY if "ro" in self.options else MS(0)
+        if self.fstype == "bind":
+            recursive = "rbind" in self.options
             tree = linux.open_tree(
                 -100,
-                self.mount.source,
+                self.source,
                 OPEN_TREE.CLONE
                 | OPEN_TREE.CLOEXEC
                 | (OPEN_TREE.AT_RECURSIVE if recursive else OPEN_TREE(0)),
@@ -171,14 +176,14 @@ class MountRootfs(Step[InitScope]):
             scope.root_fd = tree
         else:
             linux.mount(
-                self.mount.source,
+                self.source,
                 self.mountpoint,
-                self.mount.fstype,
+                self.fstype,
                 flags,
                 ",".join(options),
             )
             scope.root_fd = linux.openat2(-100, self.mountpoint, os.O_PATH | os.O_DIRECTORY)
-        if self.mount.directory:
+        if self.directory:
             os.chdir("/")
 
 

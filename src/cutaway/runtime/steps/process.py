@@ -11,6 +11,7 @@ from cutaway.linux.abi import (
     IOPRIO_WHO,
     KEYCTL,
     PR,
+    RLIMIT,
     SECCOMP_FILTER_FLAG,
     SECCOMP_SET_MODE,
 )
@@ -376,6 +377,39 @@ def format_capabilities(bits: int) -> str:
     """Return a bit set as setpriv(1) writes it: ``-all,+chown``."""
     names = [f"+{CAP(n).name.lower()}" for n in range(bits.bit_length()) if bits >> n & 1]
     return ",".join(["-all", *names])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRlimit(Step[InitScope]):
+    """Set a resource limit, late: it would bind the init's own work too.
+
+    Attributes:
+        resource: ``RLIMIT_NOFILE``.
+        soft: the limit.
+        hard: how far the program may raise it.
+    """
+
+    resource: str
+    soft: int
+    hard: int
+
+    def describe(self) -> str:
+        """Say the limit."""
+        return f"set {self.resource} to {self.soft}:{self.hard}"
+
+    def shell(self) -> str:
+        """Return the prlimit command."""
+        name = self.resource.removeprefix("RLIMIT_").lower()
+        return f"prlimit --pid $$ --{name}={self.soft}:{self.hard}"
+
+    def apply(self, scope: InitScope) -> None:
+        """Call prlimit(2) while still root: raising needs CAP_SYS_RESOURCE.
+
+        Raises:
+            KernelError: EPERM (raising without the right), EINVAL (soft above hard).
+        """
+        name = self.resource.removeprefix("RLIMIT_")
+        linux.prlimit(0, RLIMIT[name], (self.soft, self.hard))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
