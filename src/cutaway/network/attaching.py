@@ -23,6 +23,8 @@ from cutaway.network.planning import gateway_of, interface_names
 from cutaway.network.ruleset import Entry
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import RaiseLoopback, SetDefaultRoute
+from cutaway.network.serving import plan_serving
+from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import NetworkScope
 from cutaway.steps import Plan, Step
 
@@ -228,6 +230,7 @@ def plan_sandbox(
     networks: Mapping[str, Network],
     drivers: Mapping[str, Driver],
     context: DriverContext,
+    settings: NetworkSettings,
 ) -> Plan[NetworkScope]:
     """Return everything that connects a new, empty namespace."""
     if sandbox.mode is SandboxMode.HOST:
@@ -237,6 +240,7 @@ def plan_sandbox(
         network = networks[endpoint.network_id]
         steps += drivers[network.driver].plan_endpoint(network, endpoint, context)
     steps += plan_routes(sandbox)
+    steps += plan_serving(sandbox, networks, settings, "default")
     entries = sandbox_entries(sandbox, networks)
     if entries:
         # Last: a port must lead nowhere until there is somebody to answer.

@@ -221,14 +221,7 @@ class Book:
         """Give a container's sandbox and endpoints its new name."""
         sandbox = self.sandbox(sandbox_id)
         old = sandbox.request.container_name
-        endpoints = tuple(
-            replace(
-                e,
-                container_name=name,
-                dns_names=tuple(dict.fromkeys(name if n == old else n for n in e.dns_names)),
-            )
-            for e in sandbox.endpoints
-        )
+        endpoints = tuple(e.renamed(old, name) for e in sandbox.endpoints)
         request = replace(sandbox.request, container_name=name)
         renamed = replace(sandbox, endpoints=endpoints, request=request)
         self.write_sandbox(renamed)

@@ -35,16 +35,20 @@ from cutaway.network.facts import (
     has_ipv6,
     host_hosts,
     host_resolv_conf,
+    probe_ephemeral_ports,
     probe_network_facts,
 )
-from cutaway.network.files import sandbox_files
+from cutaway.network.files import has_name_server, sandbox_files
+from cutaway.network.hostports import release_ports
 from cutaway.network.namespace import inside
 from cutaway.network.network import Network, NetworkRequest
 from cutaway.network.ruleset import Tables, count_rules
 from cutaway.network.sandbox import Sandbox, SandboxRequest, default_network, parse_mode
+from cutaway.network.services import NOTHING, Services
 from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import DeleteLinkGroup, NetworkScope
 from cutaway.network.store import LeaseStore
+from cutaway.network.userland.protocol import State
 from cutaway.steps import Ledger, Plan
 
 _GROUP_BASE = 0x63740000  # "ct": a number no administrator uses by chance
@@ -67,6 +71,7 @@ class Controller:
         self._kernel = threading.Lock()
         self._scope: NetworkScope | None = None
         self._generation = 0
+        self._services = Services(settings)
         group = _GROUP_BASE | (zlib.crc32(settings.instance.encode()) & 0xFFFE)
         drivers = (BridgeDriver(), MacvlanDriver(), IpvlanDriver(), HostDriver(), NullDriver())
         self._decisions = Decisions(
@@ -97,8 +102,12 @@ class Controller:
         ledger = Ledger("engine")
         with self._lock:
             self._scope = scope = NetworkScope(
-                NetlinkSocket(NETLINK_ROUTE), NetlinkSocket(NETLINK_NETFILTER)
+                NetlinkSocket(NETLINK_ROUTE),
+                NetlinkSocket(NETLINK_NETFILTER),
+                userland=self._services.client,
+                held=self._services.held,
             )
+            self._book.ports.ephemeral = probe_ephemeral_ports()
             self._book.load()
             gone = [s for i, s in self._book.sandboxes.items() if i not in live]
             self._book.remove_sandboxes(gone)
@@ -106,7 +115,27 @@ class Controller:
             self._ensure_predefined(facts)
             self._apply(self._decisions.plan_restoration(facts), ledger)
             self._generation = get_generation(scope.firewall)
+            for sandbox_id, netns_fd in live.items():
+                if netns_fd is not None and sandbox_id in self._book.sandboxes:
+                    self._services.remember(sandbox_id, netns_fd)
+            self._reconcile_services(self._services.find(), ledger)
         return ledger
+
+    def _reconcile_services(self, state: State, ledger: Ledger) -> None:
+        """Make the userland process serve what the book says; start one if it takes one."""
+        sandboxes = list(self._book.sandboxes.values())
+        if any(self._needs_services(s) for s in sandboxes) and self._services.ensure(ledger):
+            state = NOTHING
+        self._services.reconcile(
+            state,
+            sandboxes,
+            self._book.networks,
+            apply=self._apply,
+            apply_inside=self._apply_inside,
+        )
+
+    def _needs_services(self, sandbox: Sandbox) -> bool:
+        return bool(sandbox.ports) or has_name_server(sandbox, self._book.networks)
 
     def _ensure_predefined(self, facts: NetworkFacts) -> None:
         for network in self._decisions.bare_networks():
@@ -124,6 +153,7 @@ class Controller:
             if self._scope is not None:
                 self._scope.host.close()
                 self._scope.firewall.close()
+                self._services.close()
                 self._scope = None
 
     def _host_scope(self) -> NetworkScope:
@@ -139,7 +169,7 @@ class Controller:
         if not plan or netns_fd is None:
             return
         host = self._host_scope()
-        scope = NetworkScope(host.host, host.firewall, netns_fd)
+        scope = replace(host, netns_fd=netns_fd)
         with self._kernel, inside(netns_fd):
             try:
                 ledger.apply_all(plan, scope)
@@ -246,12 +276,27 @@ class Controller:
                     endpoints=tuple(endpoints),
                     request=request,
                 )
-                self._book.write_sandbox(sandbox)
+                sandbox = self._publish(sandbox)
             except BaseException:
                 for endpoint in endpoints:
                     self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
                 raise
             return sandbox
+
+    def _publish(self, sandbox: Sandbox) -> Sandbox:
+        """Take a sandbox's ports and write its record."""
+        held = self._decisions.hold_ports(sandbox)
+        sandbox = replace(sandbox, ports=tuple(h.binding for h in held))
+        try:
+            self._book.write_sandbox(sandbox)
+            self._services.hold(sandbox.id, held)
+            if self._needs_services(sandbox) and self._services.ensure(Ledger("engine")):
+                self._reconcile_services(NOTHING, Ledger("engine"))
+        except BaseException:
+            self.delete_sandbox(sandbox.id)
+            release_ports(self._book.ports, held)
+            raise
+        return sandbox
 
     def plan_join(self, sandbox: Sandbox) -> Plan[NetworkScope]:
         """Return what connects a sandbox, without doing it."""
@@ -272,7 +317,11 @@ class Controller:
             NotFound: there is no such sandbox.
             OSError: the kernel refused.
         """
-        self._apply_inside(self.plan_join(self.sandbox(sandbox_id)), netns_fd, ledger)
+        sandbox = self.sandbox(sandbox_id)
+        if netns_fd is not None and has_name_server(sandbox, self._book.networks):
+            with self._lock:
+                self._services.remember(sandbox_id, netns_fd)
+        self._apply_inside(self.plan_join(sandbox), netns_fd, ledger)
 
     def delete_sandbox(self, sandbox_id: str, ledger: Ledger | None = None) -> None:
         """Forget a container that ended: free its addresses, ports, names and links.
@@ -284,6 +333,7 @@ class Controller:
             if sandbox is None:
                 return
             self._apply(self._decisions.plan_leave(sandbox), ledger or Ledger("engine"))
+            self._services.forget(sandbox_id)
             self._book.remove_sandboxes([sandbox])
 
     def connect(
@@ -350,6 +400,9 @@ class Controller:
         """Turn one state of a running sandbox into another; on failure the old one stays."""
         ledger = ledger or Ledger("engine")
         inner, outer = self._decisions.plan_change(before, after, why)
+        if netns_fd is not None and has_name_server(after, self._book.networks):
+            self._services.ensure(ledger)
+            self._services.remember(after.id, netns_fd)
         try:
             self._apply_inside(inner, netns_fd, ledger)
             self._apply(outer, ledger)
@@ -380,8 +433,11 @@ class Controller:
         Writes the store.
         """
         with self._lock:
-            if sandbox_id in self._book.sandboxes:
-                self._book.rename(sandbox_id, name)
+            before = self._book.sandboxes.get(sandbox_id)
+            if before is not None:
+                after = self._book.rename(sandbox_id, name)
+                inner, outer = self._decisions.plan_change(before, after, "rename")
+                self._apply((*inner, *outer), Ledger("engine"))
 
     # Upkeep.
 
@@ -405,6 +461,8 @@ class Controller:
                 self._apply((step_all,), Ledger("engine"))
                 generation = get_generation(scope.firewall)
             self._generation = generation
+            if not self._services.client.is_alive():
+                self._reconcile_services(NOTHING, Ledger("engine"))
             return not intact
 
     def _rules_are_whole(self, scope: NetworkScope) -> bool:

@@ -21,6 +21,7 @@ from cutaway.network.firewall_steps import (
     InstallFirewall,
     RemoveFirewallElements,
 )
+from cutaway.network.hostports import HeldPort, hold_ports
 from cutaway.network.network import Network, NetworkRequest
 from cutaway.network.planning import (
     Surroundings,
@@ -30,9 +31,17 @@ from cutaway.network.planning import (
     plan_network,
     timestamp,
 )
+from cutaway.network.ports import ANY_IPV4, ANY_IPV6, PortBinding
 from cutaway.network.ruleset import Entry
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import RemoveInterface
+from cutaway.network.serving import (
+    default_host_address,
+    is_routed,
+    plan_serving_change,
+    port_requests,
+    publishing_network,
+)
 from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import (
     DeleteLinkGroup,
@@ -40,6 +49,7 @@ from cutaway.network.steps import (
     NetworkScope,
     RetireLinks,
 )
+from cutaway.network.userland_steps import ReleasePorts, StopNames, WithdrawEndpoint
 from cutaway.steps import Plan, Step
 
 RESERVED_NAMES = ("bridge", "host", "none", "default")
@@ -264,14 +274,55 @@ class Decisions:
         driver = self.drivers[network.driver]
         return attaching.lease_endpoint(self.book, driver, network, request, sandbox, present)
 
+    def hold_ports(self, sandbox: Sandbox) -> list[HeldPort]:
+        """Find and take the host's ports for a sandbox: the one decision that needs the kernel.
+
+        Returns:
+            Nothing where ports can't be published: host, none, internal networks, macvlan.
+
+        Raises:
+            PortInUse: with the owner's name; nothing is taken then.
+            InvalidParameter: an address or a port that is none.
+        """
+        network = publishing_network(sandbox, self.book.networks)
+        requests = port_requests(sandbox.request)
+        if network is None or not requests:
+            return []
+        if is_routed(network):
+            return [
+                HeldPort(
+                    PortBinding(
+                        container_port=r.container_port,
+                        protocol=r.protocol,
+                        host_ip=ANY_IPV4 if network.enable_ipv4 else ANY_IPV6,
+                        host_port=0,
+                    ),
+                    None,
+                )
+                for r in requests
+            ]
+        return hold_ports(
+            self.book.ports,
+            requests,
+            default=default_host_address(network, self.settings),
+            owner=f"container {sandbox.request.container_name}",
+            ipv6=self.context.has_ipv6,
+        )
+
     def plan_join(self, sandbox: Sandbox) -> Plan[NetworkScope]:
         """Return what connects a new sandbox."""
-        return attaching.plan_sandbox(sandbox, self.book.networks, self.drivers, self.context)
+        return attaching.plan_sandbox(
+            sandbox, self.book.networks, self.drivers, self.context, self.settings
+        )
 
     def plan_leave(self, sandbox: Sandbox) -> Plan[NetworkScope]:
         """Return what is to be done on the host when a sandbox has ended."""
         why = "the container ended"
+        named = [e for e in sandbox.endpoints if e.dns_names]
         return (
+            *(WithdrawEndpoint(why=why, endpoint=e.id) for e in named),
+            *((StopNames(why=why, sandbox=sandbox.id),) if named else ()),
+            *((ReleasePorts(why=why, sandbox=sandbox.id),) if sandbox.ports else ()),
             *self._retire(why, sandbox.endpoints),
             *self._remove(why, attaching.sandbox_entries(sandbox, self.book.networks)),
         )
@@ -296,6 +347,7 @@ class Decisions:
                 driver = self.drivers[network.driver]
                 inner += driver.plan_endpoint(network, endpoint, self.context)
         inner += attaching.plan_routes(after, before)
+        inner += plan_serving_change(before, after, networks, self.settings, why)
         had = attaching.sandbox_entries(before, networks)
         now = attaching.sandbox_entries(after, networks)
         outer = (

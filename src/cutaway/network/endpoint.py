@@ -4,7 +4,7 @@ Docker's counterpart: libnetwork's ``endpoint.go``.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -95,6 +95,11 @@ class Endpoint:
     def prefix_v6(self) -> int:
         """The IPv6 prefix length; 0 when there is no address."""
         return int(self.ipv6.partition("/")[2] or 0)
+
+    def renamed(self, old: str, new: str) -> "Endpoint":
+        """Return it for a container that has a new name."""
+        names = (new if n == old else n for n in self.dns_names)
+        return replace(self, container_name=new, dns_names=tuple(dict.fromkeys(names)))
 
     def to_json(self) -> dict[str, Any]:
         """Return the record that ``from_json`` reads."""

@@ -16,6 +16,7 @@ from cutaway.linux.rtnetlink import (
     dump_routes,
 )
 from cutaway.network.ipam import IPNetwork, Occupied, find_overlap
+from cutaway.network.ports import DEFAULT_EPHEMERAL
 
 _RT_TABLE_LOCAL = 255
 _AF_INET = 2
@@ -159,6 +160,12 @@ def host_resolv_conf(path: str = "/etc/resolv.conf") -> str:
     if parse_nameservers(text) == ("127.0.0.53",):
         text = _read("/run/systemd/resolve/resolv.conf") or text
     return text
+
+
+def probe_ephemeral_ports() -> tuple[int, int]:
+    """Return the first and last port that the kernel gives to those who want any."""
+    words = _read("/proc/sys/net/ipv4/ip_local_port_range").split()
+    return (int(words[0]), int(words[1])) if len(words) == 2 else DEFAULT_EPHEMERAL
 
 
 def host_hosts() -> str:

@@ -3,7 +3,7 @@
 ``etcfiles`` knows the formats; here is what goes into them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from cutaway.network.book import Book
 from cutaway.network.endpoint import Endpoint
@@ -17,6 +17,7 @@ from cutaway.network.etcfiles import (
     parse_extra_host,
     resolv_conf,
 )
+from cutaway.network.network import Network
 from cutaway.network.sandbox import Sandbox, SandboxMode
 from cutaway.network.settings import NetworkSettings
 
@@ -51,10 +52,10 @@ def host_gateways(book: Book) -> tuple[str, ...]:
     return ()
 
 
-def has_name_server(sandbox: Sandbox, book: Book) -> bool:
+def has_name_server(sandbox: Sandbox, networks: Mapping[str, Network]) -> bool:
     """The sandbox is on a user's network, so it gets a name server of its own."""
     return sandbox.mode is SandboxMode.OWN and any(
-        not book.networks[e.network_id].predefined for e in sandbox.endpoints
+        not networks[e.network_id].predefined for e in sandbox.endpoints
     )
 
 
@@ -113,7 +114,7 @@ def _resolv_conf(sandbox: Sandbox, book: Book, settings: NetworkSettings, host_t
     if sandbox.mode is SandboxMode.HOST:
         # The host's own resolver answers there: loopback servers stay.
         return resolv_conf(config) if sandbox.request.dns or settings.dns else host_text
-    if has_name_server(sandbox, book):
+    if has_name_server(sandbox, book.networks):
         return embedded_resolv_conf(config)
     has_ipv6 = any(e.ipv6 for e in sandbox.endpoints)
     servers = config.reachable_servers(has_ipv6=has_ipv6)

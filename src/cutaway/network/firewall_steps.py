@@ -23,6 +23,11 @@ class InstallFirewall(Step[NetworkScope]):
     entries: tuple[Entry, ...]
     no_router: tuple[int, ...] = ()
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the elements as texts."""
+        texts = [f"{e.set_name} {{ {e} }}" for e in self.entries]
+        return {"instance": self.instance, "entries": texts, "no_router": list(self.no_router)}
+
     def describe(self) -> str:
         """See ``Step``."""
         return f"install the tables inet and bridge {self.instance}, {len(self.entries)} elements"
@@ -108,11 +113,21 @@ def _delete_each(scope: NetworkScope, tables: Tables, entries: Iterable[Entry]) 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AddFirewallElements(Step[NetworkScope]):
-    """Add elements to the sets of the engine's tables."""
+class _ElementStep(Step[NetworkScope]):
+    """Elements, told in the ledger as ``nft`` writes them."""
 
     instance: str
     entries: tuple[Entry, ...]
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the elements as texts."""
+        texts = [f"{e.set_name} {{ {e} }}" for e in self.entries]
+        return {"instance": self.instance, "entries": texts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddFirewallElements(_ElementStep):
+    """Add elements to the sets of the engine's tables."""
 
     def describe(self) -> str:
         """See ``Step``."""
@@ -138,11 +153,8 @@ class AddFirewallElements(Step[NetworkScope]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RemoveFirewallElements(Step[NetworkScope]):
+class RemoveFirewallElements(_ElementStep):
     """Remove elements from the sets of the engine's tables."""
-
-    instance: str
-    entries: tuple[Entry, ...]
 
     def describe(self) -> str:
         """See ``Step``."""

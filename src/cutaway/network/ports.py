@@ -194,3 +194,19 @@ class PortBook:
         holders.pop(binding.host_ip, None)
         if not holders:
             self.taken.pop(key, None)
+
+
+class PortUnavailable(System):
+    """The port can't be bound, though nobody has it.
+
+    Attributes:
+        host_ip: the address.
+        host_port: the port.
+    """
+
+    def __init__(self, host_ip: str, host_port: int, reason: str) -> None:
+        super().__init__(
+            f"Bind for {bracket(host_ip)}:{host_port} failed: {reason[:1].lower()}{reason[1:]}"
+        )
+        self.host_ip = host_ip
+        self.host_port = host_port

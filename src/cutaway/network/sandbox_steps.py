@@ -210,12 +210,12 @@ class ConfigureInterface(Step[NetworkScope]):
     Attributes:
         name: ``eth0``.
         addresses: with prefix lengths; link-local ones too.
-        host_end: the other end of a veth pair, if it is one.
+        host_links: the other end of a veth pair and its bridge, if it is one.
     """
 
     name: str
     addresses: tuple[str, ...]
-    host_end: str = ""
+    host_links: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """See ``Step``."""
@@ -243,13 +243,13 @@ class ConfigureInterface(Step[NetworkScope]):
                 link_set(index, up=True),
             ]
         )
-        # The bridge forwards, and IPv6 addresses work, when they have seen the carrier, which a
-        # kernel thread tells them when it gets to it: up to a second later on a busy machine.
+        # The bridge forwards, and the bridge itself sends, when they have seen the carrier, which
+        # a kernel thread tells them when it gets to it: up to a second later on a busy machine.
         # Asking for a link makes the kernel (6.8 and later) do it now.
         if any(":" in a for a in self.addresses):
             get_link(netlink, index)
-        if self.host_end:
-            get_link(scope.host, self.host_end)
+        for name in self.host_links:
+            get_link(scope.host, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

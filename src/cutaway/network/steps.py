@@ -6,9 +6,11 @@ act through a ``NetworkScope``.
 
 import errno
 import os
+import socket
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from cutaway.files import write_atomic
 from cutaway.linux import KernelError
@@ -26,7 +28,15 @@ from cutaway.linux.rtnetlink import (
     link_set,
 )
 from cutaway.network.errors import MissingLinkKind
+from cutaway.network.userland.protocol import Message
 from cutaway.steps import Step
+
+
+class Teller(Protocol):
+    """What steps need of ``userland.client``."""
+
+    def tell(self, message: Message, fds: Sequence[int] = ()) -> bool:
+        """Send one message; False when nobody is there."""
 
 
 @dataclass(slots=True)
@@ -38,6 +48,8 @@ class NetworkScope:
         firewall: speaks nfnetlink for it.
         netns_fd: the sandbox's namespace, or None when the step is about the host.
         sandbox: speaks rtnetlink for the sandbox's namespace.
+        userland: tells the process that serves names and relays ports; None without one.
+        held: sockets of published ports that were not handed to it yet, by sandbox and key.
 
     Steps about a sandbox are applied by a thread that is *inside* its namespace
     (``namespace.inside``), because ``/proc/sys/net`` shows the reader's own; the sockets keep
@@ -48,6 +60,8 @@ class NetworkScope:
     firewall: NetlinkSocket
     netns_fd: int | None = None
     sandbox: NetlinkSocket | None = None
+    userland: "Teller | None" = None
+    held: dict[tuple[str, str], socket.socket] = field(default_factory=dict)
 
     def inner(self) -> NetlinkSocket:
         """Return the sandbox's socket, made at first use by the thread that is inside."""

@@ -1,7 +1,6 @@
 """The default bridge and user bridges on the real kernel."""
 
 import errno
-import time
 
 import pytest
 
@@ -12,14 +11,7 @@ from cutaway.linux.rtnetlink import link_add, link_delete
 from cutaway.network import EndpointRequest, IpamConfig, NetworkRequest
 from cutaway.network.errors import MissingLinkKind, NetworkInUse, PoolOverlaps
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
-from support.netns import fetch, serve_once
-
-
-def wait_for(condition, timeout=5.0):
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+from support.netns import fetch, serve_once, wait_for
 
 
 def test_containers_on_the_default_bridge_reach_each_other_the_host_and_the_world(machine: Machine):

@@ -123,7 +123,8 @@ class BridgeDriver:
             alias=context.alias("endpoint", endpoint.id),
             isolated=not network.option(options_of.ICC_OPTION, default=True),
         )
-        return (veth, *plan_interface(endpoint, context, why))
+        links = (endpoint.host_interface, network.device)
+        return (veth, *plan_interface(endpoint, context, why, host_links=links))
 
 
 def check_mtu(options: Mapping[str, str]) -> None:
@@ -169,7 +170,7 @@ def _bridge_sysctls(
 
 
 def plan_interface(
-    endpoint: Endpoint, context: DriverContext, why: str
+    endpoint: Endpoint, context: DriverContext, why: str, *, host_links: tuple[str, ...] = ()
 ) -> tuple[Step[NetworkScope], ...]:
     """Return the steps that every driver's interface takes: settings, addresses, up."""
     addresses = tuple(a for a in (endpoint.ipv4, endpoint.ipv6, *endpoint.link_local) if a)
@@ -189,7 +190,7 @@ def plan_interface(
             why=why,
             name=endpoint.interface,
             addresses=addresses,
-            host_end=endpoint.host_interface,
+            host_links=host_links,
         )
     )
     return tuple(steps)

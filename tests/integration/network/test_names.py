@@ -1,0 +1,285 @@
+"""Names: each sandbox's server at 127.0.0.11, on the real kernel."""
+
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+from dnslib import RCODE, RR, DNSRecord
+
+from cutaway.network import EndpointRequest, NetworkRequest
+from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
+from support.netns import Namespace, wait_for
+
+
+def ask(namespace: Namespace, name: str, kind: str = "A", *, tcp=False) -> DNSRecord:
+    query = DNSRecord.question(name, kind)
+    if tcp:
+        with namespace.open() as client:
+            client.connect(("127.0.0.11", 53))
+            data = query.pack()
+            client.sendall(struct.pack(">H", len(data)) + data)
+            (length,) = struct.unpack(">H", client.recv(2))
+            answer = DNSRecord.parse(client.recv(length))
+    else:
+        with namespace.open(socket.SOCK_DGRAM) as client:
+            client.settimeout(6)
+            client.connect(("127.0.0.11", 53))
+            client.send(query.pack())
+            answer = DNSRecord.parse(client.recv(4096))
+    assert answer.header.id == query.header.id
+    return answer
+
+
+def addresses(answer: DNSRecord) -> set[str]:
+    return {str(record.rdata) for record in answer.rr}
+
+
+@pytest.fixture
+def back(machine: Machine) -> Machine:
+    controller = machine.start()
+    machine.host.run(lambda: controller.create_network(NetworkRequest(name="back")))
+    return machine
+
+
+class Upstream:
+    """A name server that knows ``example.org`` only, and counts."""
+
+    def __init__(self, namespace: Namespace, address: str) -> None:
+        self.asked: list[tuple[str, str]] = []
+        self.udp = namespace.open(socket.SOCK_DGRAM)
+        self.udp.settimeout(None)
+        self.udp.bind((address, 53))
+        self.tcp = namespace.listen(address, 53)
+        self.tcp.settimeout(None)
+        threading.Thread(target=self._serve_udp, daemon=True).start()
+        threading.Thread(target=self._serve_tcp, daemon=True).start()
+
+    def answer(self, data: bytes, peer: str) -> bytes:
+        query = DNSRecord.parse(data)
+        name = str(query.q.qname)
+        self.asked.append((name, peer))
+        reply = query.reply()
+        if name == "example.org.":
+            reply.add_answer(*_rr("example.org. 60 A 192.0.2.7"))
+        else:
+            reply.header.rcode = RCODE.NXDOMAIN
+        return bytes(reply.pack())
+
+    def _serve_udp(self) -> None:
+        while True:
+            try:
+                data, peer = self.udp.recvfrom(4096)
+                if not data:
+                    return  # shut down
+                self.udp.sendto(self.answer(data, peer[0]), peer)
+            except OSError:
+                return
+
+    def _serve_tcp(self) -> None:
+        while True:
+            try:
+                connection, peer = self.tcp.accept()
+            except OSError:
+                return
+            with connection:
+                (length,) = struct.unpack(">H", connection.recv(2))
+                reply = self.answer(connection.recv(length), peer[0])
+                connection.sendall(struct.pack(">H", len(reply)) + reply)
+
+    def close(self) -> None:
+        for one in (self.udp, self.tcp):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+
+def _rr(text: str):
+    return RR.fromZone(text)
+
+
+@pytest.fixture
+def upstream(machine: Machine):
+    made = Upstream(machine.neighbour, NEIGHBOUR_ADDRESS)
+    yield made
+    made.close()
+
+
+def test_names_ids_aliases_and_full_names(back: Machine):
+    db = back.run("db", EndpointRequest(network="back", aliases=("postgres", "sql")))
+    web = back.run("web", "back")
+    for name in ("db", "DB", "postgres", "sql", db.sandbox.id[:12], "db.back", "sql.back"):
+        assert addresses(ask(web.namespace, name)) == {db.address}, name
+    assert addresses(ask(web.namespace, "web")) == {web.address}
+    assert addresses(ask(web.namespace, "db", tcp=True)) == {db.address}
+
+
+def test_the_name_server_leaves_port_53_to_the_container(back: Machine):
+    web = back.run("web", "back")
+    with web.namespace.listen("0.0.0.0", 53), web.namespace.open(socket.SOCK_DGRAM) as own:
+        own.bind(("0.0.0.0", 53))
+        assert addresses(ask(web.namespace, "web")) == {web.address}
+        assert addresses(ask(web.namespace, "web", tcp=True)) == {web.address}
+
+
+def test_resolv_conf_names_it(back: Machine):
+    web = back.run("web", "back")
+    files = back.controller.etc_files(web.sandbox.id)
+    assert "nameserver 127.0.0.11" in files.resolv_conf
+    assert "options ndots:0" in files.resolv_conf
+
+
+def test_an_alias_of_several_is_shared(back: Machine):
+    both = [
+        back.run(f"w{i}", EndpointRequest(network="back", aliases=("worker",))) for i in range(2)
+    ]
+    web = back.run("web", "back")
+    seen = [str(ask(web.namespace, "worker").rr[0].rdata) for _ in range(40)]
+    assert set(seen) == {b.address for b in both}
+
+
+def test_who_has_an_address(back: Machine):
+    db, web = back.run("db", "back"), back.run("web", "back")
+    name = ".".join(reversed(db.address.split("."))) + ".in-addr.arpa"
+    assert [str(r.rdata) for r in ask(web.namespace, name, "PTR").rr] == ["db.back."]
+
+
+def test_a_name_without_the_address_asked_for_is_no_error(back: Machine):
+    web = back.run("web", "back")
+    for kind in ("AAAA", "MX"):
+        answer = ask(web.namespace, "web", kind)
+        assert (answer.header.rcode, answer.rr) == (RCODE.NOERROR, [])
+
+
+def test_names_of_other_networks_are_unknown(back: Machine):
+    controller = back.controller
+    back.host.run(lambda: controller.create_network(NetworkRequest(name="front", internal=True)))
+    back.run("db", "back")
+    web = back.run("web", "front")
+    assert ask(web.namespace, "db").header.rcode == RCODE.SERVFAIL
+
+
+def test_an_internal_network_never_asks_outside(back: Machine, upstream: Upstream):
+    controller = back.controller
+    back.host.run(lambda: controller.create_network(NetworkRequest(name="inner", internal=True)))
+    web = back.run("web", "inner", dns=(NEIGHBOUR_ADDRESS,))
+    assert ask(web.namespace, "example.org").header.rcode == RCODE.SERVFAIL
+    assert upstream.asked == []
+
+
+def test_everything_else_is_asked_from_the_containers_network(back: Machine, upstream: Upstream):
+    web = back.run("web", "back", dns=(NEIGHBOUR_ADDRESS,))
+    assert addresses(ask(web.namespace, "example.org")) == {"192.0.2.7"}
+    assert addresses(ask(web.namespace, "example.org", tcp=True)) == {"192.0.2.7"}
+    assert ask(web.namespace, "nobody.example").header.rcode == RCODE.NXDOMAIN
+    assert {peer for _, peer in upstream.asked} == {HOST_ADDRESS}  # masqueraded
+
+
+def test_a_dead_server_is_passed_over(back: Machine, upstream: Upstream):
+    web = back.run("web", "back", dns=("10.99.0.1", NEIGHBOUR_ADDRESS))
+    assert addresses(ask(web.namespace, "example.org")) == {"192.0.2.7"}
+
+
+def test_a_server_on_the_hosts_loopback_is_asked_by_the_host(back: Machine):
+    server = Upstream(back.host, "127.0.0.53")
+    web = back.run("web", "back", dns=("127.0.0.53",))
+    assert addresses(ask(web.namespace, "example.org")) == {"192.0.2.7"}
+    server.close()
+
+
+def test_links_are_names_of_ones_own(back: Machine):
+    db = back.run("db", "back")
+    web = back.run("web", EndpointRequest(network="back", links=("db:database",)))
+    other = back.run("other", "back", dns=("127.0.0.9",))
+    assert addresses(ask(web.namespace, "database")) == {db.address}
+    assert ask(other.namespace, "database").header.rcode == RCODE.SERVFAIL
+
+
+def test_connect_disconnect_rename_and_end(back: Machine):
+    controller = back.controller
+    web, db = back.run("web", "back", dns=("127.0.0.9",)), back.run("db")
+    assert ask(web.namespace, "db").header.rcode == RCODE.SERVFAIL
+    wanted = EndpointRequest(network="back", aliases=("sql",))
+    endpoint = back.host.run(lambda: controller.connect(db.sandbox.id, wanted, db.namespace.fd))
+    assert addresses(ask(web.namespace, "sql")) == {endpoint.address}
+    assert addresses(ask(db.namespace, "web")) == {web.address}  # it has a server now
+    back.host.run(lambda: controller.rename(db.sandbox.id, "database"))
+    assert addresses(ask(web.namespace, "database")) == {endpoint.address}
+    assert ask(web.namespace, "db").header.rcode in (RCODE.SERVFAIL, RCODE.NOERROR)
+    back.host.run(lambda: controller.disconnect(db.sandbox.id, "back", db.namespace.fd))
+    assert ask(web.namespace, "database").header.rcode == RCODE.SERVFAIL
+    again = back.run("again", "back")
+    assert addresses(ask(web.namespace, "again")) == {again.address}
+    back.end(again)
+    assert ask(web.namespace, "again").header.rcode == RCODE.SERVFAIL
+
+
+def test_names_resolve_while_the_engine_is_down_and_after(back: Machine):
+    db, web = back.run("db", "back"), back.run("web", "back")
+    back.controller.close()
+    assert addresses(ask(web.namespace, "db")) == {db.address}
+    back.start({c.sandbox.id: c.namespace.fd for c in (db, web)})
+    new = back.run("new", "back")
+    assert addresses(ask(web.namespace, "new")) == {new.address}
+    assert addresses(ask(new.namespace, "db")) == {db.address}
+
+
+def test_a_process_that_was_killed_is_replaced_and_told_everything(back: Machine):
+    controller = back.controller
+    db, web = back.run("db", "back"), back.run("web", "back")
+    os.kill(controller._services.client.pid, signal.SIGKILL)
+    wait_for(lambda: not controller._services.client.is_alive())
+    back.host.run(controller.check_firewall)
+    assert addresses(ask(web.namespace, "db")) == {db.address}
+    assert addresses(ask(db.namespace, "web", tcp=True)) == {web.address}
+
+
+def test_malformed_packets_are_harmless(back: Machine):
+    web = back.run("web", "back")
+    with web.namespace.open(socket.SOCK_DGRAM) as client:
+        client.connect(("127.0.0.11", 53))
+        for data in (b"", b"x", os.urandom(11), os.urandom(200), b"\0" * 12, b"\xff" * 600):
+            client.send(data)
+        loop = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0" + b"\xc0\x0c" + b"\0\1\0\1"
+        client.send(loop)
+        client.send(loop[:12] + b"\x3f" * 200)
+    assert addresses(ask(web.namespace, "web")) == {web.address}
+
+
+def test_a_sandbox_that_ended_frees_its_namespace(back: Machine):
+    web = back.run("web", "back")
+    inode = os.fstat(web.namespace.fd).st_ino
+    pid = back.controller._services.client.pid
+    back.end(web)
+
+    def held() -> bool:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                if os.readlink(f"/proc/{pid}/fd/{name}") == f"net:[{inode}]":
+                    return True
+            except OSError:
+                continue
+        return False
+
+    wait_for(lambda: not held())
+
+
+def test_five_thousand_answers_a_second_would_do(back: Machine):
+    """Not a benchmark: a floor a hundred times lower, so that a mistake shows."""
+    db, web = back.run("db", "back"), back.run("web", "back")
+    ask(web.namespace, "db")
+    begun = time.monotonic()
+    for _ in range(50):
+        assert addresses(ask(web.namespace, "db")) == {db.address}
+    assert time.monotonic() - begun < 1
+
+
+def test_200_containers_resolve_one_another(back: Machine):
+    containers = [back.run(f"c{i}", "back") for i in range(200)]
+    last = containers[-1]
+    for index in (0, 57, 123, 198):
+        assert addresses(ask(last.namespace, f"c{index}")) == {containers[index].address}
