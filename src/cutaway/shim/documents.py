@@ -21,11 +21,10 @@ class Document:
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object; fields at their default are left out."""
         document: dict[str, Any] = {}
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.default is not MISSING and value == item.default:
-                continue
-            document[item.name] = value.to_json() if isinstance(value, Document) else value
+        for name, default, kind in _layout(type(self)):
+            value = getattr(self, name)
+            if value != default:
+                document[name] = value.to_json() if kind else value
         return document
 
     @classmethod
@@ -36,14 +35,39 @@ class Document:
             ProtocolError: a field without default is missing.
         """
         values: dict[str, Any] = {}
-        for item in fields(cls):
-            if item.name in document:
-                value = document[item.name]
-                kind = item.metadata.get("nested")
-                values[item.name] = kind.from_json(value) if kind and value else value
-            elif item.default is MISSING and item.default_factory is MISSING:
-                raise ProtocolError(f"{cls.__name__}: the field {item.name!r} is missing")
+        for name, default, kind in _layout(cls):
+            if name in document:
+                value = document[name]
+                values[name] = kind.from_json(value) if kind and value else value
+            elif default is MISSING:
+                raise ProtocolError(f"{cls.__name__}: the field {name!r} is missing")
         return cls(**values)
+
+    @staticmethod
+    def prepare(kind: "type[Document]") -> None:
+        """Work out a class's layout once, before shims are forked."""
+        _layout(kind)
+
+
+# (name, default or MISSING, class of a nested document or None) of each field, a class each.
+# Looking at dataclasses.fields() at every message would touch, and so copy, pages of each shim.
+_Layout = tuple[tuple[str, Any, type[Document] | None], ...]
+_LAYOUTS: dict[type[Document], _Layout] = {}
+
+
+def _layout(kind: type[Document]) -> _Layout:
+    found = _LAYOUTS.get(kind)
+    if found is None:
+        found = tuple(
+            (
+                item.name,
+                item.default_factory() if item.default_factory is not MISSING else item.default,
+                item.metadata.get("nested"),
+            )
+            for item in fields(kind)
+        )
+        _LAYOUTS[kind] = found
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,13 +21,6 @@ _REMEMBERED = 100
 Emit = Callable[[str, dict[str, Any]], int]
 
 
-def with_console_size(process: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-    """Return a runtime-spec ``process`` whose terminal has a size; 0 leaves it as it is."""
-    if not (process.get("terminal") and height and width):
-        return process
-    return {**process, "consoleSize": {"height": height, "width": width}}
-
-
 @dataclass(slots=True)
 class _Running:
     exec_id: str
@@ -75,11 +68,10 @@ class Execs:
             on_outputs_closed=lambda: self._outputs_closed(running),
         )
         running = _Running(request.exec_id, 0, streams)
-        stdio = streams.open()
-        process = with_console_size(request.process, request.console_height, request.console_width)
+        stdio = streams.open(request.console_height, request.console_width)
         extensions = Extensions(user=request.user, groups=tuple(request.groups))
         try:
-            started = runtime.exec_process(process, stdio, extensions)
+            started = runtime.exec_process(request.process, stdio, extensions)
         except BaseException:
             streams.abandon()
             raise

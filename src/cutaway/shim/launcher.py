@@ -25,7 +25,7 @@ from cutaway.shim import protocol, wire
 from cutaway.shim.engine_link import describe_error
 from cutaway.shim.loop import READABLE, WRITABLE, Loop
 from cutaway.shim.protocol import Event, Launch, Ping, ProtocolError, Reply
-from cutaway.shim.runtimes.choice import RuntimeSupport
+from cutaway.shim.runtimes.choice import Prepared, RuntimeSupport
 from cutaway.shim.shim import serve
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -111,11 +111,11 @@ class Launcher:
         if self._launches >= _COLLECT_EVERY:
             self._launches = 0
             gc.collect()
-        self._support.seccomp.refresh()
         while len(self._idle) < _IDLE_SHIMS:
             self._fork_idle()
 
     def _fork_idle(self) -> None:
+        self._support.seccomp.refresh()
         ours, theirs = wire.pair()
         pid = linux.fork()
         if pid == 0:
@@ -147,12 +147,13 @@ def _be_idle(connection: socket.socket, support: RuntimeSupport) -> NoReturn:
         linux.set_process_title("cutaway: shim")
         channel = wire.Channel(connection)
         connection.setblocking(True)
+        prepared = Prepared(support)
         packet = channel.receive()
         if packet is None:
             os._exit(0)
         launch = Launch.from_json(packet.document)
         channel.close()
-        serve(launch, packet.fds[0], support)
+        serve(launch, packet.fds[0], support, prepared)
         status = 0
     except BaseException as error:  # the shim's own door: it must never return into the launcher
         if launch is not None:

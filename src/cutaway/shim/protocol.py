@@ -94,6 +94,9 @@ class Launch(Message):
         durable: exit.json and ledger.json are fsynced; False for ``--rm``.
         health: None without health check.
         runtime: None for the built-in one.
+        network: ``own`` (config.json wants a new network namespace), ``init`` (likewise, in a new
+            user namespace too), ``joined`` (the host's or another's). Empty: read config.json.
+        terminal: as ``process.terminal`` in config.json; None: read it.
     """
 
     type: ClassVar[str] = "launch"
@@ -112,6 +115,8 @@ class Launch(Message):
     health: HealthCheck | None = nested(HealthCheck)
     runtime: ExternalRuntime | None = nested(ExternalRuntime)
     restart_count: int = 0
+    network: str = ""
+    terminal: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,7 @@ class Exec(Message):
         process: the runtime-spec ``process`` object; ``terminal`` in it decides about a pty.
         user, groups: Docker's words for them, looked up in the container (as in rootfs.json);
             empty: as ``process.user`` says.
+        framed: output as stdcopy frames; None: when there is no terminal.
         stdin, stdout, stderr: which streams the client's socket carries; without a descriptor
             the output is thrown away and stdin is /dev/null.
     """
@@ -184,6 +190,7 @@ class Exec(Message):
     process: dict[str, Any]
     user: str = ""
     groups: tuple[str, ...] = ()
+    framed: bool | None = None
     stdin: bool = False
     stdout: bool = True
     stderr: bool = True
@@ -374,6 +381,10 @@ MESSAGES: dict[str, type[Message]] = {
         *(Reply, Event),
     )
 }  # fmt: skip
+
+
+for _kind in MESSAGES.values():
+    Document.prepare(_kind)
 
 
 def encode(message: Message, request_id: int | None = None) -> dict[str, Any]:

@@ -45,11 +45,19 @@ def in_order(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return json.loads(json.dumps(ordered, default=_plain))  # type: ignore[no-any-return]
 
 
-def write_ledger(directory: str, records: list[dict[str, Any]]) -> None:
-    """Write ledger.json in ROOT."""
+def read_ledger(path: str) -> list[dict[str, Any]]:
+    """Return the records of a ledger.json, none when there is none yet."""
+    try:
+        records: list[dict[str, Any]] = files.read_json(path)["records"]
+    except FileNotFoundError:
+        return []
+    return records
+
+
+def write_ledger(path: str, records: list[dict[str, Any]]) -> None:
+    """Write a ledger.json."""
     document = {"version": LEDGER_VERSION, "records": in_order(records)}
-    data = json.dumps(document, separators=(",", ":")).encode()
-    files.write_atomic(os.path.join(directory, "ledger.json"), data, durable=False)
+    files.write_json(path, document, durable=False)
 
 
 def _plain(value: Any) -> Any:

@@ -121,6 +121,7 @@ class RequestHandler:
         terminal = bool(message.process.get("terminal"))
         wishes = self._wishes(message, terminal=terminal)
         wishes.name = message.exec_id
+        wishes.framed = not terminal if message.framed is None else message.framed
         pid = shim.execs.start(run.runtime, message, fds[0] if fds else -1, wishes)
         del fds[:1]
         return {"pid": pid}

@@ -44,11 +44,11 @@ class Run:
         self._start_requests: list[Pending] = []
         self._is_start_wanted = False
 
-    def create(self, config: dict[str, Any], network_fd: int) -> None:
+    def create(self, network_fd: int, *, rows: int, columns: int) -> None:
         """Begin: the runtime clones the init, which prepares itself meanwhile."""
         try:
-            stdio = self.streams.open()
-            self.runtime.create(config, stdio, network_fd)
+            stdio = self.streams.open(rows, columns)
+            self.runtime.create(stdio, network_fd)
         except (CutawayError, OSError, ValueError) as error:
             self._fail(error)
             return

@@ -5,10 +5,31 @@ stay as they are and the next PID 1 joins the same namespace.
 """
 
 import os
+from enum import StrEnum
 from typing import Any
 
 from cutaway.shim.steps import CreateNetworkNamespace, SandboxScope
 from cutaway.steps import Ledger
+
+
+class NetworkChoice(StrEnum):
+    """Whose network namespace a container is in."""
+
+    OWN = "own"  # a new one, which the shim makes
+    INIT = "init"  # a new one that belongs to the container's own user namespace
+    JOINED = "joined"  # the host's, or another container's
+
+
+def choose_network(config: dict[str, Any]) -> NetworkChoice:
+    """Read from config.json which network namespace the container wants."""
+    namespaces = (config.get("linux") or {}).get("namespaces") or ()
+    kinds = {item.get("type"): item for item in namespaces}
+    network = kinds.get("network")
+    if network is None or network.get("path"):
+        return NetworkChoice.JOINED
+    if "user" in kinds and not kinds["user"].get("path"):
+        return NetworkChoice.INIT
+    return NetworkChoice.OWN
 
 
 class Sandbox:
@@ -23,27 +44,20 @@ class Sandbox:
         """The namespace's descriptor, -1 when the container uses the host's or another's."""
         return self._scope.network_fd
 
-    def create(self, config: dict[str, Any]) -> bool:
-        """Make the namespace, once, if config.json asks for one of the container's own.
-
-        Returns:
-            False when the runtime has to make it: inside a user namespace it must belong to
-            that, and ``adopt`` takes it over then.
-        """
-        kinds = {
-            item.get("type"): item for item in (config.get("linux") or {}).get("namespaces") or ()
-        }
-        network = kinds.get("network")
-        if network is None or network.get("path") or self.network_fd >= 0:
-            return True
-        if "user" in kinds and not kinds["user"].get("path"):
-            return False
-        self.ledger.apply(CreateNetworkNamespace(why="config.json linux.namespaces"), self._scope)
-        return True
+    def create(self) -> None:
+        """Make the namespace, if there is none yet."""
+        if self.network_fd < 0:
+            step = CreateNetworkNamespace(why="config.json linux.namespaces")
+            self.ledger.apply(step, self._scope)
 
     def adopt(self, network_fd: int) -> None:
         """Keep the namespace that the runtime made; the descriptor is now the sandbox's own."""
         self._scope.network_fd = network_fd
+
+    def withdraw(self) -> None:
+        """The namespace that was made ahead is not wanted: it never was."""
+        self.ledger.undo_all()
+        self.ledger = Ledger("shim")
 
     def close(self) -> None:
         """Let the namespace go; with the last process in it it ends."""

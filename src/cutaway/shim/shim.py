@@ -23,7 +23,7 @@ from cutaway import linux
 from cutaway.errors import CutawayError
 from cutaway.shim import records
 from cutaway.shim.engine_link import EngineLink, describe_error
-from cutaway.shim.execs import Execs, with_console_size
+from cutaway.shim.execs import Execs
 from cutaway.shim.health import UNHEALTHY, HealthChecker, HealthTally
 from cutaway.shim.io.client import Client
 from cutaway.shim.io.streams import ProcessStreams
@@ -33,8 +33,9 @@ from cutaway.shim.protocol import Launch, RestartPolicy, Status
 from cutaway.shim.requests import RequestHandler
 from cutaway.shim.restart import RestartState, decide_restart
 from cutaway.shim.run import Run
-from cutaway.shim.runtimes.choice import RuntimeSupport, choose_runtime, read_config
-from cutaway.shim.sandbox import Sandbox
+from cutaway.shim.runtimes.bundle import read_config
+from cutaway.shim.runtimes.choice import Prepared, RuntimeSupport, choose_runtime
+from cutaway.shim.sandbox import NetworkChoice, choose_network
 from cutaway.shim.waiters import Waiters
 
 _LEDGER_DELAY_S = 0.1
@@ -47,17 +48,21 @@ class Shim:
     Args:
         control_fd: the connection to the engine that asked for the launch.
         support: what the launcher has prepared for all runtimes.
+        prepared: what this process made before it knew its container.
     """
 
-    def __init__(self, launch: Launch, control_fd: int, support: RuntimeSupport) -> None:
+    def __init__(
+        self, launch: Launch, control_fd: int, support: RuntimeSupport, prepared: Prepared
+    ) -> None:
         self.launch = launch
         self.support = support
+        self.prepared = prepared
         self.status = Status.CREATING
         self.policy = launch.restart or RestartPolicy()
         self.restart = RestartState(launch.restart_count)
         self.next_restart_ns = 0
         self.waiters = Waiters()
-        self.sandbox = Sandbox()
+        self.sandbox = prepared.sandbox
         self.engine_ledger: list[dict[str, Any]] = []
         self.failure: Exception | None = None
         self.last_exit: dict[str, Any] | None = None
@@ -71,8 +76,10 @@ class Shim:
             on_change=self._engine_changed,
         )
         self.execs = Execs(self.loop, self.link.emit, launch.directory)
+        self._network = NetworkChoice.JOINED
+        self._terminal = False
         self.log: LogDriver = LogDriver()
-        self.streams = self._new_streams(terminal=False)
+        self.streams = self._new_streams()
         self._ended_streams: list[ProcessStreams] = []
         self.run: Run | None = None
         self._restart_timer: Timer | None = None
@@ -88,52 +95,63 @@ class Shim:
 
     # -- one run --------------------------------------------------------------------------------
 
-    def _new_streams(self, *, terminal: bool) -> ProcessStreams:
+    def _new_streams(self) -> ProcessStreams:
         launch = self.launch
         return ProcessStreams(
             self.loop,
             self.log,
             spill_directory=launch.directory,
-            terminal=terminal,
+            terminal=self._terminal,
             stdin_open=launch.stdin_open,
             stdin_once=launch.stdin_once,
             on_client_gone=self._client_gone,
         )
 
     def _begin(self) -> None:
-        """Make the sandbox if there is none yet, and a new run in it."""
+        """Make a new run: the first in a new sandbox, the later ones in the same."""
         self.status = Status.CREATING
+        is_first = self.run is None
         try:
-            config = read_config(self.launch.bundle)
-            if self.run is None:
+            if is_first:
+                self._read_wishes()
                 self.log = open_log(self.launch.log)
-                self.streams = self._new_streams(terminal=False)
-            process = config.get("process") or {}
-            config["process"] = with_console_size(
-                process, self.launch.console_height, self.launch.console_width
-            )
-            is_terminal = bool(process.get("terminal"))
-            self.streams.terminal = is_terminal
-            runtime = choose_runtime(self.launch, self.support)
-            had_sandbox = self.run is not None
-            is_ready = had_sandbox or self.sandbox.create(config)
-            if is_ready and not had_sandbox:
+                self.streams = self._new_streams()
+            network = self._network if is_first else NetworkChoice.JOINED
+            if network is NetworkChoice.OWN:
+                self.sandbox.create()
+            elif is_first:
+                self.sandbox.withdraw()
+            if is_first and network is not NetworkChoice.INIT:
                 self._tell_created()
             self.run = run = Run(
                 self.loop,
-                runtime,
+                choose_runtime(self.launch, self.support, self.prepared),
                 self.streams,
                 on_started=self._started,
                 on_failed=self._failed,
             )
-            run.create(config, self.sandbox.network_fd)
-            if not is_ready and self.failure is None:
-                self.sandbox.adopt(runtime.network_fd())
+            run.create(
+                self.sandbox.network_fd,
+                rows=self.launch.console_height,
+                columns=self.launch.console_width,
+            )
+            if network is NetworkChoice.INIT and self.failure is None:
+                self.sandbox.adopt(run.runtime.network_fd())
                 self._tell_created()
-            if had_sandbox:
+            if not is_first:
                 run.want_start()
         except (CutawayError, OSError, ValueError) as error:
             self._failed(None, error)
+
+    def _read_wishes(self) -> None:
+        """Find out about terminal and network; config.json is read only if the engine is silent."""
+        launch = self.launch
+        if launch.network and launch.terminal is not None:
+            self._network, self._terminal = NetworkChoice(launch.network), launch.terminal
+            return
+        config = read_config(launch.bundle)
+        self._network = choose_network(config)
+        self._terminal = bool((config.get("process") or {}).get("terminal"))
 
     def _tell_created(self) -> None:
         network_fd = self.sandbox.network_fd
@@ -183,14 +201,12 @@ class Shim:
 
     def write_ledger(self) -> list[dict[str, Any]]:
         """Write ledger.json once a run, and return its records."""
-        if self.run is None:
-            return []
-        done = [*self.sandbox.ledger.records(), *self.run.runtime.records()]
-        documents = [*self.engine_ledger, *(record.to_json() for record in done)]
-        if not self._is_ledger_written:
-            records.write_ledger(self.launch.directory, documents)
+        path = f"{self.launch.directory}/ledger.json"
+        if not self._is_ledger_written and self.run is not None:
+            own = [record.to_json() for record in self.sandbox.ledger.records()]
+            self.run.runtime.write_ledger(path, [*self.engine_ledger, *own])
             self._is_ledger_written = True
-        return records.in_order(documents)
+        return records.read_ledger(path)
 
     # -- the end of a run -----------------------------------------------------------------------
 
@@ -248,7 +264,7 @@ class Shim:
         self.streams.process_ended()
         self._ended_streams.append(self.streams)
         # Who attaches from now on gets the next run's output, if there is to be one.
-        self.streams = self._new_streams(terminal=self.streams.terminal)
+        self.streams = self._new_streams()
         self.execs.end_all()
         self.loop.call_after(0, lambda: self._clean_run(run, next_restart))
 
@@ -264,9 +280,9 @@ class Shim:
             self.link.emit("log_failed", {"message": f"exit.json could not be kept: {error}"})
 
     def _clean_run(self, run: Run, next_restart: RestartState | None) -> None:
-        failures = run.runtime.delete()
         if self.launch.durable:
             self._write_ledger()
+        failures = run.runtime.delete()
         if next_restart is None or self.status is Status.STOPPED:
             self._finish(failures)
             return
@@ -427,8 +443,8 @@ class Shim:
         self.link.emit("log_failed", {"message": f"shim: {type(error).__name__}: {error}"})
 
 
-def serve(launch: Launch, control_fd: int, support: RuntimeSupport) -> None:
+def serve(launch: Launch, control_fd: int, support: RuntimeSupport, prepared: Prepared) -> None:
     """Be the shim of one container; the caller has just forked and leaves by ``os._exit``."""
     linux.set_process_title(f"cutaway: shim {launch.container_id[:12]}")
     linux.prctl(linux.PR.SET_CHILD_SUBREAPER, 1)
-    Shim(launch, control_fd, support).main()
+    Shim(launch, control_fd, support, prepared).main()

@@ -18,6 +18,13 @@ PACKET_LIMIT = 64 * 1024
 DOCUMENT_LIMIT = 16 * 1024 * 1024
 DESCRIPTOR_LIMIT = 16
 _MEMFD_PACKET = b'{"memfd":true}'
+_PROBE = bytearray(1)
+# With MSG_TRUNC recv(2) returns the packet's real length, however small the buffer.
+_PEEK = int(socket.MSG_PEEK | socket.MSG_TRUNC)
+_CLOEXEC = int(socket.MSG_CMSG_CLOEXEC)
+_SPACE = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * 4)
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
 
 
 class Packet(NamedTuple):
@@ -58,7 +65,7 @@ class Channel:
         """
         if self.at_end:
             return
-        data = json.dumps(document, separators=(",", ":")).encode()
+        data = _encode(document).encode()
         if len(data) > PACKET_LIMIT:
             memfd = _write_memfd(data)
             self._unsent.append((_MEMFD_PACKET, (memfd, *(os.dup(fd) for fd in fds))))
@@ -88,11 +95,11 @@ class Channel:
         Raises:
             ValueError: the packet is not JSON, or too big. Its descriptors are closed.
         """
-        size = PACKET_LIMIT + 1
-        space = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * 4)
         try:
+            # A buffer of the limit's size would be 64 KiB of each idle shim's own memory.
+            size = min(self._socket.recv_into(_PROBE, 1, _PEEK), PACKET_LIMIT + 1)
             # socket.recv_fds() ignores its flags: the descriptors would be inheritable.
-            data, ancillary, flags, _ = self._socket.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, flags, _ = self._socket.recvmsg(size, _SPACE, _CLOEXEC)
         except BlockingIOError:
             return None
         except OSError:
@@ -110,7 +117,7 @@ class Channel:
                 data = _read_memfd(memfd)
                 os.close(memfd)
                 fds = rest
-            return Packet(json.loads(data), tuple(fds))
+            return Packet(_decode(data.decode()), tuple(fds))
         except ValueError:
             for fd in fds:
                 os.close(fd)

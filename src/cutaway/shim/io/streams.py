@@ -78,13 +78,13 @@ class ProcessStreams:
 
     # -- the process's side -------------------------------------------------------------------
 
-    def open(self) -> Stdio:
+    def open(self, rows: int = 0, columns: int = 0) -> Stdio:
         """Make the pipes; return what the runtime gives to the process.
 
         Leaves behind: the process's ends, until ``process_made``.
         """
         if self.terminal:
-            return Stdio.terminal()
+            return Stdio.terminal(rows, columns)
         if self._stdin_open:
             child_in, self._stdin_fd = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(self._stdin_fd, False)

@@ -1,13 +1,12 @@
 """The built-in runtime behind the shim's interface."""
 
-import json
 from typing import Any
 
 from cutaway.errors import InvalidParameter
-from cutaway.oci.runtime_spec import Process, Resources, Spec
-from cutaway.runtime import Container, Extensions, HostFacts, SeccompCache, Stdio, plan
+from cutaway.oci.runtime_spec import Resources
+from cutaway.runtime import Container, Extensions, HostFacts, SeccompCache, Stdio
+from cutaway.runtime.maker import Maker
 from cutaway.shim.runtimes.driver import StartedExec
-from cutaway.steps import Record
 
 
 class BuiltinRuntime:
@@ -16,15 +15,23 @@ class BuiltinRuntime:
     Args:
         facts: what this host can do, probed once in the launcher.
         seccomp: the launcher's cache of compiled programs.
+        maker: the process that makes the container, forked ahead; None forks one.
     """
 
     def __init__(
-        self, container_id: str, bundle: str, *, facts: HostFacts, seccomp: SeccompCache
+        self,
+        container_id: str,
+        bundle: str,
+        *,
+        facts: HostFacts,
+        seccomp: SeccompCache,
+        maker: Maker | None,
     ) -> None:
         self._id = container_id
         self._bundle = bundle
         self._facts = facts
         self._seccomp = seccomp
+        self._maker = maker
         self._container: Container | None = None
         self.pid = 0
         self.console_fd = -1
@@ -35,21 +42,16 @@ class BuiltinRuntime:
             raise InvalidParameter(f"container {self._id} is not created")
         return self._container
 
-    def create(self, config: dict[str, Any], stdio: Stdio, network_fd: int) -> None:
-        """Plan, then clone the init; it goes on preparing itself."""
-        spec = Spec.from_json(config)
-        extensions = read_extensions(self._bundle)
-        namespace_fds = {"network": network_fd} if network_fd >= 0 else {}
-        decided = plan(
-            spec,
-            self._facts,
-            id=self._id,
-            bundle=self._bundle,
-            extensions=extensions,
-            handed_over=tuple(namespace_fds),
-        )
+    def create(self, stdio: Stdio, network_fd: int) -> None:
+        """Have the maker make the init; it goes on preparing itself."""
         self._container = Container.create(
-            decided, stdio=stdio, namespace_fds=namespace_fds, seccomp=self._seccomp
+            self._id,
+            self._bundle,
+            stdio=stdio,
+            facts=self._facts,
+            namespace_fds={"network": network_fd} if network_fd >= 0 else {},
+            seccomp=self._seccomp,
+            maker=self._maker,
         )
         self.pid = self._container.pid
 
@@ -84,7 +86,7 @@ class BuiltinRuntime:
         self, process: dict[str, Any], stdio: Stdio, extensions: Extensions
     ) -> StartedExec:
         """Run one more process; it is the shim's child by CLONE_PARENT."""
-        started = self._made.exec_process(Process.from_json(process), stdio, extensions=extensions)
+        started = self._made.exec_process(process, stdio, extensions=extensions)
         console_fd = started.console_fd if started.console_fd is not None else -1
         return StartedExec(started.pid, console_fd)
 
@@ -117,22 +119,20 @@ class BuiltinRuntime:
         self._made.mark_stopped()
 
     def delete(self) -> list[Exception]:
-        """Leave nothing of this run."""
-        return self._container.delete() if self._container else []
+        """Leave nothing of this run; the ledger must be written before."""
+        if self._container is None:
+            return []
+        self._container.close()
+        return self._container.delete()
 
     def abort(self) -> list[Exception]:
-        """Undo a failed start; nothing to do when planning failed."""
-        return self._container.abort() if self._container else []
+        """Undo a failed start; nothing to do when ``create`` raised, it has undone everything."""
+        if self._container is None:
+            return []
+        self._container.close()
+        return self._container.abort()
 
-    def records(self) -> list[Record]:
-        """Return the ledger of host and init."""
-        return self._container.records() if self._container else []
-
-
-def read_extensions(bundle: str) -> Extensions:
-    """Return the bundle's ``rootfs.json``, or the defaults when there is none."""
-    try:
-        with open(f"{bundle}/rootfs.json", "rb") as file:
-            return Extensions.from_json(json.loads(file.read()))
-    except FileNotFoundError:
-        return Extensions()
+    def write_ledger(self, path: str, others: list[dict[str, Any]]) -> None:
+        """Have the maker write what it and the init did, with the others' records."""
+        if self._container is not None:
+            self._container.write_ledger(path, others)

@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple, Protocol
 
 from cutaway.runtime import Extensions, Stdio
-from cutaway.steps import Record
 
 
 class StartedExec(NamedTuple):
@@ -23,11 +22,10 @@ class RuntimeDriver(Protocol):
     pid: int
     console_fd: int
 
-    def create(self, config: dict[str, Any], stdio: Stdio, network_fd: int) -> None:
-        """Begin to make the container.
+    def create(self, stdio: Stdio, network_fd: int) -> None:
+        """Begin to make the container of the bundle.
 
         Args:
-            config: the bundle's config.json.
             stdio: what the process gets; the caller closes its own copies afterwards.
             network_fd: the network namespace to join, or -1: as config.json says.
 
@@ -102,5 +100,5 @@ class RuntimeDriver(Protocol):
     def abort(self) -> list[Exception]:
         """Undo a failed ``create`` or ``start`` wholly, PID 1 reaped; return what failed."""
 
-    def records(self) -> list[Record]:
-        """Return what was done to the host, in order."""
+    def write_ledger(self, path: str, others: list[dict[str, Any]]) -> None:
+        """Write what was done to the host, with the records of others, to ``path``."""

@@ -21,10 +21,11 @@ from cutaway.runtime import Extensions, RuntimeFailure, Stdio
 from cutaway.runtime.users import find_identity
 from cutaway.shim import wire
 from cutaway.shim.protocol import ExternalRuntime
-from cutaway.shim.runtimes.builtin import read_extensions
+from cutaway.shim.records import write_ledger
+from cutaway.shim.runtimes.bundle import read_config, read_extensions
 from cutaway.shim.runtimes.driver import StartedExec
 from cutaway.shim.steps import ExternalScope, MountRoot, RunProgram, SeparateShimMounts
-from cutaway.steps import Ledger, Record
+from cutaway.steps import Ledger
 
 _START_PREFIX = "unable to start container process: "
 _ERROR_LIMIT_BYTES = 65536
@@ -52,14 +53,16 @@ class ExternalRuntimeDriver:
 
     # -- create and start -----------------------------------------------------------------------
 
-    def create(self, config: dict[str, Any], stdio: Stdio, network_fd: int) -> None:
+    def create(self, stdio: Stdio, network_fd: int) -> None:
         """Prepare an ordinary bundle and run ``create``."""
+        config = read_config(self._engine_bundle)
         extensions = read_extensions(self._engine_bundle)
         if extensions.init:
             raise NotImplementedError("--init needs the built-in runtime: leave --runtime out")
         os.makedirs(self._root, mode=0o700, exist_ok=True)
         self._mount_root(config, extensions)
         config = self._adapt(config, extensions, network_fd)
+        config["process"] = _with_console_size(config["process"], stdio.rows, stdio.columns)
         _write(f"{self._bundle}/config.json", config)
         layout = cgroups.probe_cgroup_layout()
         path = (config.get("linux") or {}).get("cgroupsPath") or ""
@@ -171,7 +174,8 @@ class ExternalRuntimeDriver:
         self._commands += 1
         process_file = f"{self._bundle}/exec-{self._commands}.json"
         pid_file = f"{self._bundle}/exec-{self._commands}.pid"
-        _write(process_file, self._with_user(process, extensions))
+        process = self._with_user(process, extensions)
+        _write(process_file, _with_console_size(process, stdio.rows, stdio.columns))
         try:
             command = ["exec", "--detach", "--process", process_file, "--pid-file", pid_file]
             console_fd = self._run_with_console(command, [self._id], stdio, stage="exec")
@@ -254,9 +258,10 @@ class ExternalRuntimeDriver:
             with contextlib.suppress(ChildProcessError):  # reaped by the loop
                 os.waitpid(self.pid, 0)
 
-    def records(self) -> list[Record]:
-        """Return the programs that were run and the mounts that were made."""
-        return self._ledger.records()
+    def write_ledger(self, path: str, others: list[dict[str, Any]]) -> None:
+        """Write which programs were run and what was mounted, with the others' records."""
+        own = [record.to_json() for record in self._ledger.records()]
+        write_ledger(path, [*others, *own])
 
     # -- running the program --------------------------------------------------------------------
 
@@ -305,6 +310,13 @@ class ExternalRuntimeDriver:
             os.close(null_fd)
         if self._scope.exit_code:
             raise _failure(stage, _last_error(log_path), self._scope.exit_code)
+
+
+def _with_console_size(process: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+    """Return a runtime-spec ``process`` whose terminal has a size; 0 leaves it as it is."""
+    if not (process.get("terminal") and height and width):
+        return process
+    return {**process, "consoleSize": {"height": height, "width": width}}
 
 
 def _last_error(log_path: str) -> str:
