@@ -54,7 +54,7 @@ def read_elf(fd: int, name: str) -> ElfFile | None:
         return None
     try:
         return _read(fd, identification)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, OverflowError, OSError) as error:
         raise InvalidParameter(f"{name}: damaged ELF file: {error}") from error
 
 
