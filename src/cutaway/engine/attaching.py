@@ -97,7 +97,7 @@ def check_detach_keys(text: str) -> None:
             continue
         if len(key) == 1:
             continue
-        raise InvalidParameter(f"Invalid detach keys ({text}) provided")
+        raise InvalidParameter(f"Invalid escape keys ({text}) provided")
 
 
 _CONTROLS = frozenset("abcdefghijklmnopqrstuvwxyz@[]\\^_")

@@ -13,6 +13,7 @@ import msgspec
 
 from cutaway.build.cache import CacheRecord, Layer
 from cutaway.build.classic import failure
+from cutaway.build.dockerignore import IgnoreRules, parse_dockerignore
 from cutaway.build.errors import BuildError
 from cutaway.build.fetch import fetch_git, fetch_url
 from cutaway.build.frontend import BuildOptions
@@ -27,8 +28,10 @@ from cutaway.errors import CutawayError, InvalidParameter, NotFound
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.assemble import this_platform
 from cutaway.images.image import Image
+from cutaway.images.resolve import INSIDE_NO_LINKS
 from cutaway.images.trees.squash import squash_layers
 from cutaway.images.trees.tree import Tree, get_archive
+from cutaway.linux import openat2
 from cutaway.model import (
     AuthConfig,
     BuildCache,
@@ -174,7 +177,7 @@ class BuildService:
         finally:
             self._running.pop(request.build_id, None)
             await self._core.in_thread(origins.close)
-            await self._core.in_thread(self._core.snapshots.empty_trash)
+            self._core.empty_trash_soon()
 
     def _builder(self, request: BuildRequest) -> Builder:
         async def resolve(name: str, platform: Platform, always: bool) -> Image:
@@ -235,7 +238,22 @@ class BuildService:
                 file.seek(0)
                 key = await self._core.in_thread(origins.add_archive, file.fileno())
         name = request.dockerfile or DEFAULT_DOCKERFILE
-        return key, await self._core.in_thread(self._read_dockerfile, key, name)
+        return key, await self._core.in_thread(self._take_dockerfile, key, name)
+
+    def _take_dockerfile(self, key: str, name: str) -> str:
+        """Read the Dockerfile; it and ``.dockerignore`` are then no part of the context if the
+        latter says so: clients send both all the same.
+        """
+        text = self._read_file(key, name)
+        if text is None:
+            raise InvalidParameter(f"Cannot locate specified Dockerfile: {name}")
+        ignore = self._read_file(key, ".dockerignore")
+        if ignore is not None:
+            rules = IgnoreRules(parse_dockerignore(ignore))
+            for path in (name.lstrip("/"), ".dockerignore"):
+                if rules.ignores(path):
+                    remove_file(self._core.snapshots.directory(key), path)
+        return text
 
     def _fetch(self, remote: str, origins: OriginStore) -> tuple[str, str | None]:
         address, _, fragment = remote.partition("#")
@@ -252,7 +270,7 @@ class BuildService:
                 return "", fetched.file.read(_MAX_DOCKERFILE_BYTES).decode("utf-8", "replace")
             return origins.add_archive(fetched.file.fileno()), None
 
-    def _read_dockerfile(self, key: str, name: str) -> str:
+    def _read_file(self, key: str, name: str) -> str | None:
         tree = Tree.stopped(self._core.snapshots, key)
         try:
             with get_archive(tree, f"/{name.lstrip('/')}") as archive:
@@ -261,12 +279,12 @@ class BuildService:
                     entry = tar.next()
                     file = tar.extractfile(entry) if entry is not None else None
                     if entry is None or file is None:
-                        raise InvalidParameter(f"Cannot locate specified Dockerfile: {name}")
+                        return None
                     if entry.size > _MAX_DOCKERFILE_BYTES:
                         raise InvalidParameter(f"{name} is larger than 1 MiB")
                     return file.read().decode("utf-8", "replace")
         except NotFound:
-            raise InvalidParameter(f"Cannot locate specified Dockerfile: {name}") from None
+            return None
 
     async def prune(self, options: BuildPruneOptions, filters: Filters) -> BuildPruneReport:
         """Forget records: those unused for a while, or by size, or all."""
@@ -289,7 +307,7 @@ class BuildService:
             total -= record.size_bytes
         self.cache.remove([record.key for record in chosen])
         await self._core.in_thread(self._core.images.collect_garbage)
-        await self._core.in_thread(self._core.snapshots.empty_trash)
+        self._core.empty_trash_soon()
         reclaimed = sum(record.size_bytes for record in chosen)
         self._core.bus.publish("builder", "prune", "", {"reclaimed": str(reclaimed)})
         return BuildPruneReport(
@@ -318,6 +336,21 @@ class BuildService:
         task = self._running.get(build_id)
         if task is not None:
             task.cancel()
+
+
+def remove_file(root: str, path: str) -> None:
+    """Remove a file of a client's context; no link on the way is followed."""
+    directory, _, leaf = path.rpartition("/")
+    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+        fd = openat2(root_fd, directory or ".", flags, 0, INSIDE_NO_LINKS)
+    finally:
+        os.close(root_fd)
+    try:
+        os.unlink(leaf, dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def parse_platform(text: str) -> Platform:

@@ -44,7 +44,9 @@ async def commit(core: Core, container: Container, request: CommitRequest) -> st
     if freeze and container.shim is not None:
         await container.shim.request(Pause())
     try:
-        image = await core.in_thread(_make_image, core, container, request, config, reference)
+        image = await core.in_thread(
+            _make_image, core, container, request, config=config, reference=reference
+        )
     finally:
         if freeze and container.shim is not None:
             await container.shim.request(Resume())
@@ -80,6 +82,7 @@ def _make_image(
     core: Core,
     container: Container,
     request: CommitRequest,
+    *,
     config: ContainerDefaults,
     reference: Reference | None,
 ) -> Image:

@@ -3,13 +3,13 @@
 Source: moby ``daemon/daemon_unix.go`` ``adaptContainerSettings``.
 """
 
-from cutaway.security.paths import MASKED_PATHS, READONLY_PATHS
 from msgspec.structs import replace
 
 from cutaway.engine.settings import DaemonSettings
 from cutaway.engine.spec.confinement import Confinement
 from cutaway.engine.spec.intent import Machine
 from cutaway.model import HostConfig, LogConfig, RestartPolicy
+from cutaway.security.paths import MASKED_PATHS, READONLY_PATHS
 
 _MINIMUM_SHARES = 2
 _MAXIMUM_SHARES = 262144

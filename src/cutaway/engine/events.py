@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import msgspec
 
-from cutaway.engine.store import Store, Transaction
+from cutaway.engine.store import Store
 
 # A listener that is this many events behind has stopped reading: it is let go.
 BACKLOG_LIMIT = 4096
@@ -168,7 +168,8 @@ class EventBus:
                 identifier: str,
                 attributes: Mapping[str, str] | None = None,
             ) -> Event:
-                event = self._record(transaction, kind, action, identifier, attributes or {})
+                event = self._make(kind, action, identifier, attributes or {})
+                transaction.add_event(event.time_ns, msgspec.json.encode(event))
                 told.append(event)
                 return event
 
@@ -176,19 +177,12 @@ class EventBus:
         for event in told:
             self._deliver(event)
 
-    def _record(
-        self,
-        transaction: Transaction,
-        kind: str,
-        action: str,
-        identifier: str,
-        attributes: Mapping[str, str],
+    def _make(
+        self, kind: str, action: str, identifier: str, attributes: Mapping[str, str]
     ) -> Event:
         # Strictly rising, so that `since` the last one seen repeats nothing.
         self._last_ns = max(time.time_ns(), self._last_ns + 1)
-        event = Event(kind, action, identifier, dict(attributes), self._last_ns)
-        transaction.add_event(event.time_ns, msgspec.json.encode(event))
-        return event
+        return Event(kind, action, identifier, dict(attributes), self._last_ns)
 
     def _deliver(self, event: Event) -> None:
         for subscription in self._subscriptions:

@@ -85,13 +85,12 @@ class ExecService:
         """
         container, process = self._find(exec_id)
         if process.started:
-            raise Conflict(f"exec {exec_id} has already been started")
+            happened = "is already running" if process.running else "has already run"
+            raise Conflict(f"exec command {exec_id} {happened}")
         check_runs(container)
         config: ExecConfig = process.config
-        if options.tty and not config.tty:
-            raise InvalidParameter("exec was not created with a terminal")
         process.started = process.running = True
-        connection = None if options.detach else await upgrade(tty=config.tty)
+        connection = None if options.detach else await upgrade(tty=config.tty and options.tty)
         self._tell(container, "exec_start", process)
         try:
             await self._run(container, process, options, connection)
@@ -118,7 +117,7 @@ class ExecService:
                 process.exit_code = 126
             if connection is None:
                 raise
-            _write_error(connection.fd, str(error), tty=process.config.tty)
+            _write_error(connection.fd, str(error), tty=process.config.tty and options.tty)
 
     def _request(
         self,
@@ -140,6 +139,8 @@ class ExecService:
             console_width=width,
             console_height=height,
             user=config.user or container.config.user,
+            # Docker frames by what the start says, not by the process's own terminal.
+            framed=not (config.tty and options.tty),
             groups=() if config.user else tuple(container.host_config.group_add or ()),
         )
 
@@ -178,7 +179,6 @@ class ExecService:
             open_stdin=config.attach_stdin,
             open_stdout=config.attach_stdout,
             open_stderr=config.attach_stderr,
-            can_remove=process.started and not process.running,
             container_id=container.id,
             detach_keys=base64.b64encode(config.detach_keys.encode()).decode(),
             pid=process.pid,
@@ -193,7 +193,7 @@ def check_runs(container: Container) -> None:
     """
     status = container.state.status
     if status is Status.PAUSED:
-        raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
+        raise Conflict(f"Container {container.name} is paused, unpause the container before exec")
     if status is Status.RESTARTING:
         raise Conflict(
             f"Container {container.id} is restarting, wait until the container is running"

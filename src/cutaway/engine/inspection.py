@@ -1,6 +1,7 @@
 """``docker inspect`` and ``docker ps``: a container in Docker's words."""
 
 import time
+from collections.abc import Sequence
 
 from cutaway.engine import endpoints, mounting
 from cutaway.engine.container import Container
@@ -87,7 +88,8 @@ async def _health(container: Container) -> Health | None:
     if not state.health:
         return None
     if container.shim is None or not container.is_alive:
-        return Health(status=state.health, failing_streak=state.failing_streak)
+        log = () if state.started_ns else None
+        return Health(status=state.health, failing_streak=state.failing_streak, log=log)
     known = await container.shim.request(protocol.Health())
     results = tuple(
         HealthcheckResult(
@@ -156,7 +158,7 @@ async def summarise(core: Core, container: Container, *, size: bool) -> Containe
         names=(f"/{container.name}",),
         image=shown_image(core.images, container),
         image_id=document.image_id,
-        command=" ".join(command_line(container.config)),
+        command=_shown_command(command_line(container.config)),
         created=document.created_ns // 1_000_000_000,
         ports=summarise_ports(ports),
         size_rw=size_rw,
@@ -176,6 +178,11 @@ async def summarise(core: Core, container: Container, *, size: bool) -> Containe
         if state.health
         else None,
     )
+
+
+def _shown_command(words: Sequence[str]) -> str:
+    program, *arguments = words or ("",)
+    return " ".join([program, *(f"'{a}'" if " " in a else a for a in arguments)])
 
 
 def shown_image(images: ImageStore, container: Container) -> str:

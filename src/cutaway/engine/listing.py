@@ -56,13 +56,19 @@ def check_values(filters: Mapping[str, Iterable[str]]) -> None:
     """
     for status in filters.get("status", ()):
         if status not in frozenset(Status):
-            raise InvalidParameter(f"invalid filter 'status={status}'")
+            raise InvalidParameter(
+                f"invalid filter 'status={status}': invalid value for state ({status}): must be "
+                "one of created, running, paused, restarting, removing, exited, dead"
+            )
     for code in filters.get("exited", ()):
         if not code.lstrip("-").isdecimal():
             raise InvalidParameter(f"invalid filter 'exited={code}'")
     for health in filters.get("health", ()):
         if health not in ("none", "starting", "healthy", "unhealthy"):
-            raise InvalidParameter(f"invalid filter 'health={health}'")
+            raise InvalidParameter(
+                f"invalid filter 'health={health}': invalid value for health ({health}): must be "
+                "one of none, starting, healthy, unhealthy"
+            )
     for name in ("is-task",):
         for value in filters.get(name, ()):
             truth(name, value)

@@ -14,6 +14,7 @@ from cutaway.engine.image_views import parse_created
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.listing import truth
 from cutaway.engine.spec.namespaces import shares
+from cutaway.engine.starting import rewrite_etc
 from cutaway.engine.units import parse_time_ns
 from cutaway.errors import Conflict, CutawayError, Forbidden, InvalidParameter
 from cutaway.model import (
@@ -129,6 +130,7 @@ class NetworkService:
                     container.netns_fd,
                     Ledger("engine"),
                 )
+                rewrite_etc(self._core, container)
             networks = {**container.document.networks, network.name: settings}
             self._core.commit(container, document=replace(container.document, networks=networks))
         self._tell("connect", network, container=container.id)
@@ -155,6 +157,7 @@ class NetworkService:
                     container.netns_fd,
                     Ledger("engine"),
                 )
+                rewrite_etc(self._core, container)
             networks = dict(container.document.networks)
             del networks[network.name]
             self._core.commit(container, document=replace(container.document, networks=networks))

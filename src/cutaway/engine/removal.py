@@ -48,7 +48,7 @@ async def remove(core: Core, container: Container, *, force: bool, volumes: bool
             if status is Status.PAUSED:
                 hint = "unpause and then stop the container before removing or force remove"
             raise Conflict(
-                f'cannot remove container "/{container.name}": container is {status}: {hint}'
+                f'cannot remove container "{container.name}": container is {status}: {hint}'
             )
         await _kill(core, container)
     async with container.lock:
@@ -96,7 +96,7 @@ async def finish(core: Core, container: Container, *, volumes: bool) -> None:
     except (OSError, CutawayError) as error:
         dead = replace(container.state, status=Status.DEAD, error=str(error))
         core.commit(container, state=dead)
-        raise System(f'cannot remove container "/{container.name}": {error}') from error
+        raise System(f'cannot remove container "{container.name}": {error}') from error
     forget(core, container, volumes=False)
     answer_removed(container)
     core.empty_trash_soon()

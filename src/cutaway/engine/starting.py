@@ -16,7 +16,6 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -77,11 +76,11 @@ def _check_startable(container: Container) -> None:
 
 async def _start(core: Core, container: Container) -> None:
     ledger = Ledger("engine")
-    created: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+    watch = _Watch(core, container)
     try:
         _prepare(core, container, ledger)
-        _launch(core, container, created)
-        netns_fd = await asyncio.wait_for(created, CREATED_TIMEOUT_S)
+        _launch(core, container, watch)
+        netns_fd = await asyncio.wait_for(watch.created, CREATED_TIMEOUT_S)
         container.netns_fd = netns_fd
         if not shares(container.host_config.network_mode):
             await core.in_thread(core.network.join, container.id, netns_fd, ledger)
@@ -93,8 +92,8 @@ async def _start(core: Core, container: Container) -> None:
         await _undo(core, container, ledger)
         raise
     finally:
-        if not created.done():
-            created.cancel()
+        if not watch.created.done():
+            watch.created.cancel()
     _commit_start(core, container, result)
 
 
@@ -124,6 +123,13 @@ def _mount_shared_memory(core: Core, container: Container, ledger: Ledger) -> No
 
 
 def _write_etc(core: Core, container: Container) -> None:
+    for name, text in plan_etc(core, container).items():
+        path = core.paths.etc(container.id, name)
+        write_atomic(path, text.encode(), mode=0o644, durable=False)
+
+
+def plan_etc(core: Core, container: Container) -> dict[str, str]:
+    """Return the texts of hostname, hosts and resolv.conf; only the first for a shared network."""
     hostname = container.config.hostname or container.short_id
     contents = {"hostname": f"{hostname}\n"}
     if not shares(container.host_config.network_mode):
@@ -133,19 +139,54 @@ def _write_etc(core: Core, container: Container) -> None:
             "hosts": files.hosts,
             "resolv.conf": files.resolv_conf,
         }
-    for name, text in contents.items():
+    return contents
+
+
+def rewrite_etc(core: Core, container: Container) -> None:
+    """Bring hosts and resolv.conf of a running container up to date, in place.
+
+    They are bind mounts of the files themselves: a new file under the old name would not be seen.
+    """
+    for name, text in plan_etc(core, container).items():
         path = core.paths.etc(container.id, name)
-        write_atomic(path, text.encode(), mode=0o644, durable=False)
+        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
 
 
-def _launch(core: Core, container: Container, created: "asyncio.Future[int | None]") -> None:
+class _Watch:
+    """Hears the shim during a start: tells when the sandbox exists, or why it never will."""
+
+    def __init__(self, core: Core, container: Container) -> None:
+        self._core = core
+        self._container = container
+        self.created: asyncio.Future[int | None] = core.loop.create_future()
+
+    def on_event(self, event: Event, fds: tuple[int, ...]) -> None:
+        """Take the namespace's descriptor; everything else is for ``exits``."""
+        if event.name == "created" and not self.created.done():
+            self._container.shim_pid = int(event.facts.get("pid") or 0)
+            self.created.set_result(fds[0] if fds else None)
+            return
+        if event.name == "failed" and not self.created.done():
+            self.created.set_exception(remote_failure(dict(event.facts)))
+        exits.on_event(self._core, self._container, event, fds)
+
+    def on_end(self) -> None:
+        """The shim has gone."""
+        if not self.created.done():
+            self.created.set_exception(ShimLost("the shim has died during the start"))
+        exits.on_end(self._core, self._container)
+
+
+def _launch(core: Core, container: Container, watch: _Watch) -> None:
     container.cleaned.clear()
     container.early = []
     container.state = replace(container.state, last_seq=0)
     container.shim, _ = core.launcher.launch(
-        plan_launch(core, container),
-        partial(_on_event, core, container, created),
-        partial(_on_end, core, container, created),
+        plan_launch(core, container), watch.on_event, watch.on_end
     )
     for attach in container.attaches:
         container.shim.post(attach.message, (attach.fd,))
@@ -187,28 +228,6 @@ def plan_runtime(core: Core, name: str) -> ExternalRuntime | None:
     if known is None:
         return ExternalRuntime(path=name, root=root)
     return ExternalRuntime(path=known.path or name, root=root, arguments=known.arguments)
-
-
-def _on_event(
-    core: Core,
-    container: Container,
-    created: "asyncio.Future[int | None]",
-    event: Event,
-    fds: tuple[int, ...],
-) -> None:
-    if event.name == "created" and not created.done():
-        container.shim_pid = int(event.facts.get("pid") or 0)
-        created.set_result(fds[0] if fds else None)
-        return
-    if event.name == "failed" and not created.done():
-        created.set_exception(remote_failure(dict(event.facts)))
-    exits.on_event(core, container, event, fds)
-
-
-def _on_end(core: Core, container: Container, created: "asyncio.Future[int | None]") -> None:
-    if not created.done():
-        created.set_exception(ShimLost("the shim has died during the start"))
-    exits.on_end(core, container)
 
 
 async def _undo(core: Core, container: Container, ledger: Ledger) -> None:

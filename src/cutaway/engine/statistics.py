@@ -34,7 +34,6 @@ from cutaway.shim.protocol import Stats
 
 PERIOD_S = 1.0
 _TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-_NO_LIMIT = 2**64 - 1
 
 
 async def stream_statistics(
@@ -75,9 +74,7 @@ async def take_sample(core: Core, container: Container) -> ContainerStats:
         name=name,
         os_type="linux",
         read=format_time(int(raw.get("read_ns") or time.time_ns())),
-        pids_stats=PidsStats(
-            current=raw["pids"]["current"], limit=raw["pids"]["limit"] or _NO_LIMIT
-        ),
+        pids_stats=PidsStats(current=raw["pids"]["current"], limit=raw["pids"]["limit"] or 0),
         blkio_stats=describe_block_io(raw["block_io"]),
         cpu_stats=describe_cpu(raw["cpu"], core.machine.cpu_count),
         memory_stats=describe_memory(raw["memory"]),
@@ -126,10 +123,10 @@ def describe_memory(raw: Mapping[str, Any]) -> MemoryStats:
 
 
 def describe_block_io(raw: Mapping[str, Any]) -> BlkioStats:
-    """Return block I/O in Docker's shape."""
+    """Return block I/O in Docker's shape; cgroup v2 has only the first two tables."""
 
-    def entries(name: str) -> tuple[BlkioStatEntry, ...] | None:
-        found = tuple(
+    def entries(name: str) -> tuple[BlkioStatEntry, ...]:
+        return tuple(
             BlkioStatEntry(
                 major=entry["major"],
                 minor=entry["minor"],
@@ -138,7 +135,6 @@ def describe_block_io(raw: Mapping[str, Any]) -> BlkioStats:
             )
             for entry in raw[name]
         )
-        return found or None
 
     return BlkioStats(
         io_service_bytes_recursive=entries("service_bytes"),

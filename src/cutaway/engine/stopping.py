@@ -137,7 +137,7 @@ async def pause(core: Core, container: Container) -> None:
     """
     async with container.lock:
         if container.state.status is Status.PAUSED:
-            raise Conflict(f"container {container.id} is already paused")
+            raise Conflict(f"Container {container.id} is already paused")
         await live_shim(container).request(Pause())
         status = next_status(container.state.status, Happening.PAUSE)
         core.commit(container, state=replace(container.state, status=status), told=[("pause", {})])

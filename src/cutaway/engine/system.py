@@ -46,6 +46,18 @@ from cutaway.model import (
 
 GIT_COMMIT = ""
 _OFFICIAL = "docker.io"
+_DRIVER_STATUS = (
+    ("Backing Filesystem", "extfs"),
+    ("Supports d_type", "true"),
+    ("Using metacopy", "false"),
+    ("Native Overlay Diff", "true"),
+    ("userxattr", "false"),
+)
+_PLUGINS = PluginsInfo(
+    volume=("local",),
+    network=("bridge", "host", "macvlan", "null"),
+    log=tuple(sorted(LOG_DRIVERS)),
+)
 
 
 class SystemService:
@@ -96,18 +108,8 @@ class SystemService:
             containers_stopped=len(states) - running - paused,
             images=len(core.images.list()),
             driver=STORAGE_DRIVER,
-            driver_status=(
-                ("Backing Filesystem", "extfs"),
-                ("Supports d_type", "true"),
-                ("Using metacopy", "false"),
-                ("Native Overlay Diff", "true"),
-                ("userxattr", "false"),
-            ),
-            plugins=PluginsInfo(
-                volume=("local",),
-                network=("bridge", "host", "macvlan", "null"),
-                log=tuple(sorted(LOG_DRIVERS)),
-            ),
+            driver_status=_DRIVER_STATUS,
+            plugins=_PLUGINS,
             **_cgroup_support(),
             ipv4_forwarding=_reads("/proc/sys/net/ipv4/ip_forward", "1"),
             debug=settings.debug,

@@ -75,6 +75,14 @@ class Outflow(Generic[T]):
             self._room.release()
         return item
 
+    async def all(self) -> AsyncIterator[T]:
+        """Yield every piece from the first on."""
+        try:
+            while (piece := await self._take()) is not None:
+                yield piece[0]
+        finally:
+            self.cancel()
+
     async def rest(self, first: tuple[T] | None) -> AsyncIterator[T]:
         """Yield every piece; closing the iterator cancels the worker."""
         piece = first
@@ -86,8 +94,15 @@ class Outflow(Generic[T]):
             self.cancel()
 
 
-async def flow_out(executor: Executor, work: Callable[["Outflow[T]"], Any]) -> AsyncIterator[T]:
+async def flow_out(
+    executor: Executor, work: Callable[["Outflow[T]"], Any], *, waits: bool = True
+) -> AsyncIterator[T]:
     """Run ``work`` in a thread and return what it puts.
+
+    Args:
+        executor: whose thread.
+        work: puts pieces.
+        waits: for the first piece, so that an early error is raised here.
 
     Raises:
         Whatever ``work`` raises before its first piece; later errors end the iterator.
@@ -103,6 +118,8 @@ async def flow_out(executor: Executor, work: Callable[["Outflow[T]"], Any]) -> A
             flow.finish(None)
 
     asyncio.get_running_loop().run_in_executor(executor, run)
+    if not waits:
+        return flow.all()
     try:
         first = await flow.first()
     except BaseException:

@@ -44,19 +44,16 @@ async def update(
         if container.state.status in (Status.REMOVING, Status.DEAD):
             raise Conflict(f"Cannot update container {container.id}: container is being removed")
         host = merge_limits(container.host_config, changes)
-        try:
-            warnings = validate_resources(host, core.machine)
-            policy = changes.restart_policy
-            if policy.name:
-                validate_restart_policy(policy)
-                if host.auto_remove and policy.name != "no":
-                    raise InvalidParameter(
-                        "Restart policy cannot be updated because AutoRemove is enabled for "
-                        "the container"
-                    )
-                host = replace(host, restart_policy=policy)
-        except InvalidParameter as error:
-            raise InvalidParameter(f"Cannot update container {container.id}: {error}") from None
+        warnings = validate_resources(host, core.machine)
+        policy = changes.restart_policy
+        if policy.name:
+            validate_restart_policy(policy)
+            if host.auto_remove and policy.name != "no":
+                raise InvalidParameter(
+                    "Restart policy cannot be updated because AutoRemove is enabled for "
+                    "the container"
+                )
+            host = replace(host, restart_policy=policy)
         await _apply(container, host, changes)
         document = replace(container.document, host_config=host)
         core.commit(container, document=document, told=[("update", {})])
@@ -114,7 +111,10 @@ async def rename(core: Core, container: Container, new_name: str) -> None:
     if not new_name:
         raise InvalidParameter("Neither old nor new names may be empty")
     async with container.lock:
-        name = parse_name(new_name)
+        try:
+            name = parse_name("/" + new_name.removeprefix("/"))
+        except InvalidParameter as error:
+            raise InvalidParameter(f"Error when allocating new name: {error}") from None
         old = container.name
         if name == old:
             raise InvalidParameter("Renaming a container with the same name as its current name")

@@ -7,12 +7,12 @@ from cutaway.engine.core import Core
 from cutaway.errors import CutawayError
 
 log = logging.getLogger(__name__)
-PERIOD_S = 2.0
+PERIOD_S = 1.0
 CHECKPOINT_BYTES = 4 << 20
 
 
 async def keep_up(core: Core) -> None:
-    """Look every two seconds; what can't be done now is tried again next time."""
+    """Look every second; what can't be done now is tried again next time."""
     while True:
         await asyncio.sleep(PERIOD_S)
         try:

@@ -87,7 +87,7 @@ class VolumeService:
             removed.append(volume.name)
             reclaimed += size
         self._core.bus.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
-        return VolumePruneReport(volumes_deleted=tuple(removed) or None, space_reclaimed=reclaimed)
+        return VolumePruneReport(volumes_deleted=tuple(removed), space_reclaimed=reclaimed)
 
 
 def has_label(volume: Volume, value: str) -> bool:

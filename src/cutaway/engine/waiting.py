@@ -30,7 +30,7 @@ async def wait(
             pending = await begin()
             if pending is not None and pending.fd is not None:
                 os.close(pending.fd)
-            return ContainerWaitResponse(status_code=container.state.exit_code)
+            return _answer(container, container.state.exit_code)
         pending = await begin()
         if pending is not None and pending.fd is not None:
             if waiting.waiter.answer.done():
@@ -38,7 +38,14 @@ async def wait(
             else:
                 waiting.waiter.fd, waiting.waiter.template = pending.fd, pending.template
                 hand_over_waiters(container)
-        return ContainerWaitResponse(status_code=await waiting.waiter.answer)
+        return _answer(container, await waiting.waiter.answer)
+
+
+def _answer(container: Container, code: int) -> ContainerWaitResponse:
+    error = container.state.error
+    return ContainerWaitResponse(
+        status_code=code, error=ContainerWaitExitError(message=error) if error else None
+    )
 
 
 def _runs(container: Container) -> bool:

@@ -50,7 +50,8 @@ def _ipc(intent: ContainerIntent) -> list[Mount]:
     mode = intent.host.ipc_mode or intent.settings.default_ipc_mode
     if mode == "host":
         return [
-            Mount("/dev/mqueue", "bind", "/dev/mqueue", ("rbind", *_QUIET)),
+            # In the host's IPC namespace a fresh mount shows the host's queues, mounted or not.
+            Mount("/dev/mqueue", "mqueue", "mqueue", _QUIET),
             Mount("/dev/shm", "bind", "/dev/shm", ("rbind", *_QUIET)),  # noqa: S108, RUF100
         ]
     mounts = [Mount("/dev/mqueue", "mqueue", "mqueue", _QUIET)]

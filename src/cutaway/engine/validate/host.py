@@ -45,7 +45,9 @@ def validate_host_config(config: ContainerConfig, host: HostConfig, machine: Mac
     if host.auto_remove and host.restart_policy.name not in ("", "no"):
         raise InvalidParameter("can't create 'AutoRemove' container with restart policy")
     if host.isolation not in ("", "default"):
-        raise InvalidParameter(f"invalid isolation '{host.isolation}' on linux")
+        raise InvalidParameter(
+            f"invalid isolation ({host.isolation}): linux only supports 'default'"
+        )
     if host.shm_size < 0:
         raise InvalidParameter("SHM size can not be less than 0")
     if not -1000 <= host.oom_score_adj <= 1000:
@@ -85,9 +87,7 @@ def _check_network_mode(config: ContainerConfig, host: HostConfig) -> None:
             "This would result in undefined behavior"
         )
     if mode.startswith("container") and not shares(mode):
-        raise InvalidParameter(
-            "Invalid network mode: a container to join must be named: container:<name|id>"
-        )
+        raise InvalidParameter("invalid network mode: invalid container format container:<name|id>")
     if not shares(mode):
         return
     conflicts = (

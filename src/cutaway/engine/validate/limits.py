@@ -85,7 +85,7 @@ def _check_cpu(limits: Resources, machine: Machine) -> None:
             )
         if not 0 < limits.nano_cpus <= machine.cpu_count * 1_000_000_000:
             raise InvalidParameter(
-                f"Range of CPUs is from 0.01 to {machine.cpu_count}.00, as there are only "
+                f"range of CPUs is from 0.01 to {machine.cpu_count}.00, as there are only "
                 f"{machine.cpu_count} CPUs available"
             )
     if limits.cpu_shares < 0:
