@@ -362,8 +362,10 @@ class HttpExchange:
             response.headers,
             length=None,
             close=not keep,
+            chunked=self.http11,
         )
-        chunked = keep
+        # Clients tell messages apart by their chunks, also behind a body that was not read.
+        chunked = keep or self.http11
         try:
             await self._transport.send(head)
             async for piece in response.chunks:
@@ -394,7 +396,7 @@ class HttpExchange:
             return False  # no last chunk: the client sees that the answer is not whole
         words = response.last_words(error)
         await self._transport.send(chunk(words) + LAST_CHUNK if chunked else words)
-        return chunked
+        return chunked and self.wants_keep_alive and self._ended_or_empty()
 
     async def hijack(self, content_type: str) -> HijackedConnection:
         """See ``Exchange``."""

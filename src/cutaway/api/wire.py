@@ -38,6 +38,7 @@ class HeadWriter:
         *,
         length: int | None,
         close: bool = False,
+        chunked: bool = False,
     ) -> bytes:
         """Return a head up to its empty line.
 
@@ -47,6 +48,7 @@ class HeadWriter:
             headers: further ones; their values must not hold line ends.
             length: of the body; None: it is chunked, or (with ``close``) ends with the connection.
             close: the connection will be closed behind the body.
+            chunked: a body without length comes in chunks also when the connection will be closed.
         """
         parts = [_STATUS_LINES[status], self.common, self._dated()]
         if content_type:
@@ -55,7 +57,7 @@ class HeadWriter:
         if length is not None:
             if status >= 200 and status not in (204, 304):
                 parts.append(b"Content-Length: %d\r\n" % length)
-        elif not close:
+        elif chunked or not close:
             parts.append(b"Transfer-Encoding: chunked\r\n")
         parts.append(b"Connection: close\r\n\r\n" if close else b"\r\n")
         return b"".join(parts)

@@ -241,8 +241,9 @@ class BuildService:
         return key, await self._core.in_thread(self._take_dockerfile, key, name)
 
     def _take_dockerfile(self, key: str, name: str) -> str:
-        """Read the Dockerfile; it and ``.dockerignore`` are then no part of the context if the
-        latter says so: clients send both all the same.
+        """Read the Dockerfile, and take it out of the context if ``.dockerignore`` says so.
+
+        Clients send both files also when they are ignored: the engine needs them.
         """
         text = self._read_file(key, name)
         if text is None:
