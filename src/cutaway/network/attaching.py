@@ -87,20 +87,21 @@ def dns_names(
 
 def lease_endpoint(
     book: Book,
-    driver: Driver,
-    network: Network,
     request: EndpointRequest,
     sandbox: SandboxRequest,
+    *,
+    driver: Driver,
+    network: Network,
     present: Sequence[Endpoint],
 ) -> Endpoint:
     """Make an endpoint, its addresses leased.
 
     Args:
         book: where the leases are taken.
+        request: how to attach.
+        sandbox: the container.
         driver: the network's.
         network: to attach to.
-        request: how.
-        sandbox: the container.
         present: its endpoints so far.
 
     Raises:
@@ -109,9 +110,8 @@ def lease_endpoint(
     if any(e.network_id == network.id for e in present):
         raise EndpointExists(sandbox.container_name, network.name)
     check_endpoint_request(request, network)
-    endpoint_id = os.urandom(32).hex()
     base = Endpoint(
-        id=endpoint_id,
+        id=os.urandom(32).hex(),
         network_id=network.id,
         network_name=network.name,
         container_id=sandbox.container_id,
@@ -126,12 +126,37 @@ def lease_endpoint(
     )
     if not driver.has_addresses:
         return base
+    interface = _choose_interface(request, network, [e.interface for e in present])
+    base = replace(base, interface=interface)
+    parse_endpoint_sysctls(base)
+    ipv4, ipv6 = _lease_addresses(book, request, sandbox, network)
+    return replace(
+        base,
+        # The endpoint's digits make the name new when a container restarts before the kernel has
+        # destroyed what it had.
+        host_interface=(
+            f"ve{sandbox.container_id[:10]}{base.id[:3]}" if driver.name == "bridge" else ""
+        ),
+        mac=request.mac.replace("-", ":").lower() or _mac(ipv4, base.id),
+        ipv4=ipv4,
+        ipv6=ipv6,
+        gateway=_gateway(network, 4, ipv4),
+        gateway_v6=_gateway(network, 6, ipv6),
+    )
+
+
+def _choose_interface(request: EndpointRequest, network: Network, taken: Sequence[str]) -> str:
     prefix = network.options.get(INTERFACE_PREFIX_OPTION, "eth")
-    taken = [e.interface for e in present]
-    interface = request.driver_options.get(IFNAME_OPTION) or interface_names(taken, prefix)
-    if interface in taken or not 0 < len(interface) < 16 or "/" in interface or interface == "lo":
-        raise InvalidParameter(f"invalid interface name {interface!r}")
-    parse_endpoint_sysctls(replace(base, interface=interface))
+    name = request.driver_options.get(IFNAME_OPTION) or interface_names(taken, prefix)
+    if name in taken or not 0 < len(name) < 16 or "/" in name or name == "lo":
+        raise InvalidParameter(f"invalid interface name {name!r}")
+    return name
+
+
+def _lease_addresses(
+    book: Book, request: EndpointRequest, sandbox: SandboxRequest, network: Network
+) -> tuple[str, str]:
+    """Lease an address of each version that the network has, or none at all."""
     owner = f"container {sandbox.container_name}"
     ipv4 = ipv6 = ""
     try:
@@ -142,20 +167,7 @@ def lease_endpoint(
     except BaseException:
         book.unlease(network.id, ipv4, ipv6)
         raise
-    return replace(
-        base,
-        interface=interface,
-        # The endpoint's digits make the name new when a container restarts before the kernel has
-        # destroyed what it had.
-        host_interface=(
-            f"ve{sandbox.container_id[:10]}{endpoint_id[:3]}" if driver.name == "bridge" else ""
-        ),
-        mac=request.mac.replace("-", ":").lower() or _mac(ipv4, endpoint_id),
-        ipv4=ipv4,
-        ipv6=ipv6,
-        gateway=_gateway(network, 4, ipv4),
-        gateway_v6=_gateway(network, 6, ipv6),
-    )
+    return ipv4, ipv6
 
 
 def _with_prefix(address: str) -> str:
@@ -228,6 +240,7 @@ def sandbox_entries(sandbox: Sandbox, networks: Mapping[str, Network]) -> tuple[
 def plan_sandbox(
     sandbox: Sandbox,
     networks: Mapping[str, Network],
+    *,
     drivers: Mapping[str, Driver],
     context: DriverContext,
     settings: NetworkSettings,
@@ -252,14 +265,16 @@ def check_combination(mode: SandboxMode, network: Network) -> None:
     """Refuse a second network for a container that has the host's or none.
 
     Raises:
-        Forbidden: in Docker's words.
+        Forbidden, InvalidParameter: in Docker's words.
     """
     if mode is SandboxMode.HOST or network.driver == "host":
+        if network.driver == "host":
+            raise InvalidParameter(
+                "cannot connect container to host network - "
+                "container must be created in host network mode"
+            )
         raise Forbidden(
-            "container cannot be connected to host network - "
-            "container must be created in host network mode"
-            if network.driver == "host"
-            else "container sharing network namespace with another container or host cannot be "
+            "container sharing network namespace with another container or host cannot be "
             "connected to any other network"
         )
     if mode is SandboxMode.NONE or network.driver == "null":

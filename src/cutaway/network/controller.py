@@ -362,7 +362,8 @@ class Controller:
             except BaseException:
                 self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
                 raise
-            self._change(before, after, netns_fd, ledger, f"network connect {network.name}")
+            why = f"network connect {network.name}"
+            self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
         return endpoint
 
     def disconnect(
@@ -385,7 +386,8 @@ class Controller:
             endpoint = self._book.endpoint_on(before, network)
             kept = tuple(e for e in before.endpoints if e.id != endpoint.id)
             after = replace(before, endpoints=kept)
-            self._change(before, after, netns_fd, ledger, f"network disconnect {network.name}")
+            why = f"network disconnect {network.name}"
+            self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
             self._book.write_sandbox(after)
         return endpoint
 
@@ -393,6 +395,7 @@ class Controller:
         self,
         before: Sandbox,
         after: Sandbox,
+        *,
         netns_fd: int | None,
         ledger: Ledger | None,
         why: str,

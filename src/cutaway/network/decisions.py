@@ -131,10 +131,18 @@ class Decisions:
         """Return what makes the host fit the book."""
         book = self.book
         orphans = restoring.plan_orphans(
-            book.networks, book.endpoints, facts, self.context, self.trash_group
+            book.networks,
+            book.endpoints,
+            facts,
+            context=self.context,
+            trash_group=self.trash_group,
         )
         devices = restoring.plan_devices(
-            book.networks.values(), book.endpoints.values(), self.drivers, facts, self.context
+            book.networks.values(),
+            book.endpoints.values(),
+            facts,
+            drivers=self.drivers,
+            context=self.context,
         )
         forwarding = self.plan_forwarding(facts, list(book.networks.values()))
         return (
@@ -272,7 +280,9 @@ class Decisions:
         if present:
             attaching.check_combination(mode, network)
         driver = self.drivers[network.driver]
-        return attaching.lease_endpoint(self.book, driver, network, request, sandbox, present)
+        return attaching.lease_endpoint(
+            self.book, request, sandbox, driver=driver, network=network, present=present
+        )
 
     def hold_ports(self, sandbox: Sandbox) -> list[HeldPort]:
         """Find and take the host's ports for a sandbox: the one decision that needs the kernel.
@@ -312,7 +322,11 @@ class Decisions:
     def plan_join(self, sandbox: Sandbox) -> Plan[NetworkScope]:
         """Return what connects a new sandbox."""
         return attaching.plan_sandbox(
-            sandbox, self.book.networks, self.drivers, self.context, self.settings
+            sandbox,
+            self.book.networks,
+            drivers=self.drivers,
+            context=self.context,
+            settings=self.settings,
         )
 
     def plan_leave(self, sandbox: Sandbox) -> Plan[NetworkScope]:
@@ -347,7 +361,7 @@ class Decisions:
                 driver = self.drivers[network.driver]
                 inner += driver.plan_endpoint(network, endpoint, self.context)
         inner += attaching.plan_routes(after, before)
-        inner += plan_serving_change(before, after, networks, self.settings, why)
+        inner += plan_serving_change(before, after, networks, self.settings, why=why)
         had = attaching.sandbox_entries(before, networks)
         now = attaching.sandbox_entries(after, networks)
         outer = (

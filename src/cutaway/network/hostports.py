@@ -125,7 +125,7 @@ def _hold(book: PortBook, request: PortRequest, addresses: list[str]) -> list[He
             owner = find_owner(request.protocol, port)
         elif not requested:
             continue
-        last = _in_use(book, request, addresses, port, owner)
+        last = _in_use(book, request, addresses, port, owner=owner)
     if last is None:
         raise PortInUse(addresses[0], 0, request.protocol, owner="everybody", next_free=None)
     raise last
@@ -157,7 +157,7 @@ def _bind_all(request: PortRequest, addresses: list[str], port: int) -> list[Hel
 
 
 def _in_use(
-    book: PortBook, request: PortRequest, addresses: list[str], port: int, owner: str
+    book: PortBook, request: PortRequest, addresses: list[str], port: int, *, owner: str
 ) -> PortInUse:
     return PortInUse(
         addresses[0],

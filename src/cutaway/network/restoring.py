@@ -27,8 +27,9 @@ from cutaway.steps import Step
 def plan_devices(
     networks: Iterable[Network],
     endpoints: Iterable[Endpoint],
-    drivers: Mapping[str, Driver],
     facts: NetworkFacts,
+    *,
+    drivers: Mapping[str, Driver],
     context: DriverContext,
 ) -> list[Step[NetworkScope]]:
     """Return what brings every network's device back, with its ports."""
@@ -64,6 +65,7 @@ def plan_orphans(
     networks: Mapping[str, Network],
     endpoints: Mapping[str, Endpoint],
     facts: NetworkFacts,
+    *,
     context: DriverContext,
     trash_group: int,
 ) -> list[Step[NetworkScope]]:

@@ -147,6 +147,7 @@ def plan_serving_change(
     after: Sandbox,
     networks: Mapping[str, Network],
     settings: NetworkSettings,
+    *,
     why: str,
 ) -> tuple[Step[NetworkScope], ...]:
     """Return what the process must be told when a running sandbox's networks changed."""

@@ -36,6 +36,12 @@ class InvalidVolumeName(InvalidParameter):
     """A volume's name is a directory's name: no slashes, no leading dot."""
 
     def __init__(self, name: str) -> None:
+        if len(name) == 1:
+            super().__init__(
+                f"create {name}: volume name is too short, names should be at least two "
+                "alphanumeric characters"
+            )
+            return
         super().__init__(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
@@ -73,3 +79,13 @@ class VolumeMountFailed(System):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"error while mounting volume '{name}': {reason}")
+
+
+class UnknownVolumeDriver(NotFound):
+    """No driver, built in or plugged in, has this name."""
+
+    def __init__(self, name: str, driver: str) -> None:
+        super().__init__(
+            f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found'
+        )
+        self.driver = driver

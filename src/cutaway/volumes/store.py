@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cutaway.errors import InvalidParameter
 from cutaway.files import read_json
 from cutaway.steps import Ledger
 from cutaway.volumes.errors import (
+    UnknownVolumeDriver,
     VolumeDriverConflict,
     VolumeInUse,
     VolumeMountFailed,
@@ -98,16 +98,15 @@ class VolumeStore:
 
         Raises:
             InvalidVolumeName: the name can't be a directory's.
-            InvalidParameter: an unknown driver or option.
+            UnknownVolumeDriver: no driver has this name.
+            InvalidParameter: an unknown option.
             VolumeDriverConflict: another driver's volume has the name.
         """
         anonymous = not name
         name = name or os.urandom(32).hex()
         check_volume_name(name)
         if driver not in ("", "local"):
-            raise InvalidParameter(
-                f"error looking up volume plugin {driver}: plugin {driver!r} not found"
-            )
+            raise UnknownVolumeDriver(name, driver)
         plan_local_mount(options or {})
         labels = {**(labels or {}), **({ANONYMOUS_LABEL: ""} if anonymous else {})}
         document = {
