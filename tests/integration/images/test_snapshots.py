@@ -226,6 +226,30 @@ def test_trash_of_any_depth_is_emptied(snapshots: Snapshots) -> None:
     assert os.listdir(f"{snapshots.root}/trash") == []
 
 
+def test_trash_is_emptied_by_many_threads_at_once(snapshots: Snapshots) -> None:
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(20):
+                key = f"{number}-{turn}"
+                snapshots.prepare(key, None)
+                os.makedirs(f"{snapshots.directory(key)}/a/b/c")
+                snapshots.remove(key)
+                snapshots.empty_trash()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    snapshots.empty_trash()
+    assert os.listdir(f"{snapshots.root}/trash") == []
+
+
 def test_failed_unpacking_leaves_nothing(snapshots: Snapshots) -> None:
     for data in (b"no tar at all" * 100, gzipped(build([file("a"), file("../../b")]))):
         fd = blob_fd(data)

@@ -286,6 +286,22 @@ def test_volume_is_seen_where_it_is_mounted(snapshots: Snapshots, tmp_path: Path
     assert "data/v" not in {m.name for m in members(export_tree(tree))}
 
 
+def test_volume_s_place_is_made_in_a_container_that_never_ran(
+    snapshots: Snapshots, tmp_path: Path, outside: Path
+) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    (volume / "v").write_text("vol")
+    binds = [Bind(str(volume), "/not/there/yet"), Bind(str(volume / "v"), "/etc/new/file")]
+    tree = Tree.stopped(snapshots, "c", binds)
+    put(tree, "/not/there/yet", [file("w", b"12")])
+    assert (volume / "w").read_bytes() == b"12"
+    assert stat_path(tree, "/etc/new/file").size == 3
+    through_link = Tree.stopped(snapshots, "c", [Bind(str(volume), "/data/out/../../made")])
+    with pytest.raises(Exception, match="Not a directory"):  # data/out leads to a file
+        stat_path(through_link, "/")
+
+
 def test_volume_s_place_that_is_a_link_is_found_inside_the_container(
     snapshots: Snapshots, tmp_path: Path, outside: Path
 ) -> None:

@@ -26,6 +26,7 @@ class Snapshots:
 
     Every method may be called from any thread. ``_lock`` guards ``_index`` and ``_serial``; it is
     held for a few system calls at a time, never while unpacking, syncing or deleting.
+    ``_emptying`` is held by the one thread that deletes; it never takes ``_lock``.
 
     Args:
         root: absolute; made if missing. What a killed engine left half done is swept.
@@ -35,6 +36,7 @@ class Snapshots:
         check_root(root)
         self.root = root
         self._lock = threading.Lock()
+        self._emptying = threading.Lock()
         self._serial = 0
         self._started_ns = time.time_ns()  # keeps names in the trash apart across restarts
         for name in ("", *table.DIRECTORIES.values(), "tmp", "trash"):
@@ -258,21 +260,33 @@ class Snapshots:
     def empty_trash(self) -> None:
         """Delete what was removed; slow, for a thread of its own.
 
+        One thread at a time: while another is at it, this returns at once, and the other one
+        takes what was thrown away meanwhile.
+
         Raises:
             OSError: EBUSY, EROFS: what remains is tried again next time.
         """
-        trash_fd = os.open(f"{self.root}/trash", _DIRECTORY)
+        if not self._emptying.acquire(blocking=False):
+            return
         try:
-            failures = []
-            for name in os.listdir(trash_fd):
+            trash_fd = os.open(f"{self.root}/trash", _DIRECTORY)
+            try:
+                self._empty(trash_fd)
+            finally:
+                os.close(trash_fd)
+        finally:
+            self._emptying.release()
+
+    def _empty(self, trash_fd: int) -> None:
+        failures: dict[str, OSError] = {}
+        while names := set(os.listdir(trash_fd)) - failures.keys():
+            for name in names:
                 try:
                     remove_tree(trash_fd, os.fsencode(name))
                 except OSError as error:
-                    failures.append(error)
-            if failures:
-                raise failures[0]
-        finally:
-            os.close(trash_fd)
+                    failures[name] = error
+        if failures:
+            raise next(iter(failures.values()))
 
     # Parts
 

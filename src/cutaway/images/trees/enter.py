@@ -5,12 +5,13 @@ Docker's counterpart: moby ``daemon/containerfs_linux.go``, ``openContainerFS``.
 
 import errno
 import os
+import stat
 from typing import Any
 
 from cutaway import linux
 from cutaway.images.layers.confine import enter_mount
 from cutaway.images.mount import Mount
-from cutaway.images.resolve import is_missing, open_in_root
+from cutaway.images.resolve import is_missing, open_directory_in_root, open_in_root
 
 _PRIVATE = linux.MS.REC | linux.MS.PRIVATE
 _CLONE_ONE = linux.OPEN_TREE.CLONE | linux.OPEN_TREE.CLOEXEC
@@ -86,12 +87,13 @@ def _attach_bind(root: int, source: str, destination: bytes, is_read_only: bool)
     only, and what is mounted on is the file that was found (CVE-2026-42306).
     """
     try:
-        target_fd = open_in_root(root, destination, os.O_PATH)
         source_fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
         if is_missing(error):
-            return  # made at the first start only, or a volume that is gone
+            return  # a volume that is gone: its place shows what the image has there
         raise
+    is_directory = stat.S_ISDIR(os.fstat(source_fd).st_mode)
+    target_fd = _open_or_make(root, destination, is_directory=is_directory)
     tree_fd = linux.open_tree(source_fd, "", _CLONE_HELD)
     if is_read_only:
         linux.mount_setattr(
@@ -108,3 +110,32 @@ def _attach_bind(root: int, source: str, destination: bytes, is_read_only: bool)
     finally:
         for fd in (tree_fd, source_fd, target_fd):
             os.close(fd)
+
+
+def _open_or_make(root: int, path: bytes, *, is_directory: bool) -> int:
+    """Return the place to mount on; made as the runtime makes it at the first start.
+
+    Every directory is made in the descriptor of its parent, and a component that is a link is
+    followed by the kernel inside the root: nothing can be made outside (CVE-2021-30465).
+    """
+    try:
+        return open_in_root(root, path, os.O_PATH)
+    except OSError as error:
+        if not is_missing(error):
+            raise
+    components = [part for part in path.split(b"/") if part not in (b"", b".")]
+    for depth in range(1, len(components) + 1):
+        parent_fd = open_directory_in_root(root, b"/".join(components[: depth - 1]))
+        leaf = components[depth - 1]
+        is_last = depth == len(components)
+        try:
+            if is_last and not is_directory:
+                flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY
+                os.close(os.open(leaf, flags, 0o755, dir_fd=parent_fd))
+            else:
+                os.mkdir(leaf, 0o755, dir_fd=parent_fd)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(parent_fd)
+    return open_in_root(root, path, os.O_PATH)
