@@ -46,11 +46,13 @@ class NameServer:
         host_servers: HostServers,
         *,
         names: SandboxNames,
+        catch_up: Callable[[], None],
         netns_fd: int,
         udp: socket.socket,
         tcp: socket.socket,
     ) -> None:
         self.names = names
+        self._catch_up = catch_up
         self._loop = loop
         self._records = records
         self._upstream = upstream
@@ -82,6 +84,9 @@ class NameServer:
                 query, peer = self._udp.recvfrom(_PACKET_SIZE)
             except (BlockingIOError, ConnectionError):
                 return
+            self._catch_up()
+            if self._closed:
+                return
             cached = self._cache.get(query[2:])
             if cached is not None:
                 self._send(query[:2] + cached, peer)
@@ -98,6 +103,11 @@ class NameServer:
             if len(self._cache) >= _CACHE_SIZE:
                 self._cache.clear()
             self._cache[query[2:]] = own[2:]
+
+    def look_up(self, query: bytes) -> bytes | Forward | Refuse:
+        """Answer from the records as they are now."""
+        self._catch_up()
+        return answer(query, self._records, self.names)
 
     def serve(self, query: bytes, reply: Callable[[bytes], None]) -> bytes | None:
         """Answer a query, at once or when upstream has.
@@ -196,7 +206,7 @@ class _Connection:
 
     def _serve(self, query: bytes) -> bool:
         """Answer; False when the connection is not ours any more."""
-        result = answer(query, self._server._records, self._server.names)
+        result = self._server.look_up(query)
         if isinstance(result, Forward):
             self._loop.forget(self._connection.fileno())
             self._timer.cancel()

@@ -5,8 +5,10 @@ nothing while there is something to serve: the next engine will connect.
 """
 
 import os
+import select
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 from cutaway.linux import close_range, set_process_title
@@ -42,6 +44,7 @@ class Userland:
         self._host_servers = HostServers()
         self._servers: dict[str, NameServer] = {}
         self._ports: dict[str, dict[str, TcpListener | UdpPort]] = {}
+        self.catch_up: Callable[[], None] = lambda: None
 
     @property
     def is_idle(self) -> bool:
@@ -137,6 +140,7 @@ class Userland:
             self._upstream,
             self._host_servers,
             names=message,
+            catch_up=lambda: self.catch_up(),
             netns_fd=netns_fd,
             udp=socket.socket(fileno=udp),
             tcp=socket.socket(fileno=tcp),
@@ -151,15 +155,26 @@ class Engines:
         self._loop = loop
         self._userland = userland
         self._listener = listener
-        self._count = 0
+        self._connections: dict[int, socket.socket] = {}
+        self._poll = select.poll()
         listener.setblocking(False)
         loop.watch(listener.fileno(), read=self._accept)
 
     def add(self, connection: socket.socket) -> None:
         """Serve one connection."""
-        self._count += 1
+        self._connections[connection.fileno()] = connection
+        self._poll.register(connection.fileno(), select.POLLIN)
         connection.setblocking(False)
         self._loop.watch(connection.fileno(), read=lambda: self._read(connection))
+
+    def catch_up(self) -> None:
+        """Read what engines have said so far.
+
+        Called before a question is answered: who was told that a container runs may ask for it
+        at once, and gets the answer that is true now.
+        """
+        for fd, _ in self._poll.poll(0):
+            self._read(self._connections[fd])
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -181,16 +196,20 @@ class Engines:
             except OSError:
                 received = None
             if received is None:
-                self._loop.forget(connection.fileno())
-                connection.close()
-                self._count -= 1
-                if not self._count:
-                    self._userland.stop_if_idle()
+                self._drop(connection)
                 return
             answer = self._userland.handle(*received)
             if answer is not None:
                 with suppress(OSError):
                     protocol.send(connection, answer)
+
+    def _drop(self, connection: socket.socket) -> None:
+        self._poll.unregister(connection.fileno())
+        del self._connections[connection.fileno()]
+        self._loop.forget(connection.fileno())
+        connection.close()
+        if not self._connections:
+            self._userland.stop_if_idle()
 
 
 def main(arguments: list[str]) -> int:
@@ -202,7 +221,9 @@ def main(arguments: list[str]) -> int:
     os.chdir("/")
     set_process_title("cutaway: network")
     loop = Loop()
-    Engines(loop, Userland(loop), socket.socket(fileno=os.dup(0)))
+    userland = Userland(loop)
+    engines = Engines(loop, userland, socket.socket(fileno=os.dup(0)))
+    userland.catch_up = engines.catch_up
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     os.dup2(null, 0)
     os.close(null)
