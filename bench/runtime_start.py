@@ -3,7 +3,7 @@
 A stand-in for the launcher imports everything, freezes its memory and forks a stand-in for the
 shim for every container, as in real life; the shim measures. No engine, no network, no client.
 
-Usage: python bench/runtime_start.py [--runs N] [--runc] [--steps]
+Usage: python bench/runtime_start.py [--runs N] [--runc] [--steps] [--ahead]
 """
 
 import argparse
@@ -20,8 +20,15 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "src"))
 
 from cutaway import linux
-from cutaway.oci.runtime_spec import Spec
-from cutaway.runtime import Container, Extensions, SeccompCache, Stdio, plan, probe_host_facts
+from cutaway.runtime import (
+    Container,
+    HostFacts,
+    Maker,
+    SeccompCache,
+    Stdio,
+    probe_host_facts,
+    warm_up,
+)
 from cutaway.security.capabilities import DEFAULT_CAPABILITIES
 from cutaway.security.paths import MASKED_PATHS, READONLY_PATHS
 from cutaway.security.seccomp import default_profile, resolve_profile
@@ -81,18 +88,23 @@ def make_config(container_id: str) -> dict:
     }
 
 
-def run_once(bundle: str, facts: object, cache: SeccompCache, number: int) -> dict:
+def run_once(bundle: str, facts: HostFacts, cache: SeccompCache, number: int, ahead: bool) -> dict:
     """Run one container as a shim would, and return the times in microseconds."""
-    started = time.monotonic_ns()
-    with open(f"{bundle}/config.json") as file:
-        spec = Spec.from_json(json.load(file))
-    extensions = Extensions.from_json(json.load(open(f"{bundle}/rootfs.json")))
-    parsed = time.monotonic_ns()
-    planned = plan(spec, facts, id=f"bench{number}", bundle=bundle, extensions=extensions)
-    decided = time.monotonic_ns()
+    maker = None
+    if ahead:
+        maker = Maker.fork(facts, cache)
+        time.sleep(0.02)
     null = os.open("/dev/null", os.O_RDWR)
-    container = Container.create(planned, stdio=Stdio(null, null, null), seccomp=cache)
-    created = time.monotonic_ns()
+    began = time.monotonic_ns()
+    container = Container.create(
+        f"bench{number}",
+        bundle,
+        stdio=Stdio(null, null, null),
+        facts=facts,
+        seccomp=cache,
+        maker=maker,
+    )
+    made = time.monotonic_ns()
     container.wait_created()
     prepared = time.monotonic_ns()
     container.start()
@@ -100,18 +112,25 @@ def run_once(bundle: str, facts: object, cache: SeccompCache, number: int) -> di
     linux.waitid_pidfd(container.pidfd)
     exited = time.monotonic_ns()
     container.mark_stopped()
-    records = [(r.actor, r.what, r.started_ns - parsed, r.duration_ns) for r in container.records()]
-    cleaning = time.monotonic_ns()
     failures = container.delete()
     if failures:
         raise ExceptionGroup("clean-up", failures)
     deleted = time.monotonic_ns()
-    names = ("parse", "plan", "create", "prepared", "start", "exit")
-    moments = (started, parsed, decided, created, prepared, running, exited)
+    records = [(r.actor, r.what, r.started_ns - began, r.duration_ns) for r in container.records()]
+    container.close()
+    names = ("made", "prepared", "started", "exited", "deleted")
+    moments = (began, made, prepared, running, exited, deleted)
     times = {n: (b - a) / 1000 for n, a, b in zip(names, moments, moments[1:], strict=False)}
-    times["delete"] = (deleted - cleaning) / 1000
-    times["create..exec"] = (running - decided) / 1000
+    times["create..exec"] = (running - began) / 1000
+    times["private KiB"] = private_kib()
     return {"times": times, "records": records}
+
+
+def private_kib() -> int:
+    """Return the memory that this process shares with nobody, in KiB."""
+    with open("/proc/self/smaps_rollup") as file:
+        lines = [line.split() for line in file]
+    return sum(int(words[1]) for words in lines if words[0].startswith("Private_"))
 
 
 def fork_and_run(*arguments: object) -> dict:
@@ -122,7 +141,6 @@ def fork_and_run(*arguments: object) -> dict:
     if pid == 0:
         try:
             result = run_once(*arguments)
-            result["times"]["fork"] = 0
             with os.fdopen(writer, "w") as file:
                 json.dump(result, file)
         except BaseException as error:
@@ -141,13 +159,11 @@ def fork_and_run(*arguments: object) -> dict:
 def measure_runc(bundle: str, runs: int) -> list[float]:
     """Return the times of ``runc run`` on the same root, in milliseconds."""
     config = make_config("runc")
-    config["root"]["path"] = "lower"
-    config["linux"]["seccomp"] = None
+    config["root"]["path"] = f"{bundle}/lower"
     directory = f"{bundle}/for-runc"
     os.makedirs(directory)
-    os.symlink(f"{bundle}/lower", f"{directory}/lower")
     with open(f"{directory}/config.json", "w") as file:
-        json.dump({k: v for k, v in config.items() if v is not None}, file)
+        json.dump(config, file)
     times = []
     for _ in range(runs):
         started = time.monotonic_ns()
@@ -171,6 +187,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=50)
     parser.add_argument("--runc", action="store_true", help="also measure runc")
     parser.add_argument("--steps", action="store_true", help="print the time of each step")
+    parser.add_argument("--ahead", action="store_true", help="the maker waits already")
     options = parser.parse_args()
     bundle = tempfile.mkdtemp(prefix="cutaway-bench-")
     try:
@@ -191,14 +208,15 @@ def main() -> None:
         facts = probe_host_facts()
         cache = SeccompCache(f"{bundle}/seccomp")
         linux.find_process_title()
-        fork_and_run(bundle, facts, cache, 0)
+        fork_and_run(bundle, facts, cache, 0, False)
         cache.refresh()
+        warm_up(facts)
         gc.collect()
         gc.freeze()
-        runs = [fork_and_run(bundle, facts, cache, n) for n in range(options.runs)]
+        runs = [fork_and_run(bundle, facts, cache, n, options.ahead) for n in range(options.runs)]
         print(f"load {os.getloadavg()[0]:.2f}, {options.runs} runs, µs")
         print(f"{'':14} {'min':>7} {'median':>7}")
-        for name in ("fork", *runs[0]["times"]):
+        for name in runs[0]["times"]:
             values = [run["times"][name] for run in runs]
             print(f"{name:14} {min(values):7.0f} {statistics.median(values):7.0f}")
         if options.steps:

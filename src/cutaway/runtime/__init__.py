@@ -35,6 +35,7 @@ from cutaway.runtime.maker import Maker
 from cutaway.runtime.plan import RuntimePlan, plan
 from cutaway.runtime.seccomp_cache import SeccompCache
 from cutaway.runtime.stdio import Stdio
+from cutaway.runtime.warm_up import warm_up
 
 __all__ = [
     "Container",
@@ -51,4 +52,5 @@ __all__ = [
     "WrongStatus",
     "plan",
     "probe_host_facts",
+    "warm_up",
 ]
