@@ -98,7 +98,8 @@ class AddressOutOfRange(InvalidParameter):
 
     def __init__(self, address: str) -> None:
         super().__init__(
-            f"invalid endpoint settings:\nno configured subnet or ip-range contain the IP address {address}"
+            "invalid endpoint settings:\n"
+            f"no configured subnet or ip-range contain the IP address {address}"
         )
         self.address = address
 

@@ -177,8 +177,9 @@ class PortBook:
             return
         first, last = self.ephemeral
         count = last - first + 1
+        start = self._next
         for offset in range(count):
-            port = first + (self._next + offset) % count
+            port = first + (start + offset) % count
             self._next = (port - first + 1) % count
             yield port
 
