@@ -72,7 +72,15 @@ class VolumeStore:
         self._users: dict[str, set[str]] = {}
         self._mounted: dict[str, set[str]] = {}
         os.makedirs(root, mode=0o701, exist_ok=True)
-        Ledger("engine").apply(EmptyTrash(why="left over", path=self._trash), None)
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        """Delete what an engine that died was making or deleting; no name begins with a dot."""
+        ledger = Ledger("engine")
+        for name in os.listdir(self.root):
+            if name.startswith("."):
+                path = os.path.join(self.root, name)
+                ledger.apply(EmptyTrash(why="left over", path=path), None)
 
     @property
     def _trash(self) -> str:
