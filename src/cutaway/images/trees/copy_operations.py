@@ -8,12 +8,18 @@ from typing import Any
 
 from cutaway.errors import InvalidParameter, NotFound
 from cutaway.images.layers import tar_header as tar
+from cutaway.images.layers.attributes import show
 from cutaway.images.layers.compression import DecompressedStream
 from cutaway.images.layers.disk_guard import DiskGuard
 from cutaway.images.layers.errors import BadLayer
 from cutaway.images.layers.extract import Extractor, Policy
 from cutaway.images.layers.tar_read import Entry, TarReader
-from cutaway.images.resolve import is_missing, open_directory_in_root, open_in_root
+from cutaway.images.resolve import (
+    is_missing,
+    open_directory_in_root,
+    open_in_root,
+    split_path,
+)
 from cutaway.images.trees.copy_sources import (
     Digesting,
     EntryTarget,
@@ -27,6 +33,7 @@ from cutaway.images.trees.paths import resolve_links
 _MAX_ID = (1 << 31) - 1
 _MAX_TABLE_BYTES = 16 << 20
 _DIRECTORY_MODE = 0o755
+_OCTAL = re.compile(r"0?[0-7]{1,4}")
 _SYMBOLIC = re.compile(r"([ugoa]*)([-+=])([rwxXst]*)")
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -65,7 +72,7 @@ class Making(EntryTarget):
             entry.mode = self._change_mode(entry.mode, entry.kind == tar.DIRECTORY)
         self.make(entry, pieces)
 
-    def make(self, entry: Entry, pieces: Iterable[bytes] = ()) -> None:
+    def make(self, entry: Entry, pieces: Iterable[bytes | memoryview] = ()) -> None:
         """Make an entry as it is, but for times later than the epoch."""
         if self._latest_ns is not None:
             entry.mtime_ns = min(entry.mtime_ns, self._latest_ns)
@@ -176,9 +183,8 @@ def _unpack(
         base = place.strip(b"/")
         entry: Entry | None = first
         while entry is not None:
-            pieces = reader.pieces()
             _place_unpacked(entry, base, owner)
-            target.extractor.apply(entry, pieces)
+            target.make(entry, reader.pieces())
             entry = next(entries, None)
         reader.drain()
         return True
@@ -187,19 +193,18 @@ def _unpack(
 
 
 def _place_unpacked(entry: Entry, base: bytes, owner: tuple[int, int] | None) -> None:
-    parts: list[bytes] = []
-    for part in entry.name.split(b"/"):
-        if part == b"..":
-            if not parts:
-                raise BadLayer("archive entry leaves the destination: refused")
-            parts.pop()
-        elif part not in (b"", b"."):
-            parts.append(part)
-    entry.name = b"/".join([base, *parts]) if base else b"/".join(parts)
+    entry.name = _below(base, entry.name)
     if entry.kind == tar.HARD_LINK:
-        entry.link = base + b"/" + entry.link.lstrip(b"/") if base else entry.link
+        entry.link = _below(base, entry.link)
     if owner is not None:
         entry.uid, entry.gid = owner
+
+
+def _below(base: bytes, name: bytes) -> bytes:
+    components = split_path(name)
+    if components is None:
+        raise BadLayer(f"archive entry {show(name)} leaves the destination: refused")
+    return b"/".join([base, *components] if base else components)
 
 
 def digest(origin_fd: int, request: dict[str, Any]) -> str:
@@ -230,13 +235,20 @@ def make_directory(root_fd: int, request: dict[str, Any], *, floor_bytes: int, n
 
 
 def parse_mode(text: str) -> Callable[[int, bool], int]:
-    """Read ``--chmod``; returns what makes a new mode of (old mode, is a directory)."""
+    """Read ``--chmod``; returns what makes a new mode of (old mode, is a directory).
+
+    Raises:
+        InvalidParameter: neither octal nor symbolic.
+    """
     if not text:
         return lambda mode, _: mode
-    if text.isdigit():
+    if _OCTAL.fullmatch(text):
         fixed = int(text, 8)
         return lambda _, __: fixed
-    clauses = _SYMBOLIC.findall(text)
+    matches = [_SYMBOLIC.fullmatch(clause) for clause in text.split(",")]
+    clauses = [match.groups() for match in matches if match is not None]
+    if len(clauses) != len(matches):
+        raise InvalidParameter(f"invalid chmod parameter: {text!r}: neither 0755 nor u+x,go-w")
 
     def change(mode: int, is_directory: bool) -> int:
         for who, operator, letters in clauses:

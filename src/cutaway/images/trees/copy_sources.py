@@ -1,6 +1,7 @@
 """Which files a COPY names: globs in a hostile tree, and the entries below what they match."""
 
 import hashlib
+import itertools
 import os
 import re
 import stat
@@ -13,6 +14,7 @@ from cutaway.images.layers.tree_tar import TreeTar
 from cutaway.images.resolve import open_directory_in_root
 from cutaway.images.trees.paths import resolve_links
 
+_MAX_MATCHES = 100_000
 _GLOB_CHARACTERS = re.compile(rb"[*?\[\\]")
 
 
@@ -78,12 +80,16 @@ def _matches(root_fd: int, pattern: bytes) -> Iterator[bytes]:
             found = [_join(path, component) for path in found]
             continue
         regex = component_regex(component)
-        found = [
+        matching = (
             _join(path, leaf)
             for path in found
             for leaf in _list(root_fd, path)
             if regex.fullmatch(leaf)
-        ]
+        )
+        # Links that lead back up make a handful of names into any number of paths.
+        found = list(itertools.islice(matching, _MAX_MATCHES + 1))
+        if len(found) > _MAX_MATCHES:
+            raise InvalidParameter(f"{_text(pattern)} matches more than {_MAX_MATCHES} files")
     for path in found:
         try:
             resolve_links(root_fd, b"/" + path, must_exist=True)
@@ -117,32 +123,49 @@ def component_regex(pattern: bytes) -> re.Pattern[bytes]:
     Raises:
         InvalidParameter: an open ``[`` or a trailing backslash.
     """
-    out, index = [], 0
+    pieces: list[bytes] = [b""]  # what stands between the stars
+    index = 0
     while index < len(pattern):
         char = pattern[index : index + 1]
         index += 1
         if char == b"*":
-            out.append(b"[^/]*")
+            pieces.append(b"")
         elif char == b"?":
-            out.append(b"[^/]")
+            pieces[-1] += b"[^/]"
         elif char == b"\\" and index < len(pattern):
-            out.append(re.escape(pattern[index : index + 1]))
+            pieces[-1] += re.escape(pattern[index : index + 1])
             index += 1
         elif char == b"[":
             end = pattern.find(b"]", index + 1)
             if end < 0:
-                raise InvalidParameter(f"syntax error in pattern: {pattern.decode()}")
+                raise InvalidParameter(f"syntax error in pattern: {_text(pattern)}")
             members = pattern[index:end].replace(b"&", rb"\&").replace(b"~", rb"\~")
-            out.append(b"[" + members.replace(b"[", rb"\[") + b"]")
+            pieces[-1] += b"[" + members.replace(b"[", rb"\[") + b"]"
             index = end + 1
         elif char == b"\\":
-            raise InvalidParameter(f"syntax error in pattern: {pattern.decode()}")
+            raise InvalidParameter(f"syntax error in pattern: {_text(pattern)}")
         else:
-            out.append(re.escape(char))
+            pieces[-1] += re.escape(char)
     try:
-        return re.compile(b"".join(out), re.DOTALL)
+        return re.compile(_join_stars(pieces), re.DOTALL)
     except re.error:
-        raise InvalidParameter(f"syntax error in pattern: {pattern.decode()}") from None
+        raise InvalidParameter(f"syntax error in pattern: {_text(pattern)}") from None
+
+
+def _join_stars(pieces: list[bytes]) -> bytes:
+    """Put stars between pieces so that matching never tries a second place for a piece.
+
+    For all but the last piece the first place that fits is as good as any; the atomic groups say
+    so. With plain ``.*`` a name of 255 letters against ``*a*a*a*a*b`` would take years.
+    """
+    if len(pieces) == 1:
+        return pieces[0]
+    first, *middle, last = pieces
+    return first + b"".join(b"(?>[^/]*?" + piece + b")" for piece in middle) + b"[^/]*" + last
+
+
+def _text(pattern: bytes) -> str:
+    return pattern.decode(errors="replace")
 
 
 class Excluding:
