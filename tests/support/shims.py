@@ -22,6 +22,8 @@ TIMEOUT_S = 20
 
 def make_root(directory: Path) -> Path:
     """A root file system of busybox alone."""
+    directory.mkdir(exist_ok=True)
+    directory.chmod(0o755)
     for name in ("bin", "proc", "sys", "dev", "etc", "tmp", "root"):
         (directory / name).mkdir(parents=True, exist_ok=True)
     shutil.copy(BUSYBOX, directory / "bin/busybox")

@@ -20,7 +20,7 @@ from collections import deque
 from typing import NoReturn
 
 from cutaway import linux
-from cutaway.runtime import SeccompCache, probe_host_facts
+from cutaway.runtime import SeccompCache, probe_host_facts, warm_up
 from cutaway.shim import protocol, wire
 from cutaway.shim.engine_link import describe_error
 from cutaway.shim.loop import READABLE, WRITABLE, Loop
@@ -199,6 +199,7 @@ def main() -> None:
         os.makedirs(seccomp_directory, mode=0o700, exist_ok=True)
     support = RuntimeSupport(probe_host_facts(), SeccompCache(seccomp_directory))
     launcher = Launcher(engine_fd, support)
+    warm_up(support.facts)
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -40,6 +40,8 @@ from cutaway.shim.waiters import Waiters
 
 _LEDGER_DELAY_S = 0.1
 _FAREWELL_S = 10.0
+_FULL_DISK_PATIENCE_S = 300.0
+_LOG_RETRY_S = 0.5
 
 
 class Shim:
@@ -85,6 +87,8 @@ class Shim:
         self._restart_timer: Timer | None = None
         self._is_ledger_written = True
         self._is_clean = False
+        self._is_log_closed = False
+        self._log_deadline_s = 0.0
         self.loop.on_child = self._child_ended
 
     def main(self) -> None:
@@ -321,10 +325,22 @@ class Shim:
         self.sandbox.close()
         for client in tuple(self.streams.clients):
             client.end()  # attached for a run that will not be
-        self.log.close()
+        self._log_deadline_s = time.monotonic() + _FULL_DISK_PATIENCE_S
+        self._close_log()
         self.link.emit("cleaned", {"failures": [str(failure) for failure in failures]})
         self._is_clean = True
         self.loop.call_after(_FAREWELL_S, lambda: self._leave_if_done(patient=False))
+        self._leave_if_done()
+
+    def _close_log(self) -> None:
+        """Close the log; on a full disk wait for room, for what is held back is in memory only."""
+        if self.log.is_stalled and time.monotonic() < self._log_deadline_s:
+            self.log.retry()
+            if self.log.is_stalled:
+                self.loop.call_after(_LOG_RETRY_S, self._close_log)
+                return
+        self.log.close()
+        self._is_log_closed = True
         self._leave_if_done()
 
     # -- leaving --------------------------------------------------------------------------------
@@ -342,7 +358,9 @@ class Shim:
 
     def _leave_if_done(self, *, patient: bool = True) -> None:
         streams = (*self._ended_streams, self.streams)
-        if not self._is_clean or self.execs.has_clients or any(s.clients for s in streams):
+        if not self._is_clean or not self._is_log_closed:
+            return
+        if self.execs.has_clients or any(s.clients for s in streams):
             return
         is_told = self.link.acknowledged_seq >= self.link.last_seq
         if patient and self.link.has_engine and not is_told:
@@ -355,6 +373,7 @@ class Shim:
 
     def delete(self) -> None:
         """End everything now: the engine wants no more of this container."""
+        self._log_deadline_s = 0.0
         for streams in (*self._ended_streams, self.streams):
             for client in tuple(streams.clients):
                 client.drop("ended")
