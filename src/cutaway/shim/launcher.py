@@ -24,8 +24,8 @@ from cutaway.runtime import SeccompCache, probe_host_facts, warm_up
 from cutaway.shim import protocol, wire
 from cutaway.shim.engine_link import describe_error
 from cutaway.shim.loop import READABLE, WRITABLE, Loop
+from cutaway.shim.prepared import Prepared, RuntimeSupport
 from cutaway.shim.protocol import Event, Launch, Ping, ProtocolError, Reply
-from cutaway.shim.runtimes.choice import Prepared, RuntimeSupport
 from cutaway.shim.shim import serve
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -146,8 +146,8 @@ def _be_idle(connection: socket.socket, support: RuntimeSupport) -> NoReturn:
         os.dup2(0, 2)
         linux.set_process_title("cutaway: shim")
         channel = wire.Channel(connection)
-        connection.setblocking(True)
         prepared = Prepared(support)
+        connection.setblocking(True)
         packet = channel.receive()
         if packet is None:
             os._exit(0)

@@ -46,7 +46,7 @@ class Loop:
         self._callbacks: dict[int, OnReady] = {}
         self._events: dict[int, int] = {}
         self._timers: list[Timer] = []
-        self._on_error = on_error
+        self.on_error = on_error
         self._stopped = False
         self.on_child: Callable[[int, int], None] = lambda pid, exit_code: None
         self._wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -111,7 +111,7 @@ class Loop:
         try:
             callback(events)
         except Exception as error:
-            self._on_error(error)
+            self.on_error(error)
 
     def _woken(self, _: int) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -28,13 +28,14 @@ from cutaway.shim.health import UNHEALTHY, HealthChecker, HealthTally
 from cutaway.shim.io.client import Client
 from cutaway.shim.io.streams import ProcessStreams
 from cutaway.shim.logs.driver import LogDriver, open_log
-from cutaway.shim.loop import Loop, Timer
+from cutaway.shim.loop import Timer
+from cutaway.shim.prepared import Prepared, RuntimeSupport
 from cutaway.shim.protocol import Launch, RestartPolicy, Status
 from cutaway.shim.requests import RequestHandler
 from cutaway.shim.restart import RestartState, decide_restart
 from cutaway.shim.run import Run
 from cutaway.shim.runtimes.bundle import read_config
-from cutaway.shim.runtimes.choice import Prepared, RuntimeSupport, choose_runtime
+from cutaway.shim.runtimes.choice import choose_runtime
 from cutaway.shim.sandbox import NetworkChoice, choose_network
 from cutaway.shim.waiters import Waiters
 
@@ -69,7 +70,8 @@ class Shim:
         self.failure: Exception | None = None
         self.last_exit: dict[str, Any] | None = None
         self.health: HealthChecker | None = None
-        self.loop = Loop(self._report)
+        self.loop = prepared.loop
+        self.loop.on_error = self._report
         self.link = EngineLink(
             self.loop,
             control_fd,
