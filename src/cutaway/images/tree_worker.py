@@ -1,13 +1,10 @@
-"""The confined child that works in a container's files: ``python -I -m …tree_worker FD``.
+"""What the confined child in a container's files does; ``worker_template`` makes the child.
 
 The request's ``op`` is one of the keys of ``_OPERATIONS``; ``trees/tree.py``, ``copying.py`` and
 ``squash.py`` build it. Everything that any of them needs is imported before the process
 enters the tree; afterwards imports fail.
 """
 
-import encodings.ascii
-import encodings.latin_1
-import encodings.utf_8  # noqa: F401 - codecs are imported by name at first use: too late then
 import os
 import time
 from typing import Any
@@ -35,7 +32,7 @@ from cutaway.images.trees.operations import (
     write_export,
     write_stdout,
 )
-from cutaway.images.worker_side import Control, run_worker
+from cutaway.images.worker_side import Control
 
 # trusted.overlay.opaque can't be read without it. The system calls that make it dangerous are
 # all behind the filter, and the only mount is the upper directory, read-only.
@@ -193,6 +190,3 @@ _OPERATIONS = {
     "diff": _diff,
     "changes": _changes,
 }
-
-if __name__ == "__main__":
-    run_worker(serve, dies_with_parent=False)

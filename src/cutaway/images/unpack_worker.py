@@ -1,4 +1,4 @@
-"""The confined child that unpacks one layer: ``python -I -m cutaway.images.unpack_worker FD``.
+"""What the confined child that unpacks one layer does; ``worker_template`` makes the child.
 
 stdin is the layer's blob, the working directory the empty directory to unpack into. It becomes
 this process's root before the first byte of the blob is read. The bytes pass a short line: one
@@ -6,9 +6,6 @@ thread reads, decompresses and hashes (all three without the interpreter's lock)
 parses the tar and makes the files.
 """
 
-import encodings.ascii
-import encodings.latin_1
-import encodings.utf_8  # noqa: F401 - codecs are imported by name at first use: too late then
 import hashlib
 import os
 import queue
@@ -27,7 +24,7 @@ from cutaway.images.layers.disk_guard import DiskGuard
 from cutaway.images.layers.errors import BadLayer, DiffIdMismatch
 from cutaway.images.layers.extract import Extractor
 from cutaway.images.layers.tar_read import TarReader
-from cutaway.images.worker_side import Control, run_worker
+from cutaway.images.worker_side import Control
 
 _QUEUED_CHUNKS = 4
 _MAX_IMPLICIT = 10_000  # notes to the parent; a layer that needs more keeps plain defaults
@@ -126,7 +123,3 @@ class HashedSource:
             self._chunks.put(b"")
         except BaseException as error:  # handed to the thread that reports
             self._chunks.put(error)
-
-
-if __name__ == "__main__":
-    run_worker(serve, dies_with_parent=True)

@@ -1,8 +1,8 @@
 """Confined workers: starting one, and the few words that it and its parent exchange.
 
-A worker is ``python -I -m MODULE CONTROL_FD``, started by ``subprocess`` without ``preexec_fn``
-(so by vfork: a threaded engine may do it), with the directory it shall live in as its working
-directory and the data on stdin or stdout. The control socket carries JSON packets:
+A worker is forked by the ``worker_template``, which is started by ``subprocess`` without
+``preexec_fn`` (so by vfork: a threaded engine may do it). It gets the directory it shall live in
+as its working directory and the data on stdin or stdout. The control socket carries JSON packets:
 
 | packet | direction | meaning |
 |---|---|---|
@@ -15,16 +15,19 @@ directory and the data on stdin or stdout. The control socket carries JSON packe
 A worker that ends without ``done`` or ``error`` has failed, whatever its exit status.
 """
 
+import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from cutaway import errors
+from cutaway import errors, linux
 from cutaway.images.layers.errors import (
     BadLayer,
     Cancelled,
@@ -32,11 +35,16 @@ from cutaway.images.layers.errors import (
     DiskFloor,
     WorkerFailed,
 )
+from cutaway.linux.sockets import recv_fds, send_fds
 
+# Places of descriptors that are not numbers; ``worker_template`` has the same two.
+CONTROL, DIRECTORY = -2, -1
 _PACKET_SIZE = 64 * 1024
 _POLL_S = 0.1
 _MAX_FDS = 4
-_STDERR_LIMIT = 4096
+_DEATH_S = 5
+_LAST_WORDS = 4096
+_TEMPLATE_MODULE = "cutaway.images.worker_template"
 _ERRORS: dict[str, type[errors.CutawayError]] = {
     error.__name__: error
     for error in (
@@ -52,23 +60,108 @@ _ERRORS: dict[str, type[errors.CutawayError]] = {
 }
 
 
+class _Template:
+    """The process that forks workers, started when first needed and again when it has gone.
+
+    ``_lock`` guards ``_socket`` and keeps a request and its answer together.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._reaper: threading.Thread | None = None
+        self._last_words = b""  # written by the reaper, read after it has ended
+
+    def fork(self, worker: str, places: list[int], fds: list[int]) -> int:
+        """Fork a worker and return its pidfd.
+
+        Raises:
+            WorkerFailed: the template can't be started.
+        """
+        packet = json.dumps({"worker": worker, "places": places}).encode()
+        with self._lock:
+            for _ in range(3):
+                if self._socket is None:
+                    self._start()
+                answer = self._ask(packet, fds)
+                if answer is not None:
+                    return answer
+                self._drop()  # it had been idle for long, and has ended: start another
+            if self._reaper is not None:
+                self._reaper.join(_DEATH_S)
+        words = self._last_words.decode(errors="replace").strip().rpartition("\n")[2]
+        raise WorkerFailed(
+            "the process that confined workers are forked from does not start"
+            + (f": {words}" if words else "")
+        )
+
+    def _ask(self, packet: bytes, fds: list[int]) -> int | None:
+        if self._socket is None:
+            return None
+        try:
+            send_fds(self._socket, packet, fds)
+            data, received = recv_fds(self._socket, _PACKET_SIZE)
+        except OSError:
+            return None
+        return received[0] if data else None
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-m", _TEMPLATE_MODULE, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env={"LANG": "C.UTF-8", "PATH": ""},
+                pass_fds=(theirs.fileno(),),
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._socket = ours
+        # It ends by itself when idle; a thread that waits leaves no zombie until the next use.
+        self._reaper = threading.Thread(
+            target=self._reap, args=(process,), name="worker template", daemon=True
+        )
+        self._reaper.start()
+
+    def _reap(self, process: subprocess.Popen[bytes]) -> None:
+        if process.stderr is not None:
+            with process.stderr as stderr:
+                while words := os.read(stderr.fileno(), _LAST_WORDS):
+                    self._last_words = words
+        process.wait()
+
+    def _drop(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+_TEMPLATE = _Template()
+
+
 class Worker:
     """A running confined worker, seen from its parent.
 
     Args:
-        module: what ``python -m`` runs.
+        kind: ``unpack`` or ``tree``.
         request: any JSON value, at most 60 KiB encoded.
         directory: the worker's working directory, which it will make its root.
         stdin: descriptor of the data to read, or None.
         stdout: descriptor to write data to, or None.
-        fds: further descriptors that it inherits under the same numbers.
+        fds: further descriptors that it gets under the same numbers.
 
     Leaves behind: a process until ``close``.
     """
 
     def __init__(
         self,
-        module: str,
+        kind: str,
         request: Any,
         *,
         directory: str,
@@ -77,24 +170,25 @@ class Worker:
         fds: tuple[int, ...] = (),
     ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        directory_fd = -1
+        self._kind = kind
         self._control = ours
-        self._name = module.rpartition(".")[2]
+        self._pidfd = -1
         try:
+            directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
             ours.send(json.dumps({"request": request}).encode())
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-m", module, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL if stdin is None else stdin,
-                stdout=subprocess.DEVNULL if stdout is None else stdout,
-                stderr=subprocess.PIPE,
-                cwd=directory,
-                env={"LANG": "C.UTF-8", "PATH": ""},
-                pass_fds=(theirs.fileno(), *fds),
-            )
+            given = {CONTROL: theirs.fileno(), DIRECTORY: directory_fd}
+            given |= {} if stdin is None else {0: stdin}
+            given |= {} if stdout is None else {1: stdout}
+            given |= {fd: fd for fd in fds}
+            self._pidfd = _TEMPLATE.fork(kind, list(given), list(given.values()))
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
+            if directory_fd >= 0:
+                os.close(directory_fd)
 
     def run(
         self,
@@ -127,7 +221,7 @@ class Worker:
     ) -> tuple[str, Any]:
         """Wait for ``ready`` or ``done`` and return it with its value; raise an ``error``."""
         while True:
-            self._wait_readable(on_tick)
+            self._wait(on_tick)
             document, fds = self._next_packet()
             try:
                 if "note" in document:
@@ -143,50 +237,38 @@ class Worker:
             return kind, document[kind]
 
     def close(self) -> None:
-        """Kill the worker if it runs, and reap it."""
+        """Kill the worker if it runs, and wait for its end; harmless when done."""
         self._control.close()
-        self._process.kill()
-        if self._process.stderr is not None:
-            self._process.stderr.close()
-        self._process.wait()
+        if self._pidfd < 0:
+            return
+        with contextlib.suppress(ProcessLookupError, linux.KernelError):
+            linux.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        _wait_readable(self._pidfd, _DEATH_S)
+        os.close(self._pidfd)
+        self._pidfd = -1
 
-    def _wait_readable(self, on_tick: Callable[[], None] | None) -> None:
+    def _wait(self, on_tick: Callable[[], None] | None) -> None:
         if on_tick is None:
             return
         while True:
             on_tick()
-            if select.select([self._control], [], [], _POLL_S)[0]:
+            if _wait_readable(self._control.fileno(), _POLL_S):
                 return
 
     def _next_packet(self) -> tuple[dict[str, Any], list[int]]:
-        data, fds, _, _ = _receive(self._control)
+        data, fds = recv_fds(self._control, _PACKET_SIZE, _MAX_FDS)
         if not data:
-            raise WorkerFailed(self._last_words())
+            raise WorkerFailed(
+                f"the confined {self._kind} worker died without a word: out of memory, or killed"
+            )
         return json.loads(data), fds
 
-    def _last_words(self) -> str:
-        """Describe a worker that ended without a result."""
-        stderr = self._process.stderr
-        words = b""
-        if stderr is not None:
-            words = os.read(stderr.fileno(), _STDERR_LIMIT)
-        status = self._process.wait()
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        text = words.decode(errors="replace").strip().rpartition("\n")[2]
-        return f"the confined {self._name} {how}" + (f": {text}" if text else "")
 
-
-def _receive(control: socket.socket) -> tuple[bytes, list[int], int, Any]:
-    space = socket.CMSG_SPACE(_MAX_FDS * 4)
-    data, ancillary, flags, address = control.recvmsg(_PACKET_SIZE, space, socket.MSG_CMSG_CLOEXEC)
-    fds: list[int] = []
-    for level, kind, payload in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            whole = len(payload) - len(payload) % 4
-            fds += [
-                int.from_bytes(payload[at : at + 4], sys.byteorder) for at in range(0, whole, 4)
-            ]
-    return data, fds, flags, address
+def _wait_readable(fd: int, timeout_s: float) -> bool:
+    """Wait for data, or for a pidfd's process to end; poll(2), since numbers may pass 1024."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
 
 
 def raise_reported(document: dict[str, Any]) -> NoReturn:

@@ -5,9 +5,8 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from cutaway import linux
 from cutaway.errors import CutawayError
@@ -17,7 +16,7 @@ _PACKET_SIZE = 64 * 1024
 
 
 class Control:
-    """The control socket whose number is this program's only argument."""
+    """A worker's end of its control socket."""
 
     def __init__(self, fd: int) -> None:
         self._socket = socket.socket(fileno=fd)
@@ -49,20 +48,23 @@ class Control:
         self._socket.sendmsg([data], ancillary)
 
 
-def run_worker(serve: Callable[[Control, Any], Any], *, dies_with_parent: bool) -> NoReturn:
+Serve: TypeAlias = Callable[[Control, Any], Any]
+
+
+def run_worker(serve: Serve, control_fd: int) -> NoReturn:
     """Run a worker's one request and end the process.
 
     Args:
         serve: does the work; what it returns is sent as ``done``.
-        dies_with_parent: be killed when the thread that started this process ends.
+        control_fd: its end of the control socket.
+
+    Preconditions: one thread. The parent is the worker template, whose end ends this process.
     """
-    control = Control(int(sys.argv[1]))
     status = 1
+    control = Control(control_fd)
     try:
-        if dies_with_parent:
-            linux.prctl(linux.PR.SET_PDEATHSIG, signal.SIGKILL)
+        linux.prctl(linux.PR.SET_PDEATHSIG, signal.SIGKILL)
         os.umask(0)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C at a foreground engine: it decides
         control.send("done", serve(control, control.receive_request()))
         status = 0
     except Exception as error:  # the child's top: everything becomes a report

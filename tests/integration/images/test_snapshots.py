@@ -129,6 +129,7 @@ def test_opaque_mark_at_the_root_hides_all_layers_below(
     assert in_mount(snapshots.prepare("k", "3"), tmp_path / "m", "ls") == "new\nnewer\n"
     again = Snapshots(snapshots.root)
     assert in_mount(again.mounts("k"), tmp_path / "m", "ls") == "new\nnewer\n"
+    assert in_mount(again.reading_mounts("2"), tmp_path / "m", "ls") == "new\n"
 
 
 def test_directories_that_a_layer_only_implies_keep_the_attributes_from_below(

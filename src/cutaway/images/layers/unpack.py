@@ -11,7 +11,7 @@ from cutaway.images.worker_process import Worker
 
 READ_SIZE = 256 * 1024
 LAYER_FORMATS = ("none", "gzip", "zstd")
-_MODULE = "cutaway.images.unpack_worker"
+_KIND = "unpack"
 _FLOOR_BYTES = 1 << 30
 _MAX_IMPLICIT = 10_000
 
@@ -98,7 +98,7 @@ def unpack_layer(
         "floor_bytes": free_space_floor(directory),
         "layer_formats": list(formats),
     }
-    worker = Worker(_MODULE, request, directory=f"{directory}/fs", stdin=blob_fd)
+    worker = Worker(_KIND, request, directory=f"{directory}/fs", stdin=blob_fd)
     needs_tick = progress is not None or is_cancelled is not None
     done = worker.run(on_note=notes.take, on_tick=tick if needs_tick else None)
     return Unpacked(directory=directory, implicit=tuple(notes.implicit), **done)

@@ -184,7 +184,8 @@ class Snapshots:
         with self._lock:
             record = self._index.get(name)
             if record.kind is Kind.COMMITTED:
-                numbers = [record.number, *(below.number for below in self._below(record))]
+                shown = self._index.visible([record, *self._index.chain(record)])
+                numbers = [layer.number for layer in shown]
         if record.kind is not Kind.COMMITTED:
             return self.mounts(name)
         return self._view_of(numbers)

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from cutaway.images.layers.unpack import free_space_floor
-from cutaway.images.trees.tree import MODULE, Tree
+from cutaway.images.trees.tree import KIND, Tree
 from cutaway.images.worker_process import Worker
 
 
@@ -94,7 +94,7 @@ def _start(
     if place is None:
         raise ValueError("a copy has at least one tree")
     return Worker(
-        MODULE,
+        KIND,
         {
             "op": operation,
             "mount_point": place.mount_point,

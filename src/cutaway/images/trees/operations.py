@@ -60,16 +60,19 @@ def write_archive(root_fd: int, place: Place) -> None:
     """Write what is at a place to stdout as a tar that calls it by the name asked for."""
     writer = TarWriter(write_stdout)
     archive = TreeTar(writer)
-    fd = open_directory_in_root(root_fd, place.directory)
     try:
-        leaf = place.leaf or b"."
-        status = os.stat(leaf, dir_fd=fd, follow_symlinks=False)
-        if stat.S_ISDIR(status.st_mode):
-            archive.add_tree(root_fd, place.path.lstrip(b"/"), place.name)
-        else:
-            archive.add_one(fd, leaf, place.name)
-    finally:
-        os.close(fd)
+        fd = open_directory_in_root(root_fd, place.directory)
+        try:
+            leaf = place.leaf or b"."
+            status = os.stat(leaf, dir_fd=fd, follow_symlinks=False)
+            if stat.S_ISDIR(status.st_mode):
+                archive.add_tree(root_fd, place.path.lstrip(b"/"), place.name)
+            else:
+                archive.add_one(fd, leaf, place.name)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise missing(place.path, error) from None  # taken away since it was looked at
     writer.close()
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cutaway.images.layer_blob import LayerBlobWriter
 from cutaway.images.store import ImageStore
-from cutaway.images.trees.tree import MODULE
+from cutaway.images.trees.tree import KIND
 from cutaway.images.worker_process import Worker
 from cutaway.oci import Descriptor, Digest
 
@@ -34,7 +34,7 @@ def squash_layers(
         try:
             request = {"op": "squash", "layers": fds, "keeps_whiteouts": keeps_whiteouts}
             directory = f"{store.content.root}/ingest"
-            worker = Worker(MODULE, request, directory=directory, stdout=write_fd, fds=fds)
+            worker = Worker(KIND, request, directory=directory, stdout=write_fd, fds=fds)
         finally:
             os.close(write_fd)
         try:

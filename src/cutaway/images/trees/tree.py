@@ -10,7 +10,7 @@ from cutaway.images.snapshots import Mount, Snapshots
 from cutaway.images.trees.changes import ChangeKind
 from cutaway.images.worker_process import Worker
 
-MODULE = "cutaway.images.tree_worker"
+KIND = "tree"
 _READ_SIZE = 1 << 18
 
 
@@ -81,7 +81,7 @@ class Tree:
         """Start a worker for this tree."""
         fds = () if self.mount_namespace_fd is None else (self.mount_namespace_fd,)
         return Worker(
-            MODULE,
+            KIND,
             {**request, "tree": self.to_json()},
             directory="/",
             stdin=stdin,
@@ -213,7 +213,7 @@ def diff_layer(snapshots: Snapshots, key: str, *, latest_mtime: int | None = Non
 
     def start(out: int) -> Worker:
         request = {"op": "diff", "latest_mtime": latest_mtime}
-        return Worker(MODULE, request, directory=directory, stdout=out)
+        return Worker(KIND, request, directory=directory, stdout=out)
 
     return _stream(start)
 
@@ -228,7 +228,7 @@ def list_changes(snapshots: Snapshots, key: str) -> list[tuple[ChangeKind, str]]
     }
 
     def start(out: int) -> Worker:
-        return Worker(MODULE, request, directory="/", stdout=out)
+        return Worker(KIND, request, directory="/", stdout=out)
 
     gathered = bytearray()
     with _stream(start) as stream:
