@@ -38,7 +38,7 @@ class Document:
         for name, default, kind in _layout(cls):
             if name in document:
                 value = document[name]
-                values[name] = kind.from_json(value) if kind and value else value
+                values[name] = kind.from_json(value) if kind and value is not None else value
             elif default is MISSING:
                 raise ProtocolError(f"{cls.__name__}: the field {name!r} is missing")
         return cls(**values)
