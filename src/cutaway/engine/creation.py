@@ -18,6 +18,7 @@ from cutaway.engine.container import Container, ContainerDocument, ContainerStat
 from cutaway.engine.core import Core, event_attributes
 from cutaway.engine.defaults import complete_host_config
 from cutaway.engine.ids import NameInUse, new_id, parse_name, short_id
+from cutaway.engine.legacy_links import split_link
 from cutaway.engine.logs import plan_log
 from cutaway.engine.names import generate_name
 from cutaway.engine.spec.confinement import parse_security_options
@@ -128,12 +129,27 @@ def check(core: Core, request: ContainerCreate, image: Image) -> Checked:
     plan_capabilities(host, core.machine)
     plan_log(host.log_config, config, "")
     _check_runtime(core, host.runtime)
+    requested = request.networking_config.endpoints_config or {}
+    networks = {} if config.network_disabled else plan_networks(host, requested)
+    try:
+        _find_others(core, host)
+        points = mounting.plan_mount_points(config, host, core.containers)
+    except NotFound as error:
+        # A 404 makes Docker's clients pull the image, which is here, and try again.
+        raise InvalidParameter(str(error)) from None
+    return Checked(image, config, host, networks, points, tuple(warnings))
+
+
+def _find_others(core: Core, host: HostConfig) -> None:
     for mode in (host.ipc_mode, host.pid_mode, host.network_mode):
         if shares(mode):
             core.containers.find(shares(mode))
-    networks = plan_networks(host, request.networking_config.endpoints_config or {})
-    points = mounting.plan_mount_points(config, host, core.containers)
-    return Checked(image, config, host, networks, points, tuple(warnings))
+    for link in host.links or ():
+        name, _ = split_link(link)
+        try:
+            core.containers.find(name)
+        except NotFound as error:
+            raise InvalidParameter(f"could not get container for {name}: {error}") from None
 
 
 def _check_runtime(core: Core, name: str) -> None:

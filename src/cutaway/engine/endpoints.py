@@ -118,16 +118,13 @@ def describe_endpoints(
         leased = {endpoint.network_name: endpoint for endpoint in sandbox.endpoints}
     names = list(container.document.networks)
     names += [name for name in leased if name not in names]
-    return {
-        name: _describe_endpoint(core, name, container.document.networks.get(name), leased)
-        for name in names
-    }
+    return {name: _describe_endpoint(core, container, name, leased) for name in names}
 
 
 def _describe_endpoint(
-    core: Core, name: str, asked: EndpointSettings | None, leased: Mapping[str, Endpoint]
+    core: Core, container: Container, name: str, leased: Mapping[str, Endpoint]
 ) -> EndpointSettings:
-    asked = asked or EndpointSettings()
+    asked = container.document.networks.get(name) or EndpointSettings()
     endpoint = leased.get(name)
     if endpoint is None:
         try:
@@ -138,7 +135,7 @@ def _describe_endpoint(
             ipam_config=asked.ipam_config,
             links=asked.links,
             aliases=asked.aliases,
-            mac_address=asked.mac_address,
+            mac_address="" if container.state.started_ns else asked.mac_address,
             driver_opts=asked.driver_opts,
             gw_priority=asked.gw_priority,
             network_id=network_id,

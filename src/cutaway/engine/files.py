@@ -14,7 +14,7 @@ from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.threads import Inflow, Outflow, flow_out
 from cutaway.engine.units import format_time
-from cutaway.errors import CutawayError
+from cutaway.errors import CutawayError, NotFound
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.trees import tree as trees
 from cutaway.images.trees.tree import Bind, Tree
@@ -94,7 +94,8 @@ async def export(core: Core, container: Container) -> ByteStream:
 
 async def archive(core: Core, container: Container, path: str) -> ArchiveStream:
     """Read a path as a tar."""
-    chunks, stat = await _stream(core, container, lambda tree: trees.get_archive(tree, path))
+    with _naming(path, container):
+        chunks, stat = await _stream(core, container, lambda tree: trees.get_archive(tree, path))
     core.commit(container, told=[("archive-path", {})])
     if stat is None:
         raise RuntimeError("the worker did not say what it archives")
@@ -123,6 +124,17 @@ async def _stream(
     return chunks, await known
 
 
+@contextmanager
+def _naming(path: str, container: Container) -> Iterator[None]:
+    """Name the path as the user wrote it, not the first piece of it that is missing."""
+    try:
+        yield
+    except NotFound as error:
+        if "Could not find the file" not in str(error):
+            raise
+        raise NotFound(f"Could not find the file {path} in container {container.name}") from error
+
+
 async def archive_stat(core: Core, container: Container, path: str) -> PathStat:
     """Tell what a path is."""
 
@@ -130,8 +142,9 @@ async def archive_stat(core: Core, container: Container, path: str) -> PathStat:
         with open_tree(core, container) as tree:
             return describe(trees.stat_path(tree, path))
 
-    async with container.lock:
-        return await core.in_thread(work)
+    with _naming(path, container):
+        async with container.lock:
+            return await core.in_thread(work)
 
 
 def describe(found: trees.PathStat) -> PathStat:

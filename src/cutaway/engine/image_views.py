@@ -197,7 +197,7 @@ def describe_image(
         size=store.size_bytes(image),
         shared_size=shared_bytes(store, image) if options.shared_size else -1,
         labels=image.config.config.labels or None,
-        containers=len(own) if options.containers or options.shared_size else -1,
+        containers=len(own),
         descriptor=describe_descriptor(image),
         manifests=(describe_manifest(store, image, own),) if options.manifests else None,
     )

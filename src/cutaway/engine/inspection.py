@@ -153,6 +153,8 @@ async def summarise(core: Core, container: Container, *, size: bool) -> Containe
     sandbox = endpoints.find_sandbox(core, container)
     ports = endpoints.describe_ports(container, sandbox) if container.is_alive else {}
     size_rw, size_root = await sizes(core, container) if size else (None, None)
+    # An untouched layer's 0 is left out, as Docker does in lists.
+    size_rw = size_rw or None
     return ContainerSummary(
         id=container.id,
         names=(f"/{container.name}",),

@@ -193,7 +193,7 @@ def describe_mount(point: MountPoint) -> MountAnswer:
         source=point.source,
         destination=point.destination,
         driver=point.driver if named else "",
-        mode=point.mode,
+        mode=point.mode or ("z" if named else ""),  # Docker's default for volumes
         read_write=point.read_write,
         propagation=point.propagation,
     )

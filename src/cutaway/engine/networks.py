@@ -47,10 +47,12 @@ class NetworkService:
     async def list(self, filters: Filters) -> Sequence[NetworkAnswer]:
         """List networks."""
         chosen: Sequence[Network] = self._core.network.networks()
+        for value in filters.get("dangling", ()):
+            truth("dangling", value)
         for name, values in filters.items():
             if values:
                 chosen = self._filter(chosen, name, values)
-        return [NetworkAnswer(**describe_network(network)) for network in chosen]
+        return [NetworkInspect(**describe_network(network), containers={}) for network in chosen]
 
     def _filter(
         self, networks: Sequence[Network], name: str, values: Sequence[str]
@@ -254,7 +256,8 @@ def describe_network(network: Network) -> dict[str, Any]:
                     auxiliary_addresses=dict(config.aux_addresses) or None,
                 )
                 for config in network.ipam
-            ),
+            )
+            or None,
         ),
         "internal": network.internal,
         "attachable": network.attachable,

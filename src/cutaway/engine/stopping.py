@@ -105,7 +105,10 @@ async def kill(core: Core, container: Container, reference: str, signal: str) ->
     Raises:
         Conflict: it does not run. InvalidParameter: no such signal.
     """
-    number = parse_signal(signal or "SIGKILL")
+    try:
+        number = parse_signal(signal or "SIGKILL")
+    except InvalidParameter as error:
+        raise InvalidParameter(f"cannot kill container: {reference}: {error}") from None
     if container.state.status is Status.RESTARTING and container.shim is not None:
         await stop(core, container, timeout_s=0)
         return

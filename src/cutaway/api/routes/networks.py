@@ -46,7 +46,7 @@ async def create(request: Request, backends: Backends) -> Response:
     """Make a network."""
     body = await request.document(model.NetworkCreateRequest)
     if not body.name:
-        raise InvalidParameter("invalid network name: name is empty")
+        raise InvalidParameter("invalid name: name is empty")
     if request.below(1, 48):
         body = replace(body, enable_ipv4=None)
     return json_answer(await _backend(backends).create(body), status=201)

@@ -48,6 +48,6 @@ def terminal_size(query: Query) -> tuple[int, int]:
         except InvalidParameter:
             size = -1
         if not 0 <= size < 2**32:
-            raise InvalidParameter(f'invalid resize {what} "{text}": value must be a number')
+            raise InvalidParameter(f'invalid resize {what} "{text}": invalid syntax')
         sizes.append(size)
     return sizes[0], sizes[1]

@@ -36,11 +36,12 @@ def adapt(document: Any, version: Version) -> Any:
     if isinstance(document, list | tuple):
         return [adapt(item, version) for item in document] if document else document
     steps = [step for step in _steps_for(type(document)) if version < step.below]
-    if not steps and version == NEWEST and type(document) not in _NEW_SHAPES:
+    losses = [change for since, change in _LOSSES.get(type(document), ()) if version >= since]
+    if not steps and not losses and version == NEWEST:
         return document
     plain: Document = msgspec.to_builtins(document)
-    if version >= (1, 52) and (shape := _NEW_SHAPES.get(type(document))):
-        shape(plain)
+    for lose in losses:
+        lose(plain)
     for step in steps:
         step.change(plain)
     return plain
@@ -211,8 +212,11 @@ STEPS: tuple[Step, ...] = (
     Step(Version(1, 25), model.SystemInfo, _old_security_options),
 )
 
-_NEW_SHAPES: dict[type, Callable[[Document], None]] = {
-    model.ImageInspect: _drop("Parent", "DockerVersion", "Container", "ContainerConfig"),
-    model.EventMessage: _drop("status", "id", "from"),
+_LOSSES: dict[type, tuple[tuple[Version, Callable[[Document], None]], ...]] = {
+    model.ImageInspect: (
+        (Version(1, 45), _drop("Container", "ContainerConfig")),
+        (Version(1, 52), _drop("Parent", "DockerVersion")),
+    ),
+    model.EventMessage: ((Version(1, 52), _drop("status", "id", "from")),),
 }
-"""What 1.52 took away although the model still carries it for older clients."""
+"""What a version took away although the model still carries it for older clients."""

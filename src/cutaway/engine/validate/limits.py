@@ -110,8 +110,8 @@ def _check_cpuset(limits: Resources, machine: Machine) -> None:
             continue
         try:
             wanted = parse_list(text)
-        except ValueError:
-            raise InvalidParameter(f"Invalid value {text} for cpuset {what}") from None
+        except ValueError as error:
+            raise InvalidParameter(f"Invalid value {text} for cpuset {what}: {error}") from None
         if not wanted <= parse_list(available):
             raise InvalidParameter(
                 f"Requested {noun} are not available - requested {text}, available: {available}"
@@ -127,10 +127,14 @@ def parse_list(text: str) -> set[int]:
     members: set[int] = set()
     for part in text.split(","):
         first, separator, last = part.partition("-")
+        if not first.isdecimal() or not (last.isdecimal() if separator else True):
+            raise ValueError(f"invalid format: {text}")
         low = int(first)
         high = int(last) if separator else low
-        if not 0 <= low <= high < 8192:
-            raise ValueError(text)
+        if not low <= high:
+            raise ValueError(f"invalid format: {text}")
+        if high >= 8192:
+            raise ValueError("value of out range, maximum is 8192")
         members.update(range(low, high + 1))
     return members
 
