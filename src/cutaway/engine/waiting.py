@@ -8,7 +8,7 @@ from cutaway.engine.container import Container, Waiter
 from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Status
 from cutaway.errors import InvalidParameter, System
-from cutaway.model import Begin, ContainerWaitResponse
+from cutaway.model import Begin, ContainerWaitResponse, WaitExitError
 from cutaway.shim.protocol import Wait
 
 CONDITIONS = ("not-running", "next-exit", "removed")
@@ -44,7 +44,7 @@ async def wait(
 def _answer(container: Container, code: int) -> ContainerWaitResponse:
     error = container.state.error
     return ContainerWaitResponse(
-        status_code=code, error=ContainerWaitExitError(message=error) if error else None
+        status_code=code, error=WaitExitError(message=error) if error else None
     )
 
 
