@@ -160,7 +160,10 @@ def build_core(settings: DaemonSettings) -> Core:
         executor=short,
         transfers=ThreadPoolExecutor(_LONG_THREADS, thread_name_prefix="cutaway-long"),
         loop=asyncio.get_running_loop(),
-        launcher=Launcher(lambda identifier: log.debug("the shim of %s has ended", identifier)),
+        launcher=Launcher(
+            lambda identifier: log.debug("the shim of %s has ended", identifier),
+            seccomp_directory=f"{settings.exec_root}/seccomp",
+        ),
     )
 
 

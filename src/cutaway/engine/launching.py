@@ -21,12 +21,16 @@ SETTLED_S = 10.0
 class Launcher:
     """Keeps a launcher process alive and asks it for shims."""
 
-    def __init__(self, on_shim_exited: Callable[[str], None]) -> None:
+    def __init__(
+        self, on_shim_exited: Callable[[str], None], *, seccomp_directory: str = ""
+    ) -> None:
         """Prepare; ``start`` makes the process.
 
         Args:
             on_shim_exited: called with a container's id when its shim process has ended.
+            seccomp_directory: where compiled seccomp programs are kept for all containers.
         """
+        self._seccomp_directory = seccomp_directory
         self._on_shim_exited = on_shim_exited
         self._client: LauncherClient | None = None
         self._link: Link | None = None
@@ -43,7 +47,7 @@ class Launcher:
         """Start the process. Leaves behind: a child that ends with this connection."""
         loop = asyncio.get_running_loop()
         self._started_at = loop.time()
-        self._client = LauncherClient.spawn()
+        self._client = LauncherClient.spawn(self._seccomp_directory)
         self._link = Link(self._client, self._event, self._ended)
 
     def launch(

@@ -199,6 +199,7 @@ def plan_launch(core: Core, container: Container) -> Launch:
     """Decide what the launcher and the shim are told of a container."""
     config, host = container.config, container.host_config
     height, width = host.console_size
+    is_joined = host.network_mode == "host" or bool(shares(host.network_mode))
     timeout_s = config.stop_timeout
     return Launch(
         container_id=container.id,
@@ -216,6 +217,8 @@ def plan_launch(core: Core, container: Container) -> Launch:
         health=plan_health(core, container),
         runtime=plan_runtime(core, host.runtime),
         restart_count=container.state.restart_count,
+        network="joined" if is_joined else "own",
+        terminal=config.tty,
     )
 
 

@@ -24,7 +24,7 @@ class Document:
         for name, default, kind in _layout(type(self)):
             value = getattr(self, name)
             if value != default:
-                document[name] = value.to_json() if kind else value
+                document[name] = value.to_json() if kind and value is not None else value
         return document
 
     @classmethod

@@ -82,7 +82,9 @@ class Launcher:
             else:
                 raise ProtocolError(f"a launcher does not answer {message.type!r}")
             reply = Reply(request_id, result)
-        except (ProtocolError, OSError) as error:
+        except (
+            Exception
+        ) as error:  # the launcher's door: a request without a reply hangs the engine
             reply = Reply(request_id, error=describe_error(error))
         for fd in packet.fds:
             os.close(fd)

@@ -47,7 +47,8 @@ class Sandbox:
     def create(self) -> None:
         """Make the namespace, if there is none yet."""
         if self.network_fd < 0:
-            step = CreateNetworkNamespace(why="config.json linux.namespaces")
+            why = "config.json linux.namespaces; made ahead, by a shim that waited"
+            step = CreateNetworkNamespace(why=why)
             self.ledger.apply(step, self._scope)
 
     def adopt(self, network_fd: int) -> None:

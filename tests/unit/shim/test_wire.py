@@ -7,7 +7,15 @@ import pytest
 from cutaway.shim import protocol, wire
 from cutaway.shim.client import ShimClient
 from cutaway.shim.io.spill import SpillFile
-from cutaway.shim.protocol import Event, HealthCheck, Launch, LogSettings, ProtocolError, Reply
+from cutaway.shim.protocol import (
+    Event,
+    HealthCheck,
+    Launch,
+    LogSettings,
+    ProtocolError,
+    Reply,
+    RestartPolicy,
+)
 
 
 @pytest.fixture
@@ -29,6 +37,14 @@ def test_a_launch_survives_the_wire(channels):
     here.send(protocol.encode(launch, 5))
     packet = there.receive()
     assert protocol.decode(packet.document) == (launch, 5)
+
+
+def test_a_policy_of_defaults_alone_is_a_policy_still(channels):
+    launch = Launch("id", "/run/x", "/var/x", restart=RestartPolicy(), log=LogSettings())
+    document = protocol.encode(launch, 1)
+    decoded, _ = protocol.decode(document)
+    assert decoded == launch
+    assert protocol.encode(decoded, 1) == document
 
 
 def test_every_message_has_a_name_of_its_own():
