@@ -63,7 +63,7 @@ class Waiters:
 
 
 def _answer(waiter: _Waiter) -> None:
-    answer = waiter.template.replace(b"%d", b"%d" % waiter.exit_code, 1)
+    answer = waiter.template % waiter.exit_code
     connection = socket.socket(fileno=os.dup(waiter.fd))
     # A client that has gone, or takes no 100 bytes, gets no answer.
     with connection, contextlib.suppress(OSError):
