@@ -1,4 +1,4 @@
-"""What two clients printed, made comparable: ids, times and the program's name are no difference."""
+"""What two clients printed, made comparable: ids, times and program names don't count."""
 
 import re
 import subprocess

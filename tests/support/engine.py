@@ -149,7 +149,10 @@ class EngineUnderTest:
         return found
 
     def processes(self) -> list[str]:
-        """Return the titles of shims and inits that carry this engine's containers."""
+        """Return the shims that carry this engine's containers.
+
+        Shims without an id in their title are the launcher's spares: they carry nothing yet.
+        """
         found = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():

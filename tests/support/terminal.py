@@ -73,7 +73,7 @@ class Terminal:
             if match := re.compile(pattern, re.DOTALL).search(self.seen, self._read_to):
                 self._read_to = match.end()
                 return match
-            assert self._read(deadline), f"no {pattern!r} in {self.seen[self._read_to:]!r}"
+            assert self._read(deadline), f"no {pattern!r} in {self.seen[self._read_to :]!r}"
 
     def wait(self, timeout_s: float = PATIENCE_S) -> int:
         """Read to the end, and return the exit code."""

@@ -36,7 +36,7 @@ from cutaway.api.limits import (
     LINGER_S,
 )
 from cutaway.api.origin import check_origin
-from cutaway.api.response import Answer, Response, Streamed, Taken, error_answer
+from cutaway.api.response import JSON, Answer, Response, Streamed, Taken, error_answer
 from cutaway.api.status import StatusError
 from cutaway.api.transport import ClientGone, Transport
 from cutaway.api.wire import CONTINUE, LAST_CHUNK, WAIT_TEMPLATE, HeadWriter, chunk
@@ -418,7 +418,9 @@ class HttpExchange:
         """See ``Exchange``."""
         if not self.http11:
             return None
-        head = self._connection.heads.head(200, "application/json", (), length=None)
+        head = self._connection.heads.head(
+            200, JSON, (), length=None, chunked=True, close=not self.wants_keep_alive
+        )
         await self._transport.send(head)
         self._begun = True
         return PendingAnswer(self._transport.duplicate(), WAIT_TEMPLATE)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cutaway import linux
+from cutaway.linux import bpf
 from cutaway.steps import Step
 
 _REMOVE_ATTEMPTS = 200
@@ -229,8 +230,6 @@ class AttachDeviceProgram(Step[Any]):
         Raises:
             KernelError: EPERM (no CAP_BPF), EINVAL (no cgroup BPF in this kernel).
         """
-        from cutaway.linux import bpf  # only v2 machines pay for it
-
         program = bpf.bpf_prog_load_cgroup_device(bytes.fromhex(self.program_hex))
         try:
             cgroup = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -4,6 +4,7 @@ Source: docker's reference for ``docker run``, "Exit status".
 """
 
 from cutaway.cli.command import Command
+from cutaway.cli.flags import NotATerminal
 from cutaway.client import ApiError
 from cutaway.errors import CutawayError
 
@@ -13,6 +14,8 @@ _NOT_RUNNABLE = ("permission denied", "not a directory", "is a directory", "exec
 
 def exit_code(command: Command, error: CutawayError) -> int:
     """Return the code for ``error``; the command says what its failures are worth in general."""
+    if isinstance(error, NotATerminal):
+        return 1
     if command.failure_code != 125 or not isinstance(error, ApiError):
         return command.failure_code
     return start_failure_code(str(error))

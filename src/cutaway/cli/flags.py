@@ -21,6 +21,10 @@ class UsageError(InvalidParameter):
     """The command line can't be understood; printed with the command's usage."""
 
 
+class NotATerminal(InvalidParameter):
+    """A terminal was asked for and standard input is none; docker's client exits with 1 then."""
+
+
 class Flag:
     """One flag of a command.
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 from cutaway import __version__
 from cutaway.cli.command import PROGRAM, Command, Context, layout_flags
 from cutaway.cli.exit_codes import exit_code
-from cutaway.cli.flags import UsageError, Values, declare, parse
+from cutaway.cli.flags import NotATerminal, UsageError, Values, declare, parse
 from cutaway.cli.index import COMMON, GROUPS, INDEX, ROOT_GROUPS
 from cutaway.client import ApiError, Client, EngineUnreachable, parse_host
 from cutaway.client.hosts import DEFAULT_HOST
@@ -134,7 +134,7 @@ def _sentence(command: Command, error: CutawayError) -> str:
     text = str(error)
     if isinstance(error, ApiError):
         text = f"Error response from daemon: {text}"
-    if command.failure_code == 125:
+    if command.failure_code == 125 and not isinstance(error, NotATerminal):
         hint = f"Run '{PROGRAM} {command.words} --help' for more information"
         return f"{PROGRAM}: {text}\n\n{hint}"
     return text

@@ -16,7 +16,7 @@ import tty
 from collections.abc import Callable
 from typing import Any
 
-from cutaway.cli.flags import UsageError
+from cutaway.cli.flags import NotATerminal, UsageError
 from cutaway.client import Hijacked
 from cutaway.client.streams import STDERR, SYSTEM_ERROR, FrameDecoder
 
@@ -247,10 +247,10 @@ def refuse_without_terminal(*, tty: bool, stdin: bool) -> None:
     """Refuse ``-it`` when stdin is no terminal, in docker's words.
 
     Raises:
-        UsageError: always then; the container would wait for keys that can't come.
+        NotATerminal: always then; the container would wait for keys that can't come.
     """
     if tty and stdin and not os.isatty(0):
-        raise UsageError("the input device is not a TTY")
+        raise NotATerminal("the input device is not a TTY")
 
 
 def warn(text: str) -> None:

@@ -72,10 +72,11 @@ async def plan(core: Core, request: ContainerCreate) -> dict[str, Any]:
         bundle=core.paths.bundle(container.id),
         extensions=Extensions.from_json(extensions),
     )
-    before = (*planned.before, planned.make, *planned.host)
+    outside = (step for stage in planned.outside for step in stage.steps)
+    before = (*planned.host, *outside, planned.make)
     steps += [("shim", step) for step in before]
-    inside = [*planned.sources, *(step for stage in planned.init for step in stage.steps)]
-    steps += [("init", step) for step in inside]
+    steps += [("init", step) for stage in planned.init for step in stage.steps]
+    steps += [("shim", step) for step in planned.after]
     return {
         "version": LEDGER_VERSION,
         "steps": [describe(actor, step) for actor, step in steps],

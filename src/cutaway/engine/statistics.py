@@ -139,6 +139,12 @@ def describe_block_io(raw: Mapping[str, Any]) -> BlkioStats:
     return BlkioStats(
         io_service_bytes_recursive=entries("service_bytes"),
         io_serviced_recursive=entries("serviced"),
+        io_queue_recursive=(),
+        io_service_time_recursive=(),
+        io_wait_time_recursive=(),
+        io_merged_recursive=(),
+        io_time_recursive=(),
+        sectors_recursive=(),
     )
 
 

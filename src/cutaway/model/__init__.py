@@ -9,7 +9,8 @@ A document is a frozen msgspec Struct whose fields are in snake case and whose n
 are Docker's. ``base.py`` says how Go's ``omitempty`` and ``nil`` are expressed: read it first.
 
 Read in this order: ``base``, ``config`` (what to run), ``host`` (what the machine grants),
-``mount``, ``port``, ``network``, ``state``, ``container`` (inspect, list), ``execution``, ``image``, then the
+``mount``, ``port``, ``network``, ``state``, ``container`` (inspect, list), ``execution``,
+``image``, then the
 rest. ``options`` and ``streams`` hold what is not a document: queries, and bytes on their way.
 
 Docker's counterpart: ``github.com/moby/moby/api/types``.

@@ -120,11 +120,7 @@ class Container:
 
     def _take_made(self, facts: dict[str, Any], fds: list[int]) -> None:
         self.pid = facts["pid"]
-        self.pidfd, self._mount_namespace_fd, *further = fds
-        for fd in further:  # the stage: it has ended
-            with contextlib.suppress(linux.KernelError):
-                linux.waitid_pidfd(fd)
-            os.close(fd)
+        self.pidfd, self._mount_namespace_fd = fds
         self._child.pidfd = self.pidfd
         self._context = ExecContext.from_json(facts["context"])
         self._cgroup = ContainerCgroup(self._facts.cgroups, self._context.cgroup_path)

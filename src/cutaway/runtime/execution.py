@@ -16,7 +16,6 @@ from cutaway import linux
 from cutaway.cgroups import ContainerCgroup, cgroup_directory
 from cutaway.linux.abi import CLONE, PR
 from cutaway.oci.runtime_spec import Process
-from cutaway.runtime.birth import clone_into
 from cutaway.runtime.child import PreparingChild
 from cutaway.runtime.exec_context import ExecContext
 from cutaway.runtime.extensions import Extensions
@@ -122,12 +121,13 @@ def execute(
     """
     parent_end, child_end = make_sync_pair()
     v2 = ContainerCgroup(facts.cgroups, context.cgroup_path).v2_directory()
-    birth = {"pid": container_pidfd} if context.has_pid_namespace else {}
     child = PreparingChild(parent_end)
     cgroup_fd = None
     try:
         cgroup_fd = linux.openat2(-100, v2, os.O_RDONLY | os.O_DIRECTORY) if v2 else None
-        pid, child.pidfd = clone_into(birth, CLONE(0), cgroup_fd)
+        pid, child.pidfd = _clone_in(
+            container_pidfd if context.has_pid_namespace else None, cgroup_fd
+        )
     except linux.KernelError as error:
         child.close()
         failure = failure_of("exec", "making the process", error)
@@ -140,12 +140,34 @@ def execute(
         scope = InitScope(
             child_end,
             stdio=stdio.descriptors(),
-            namespaces={},
             seccomp_program=context.seccomp_program,
         )
         _be_exec(context, process, scope, facts, extensions, container_pidfd)
     child_end.close()
     return _wait_running(child, pid)
+
+
+def _clone_in(pidfd: int | None, cgroup_fd: int | None) -> tuple[int, int]:
+    """Make a child that is born in the pid namespace of the process that ``pidfd`` holds.
+
+    A process can't enter a pid namespace itself: it points its children there, and, when the one
+    child is made, back to its own.
+
+    Returns:
+        As clone3(2).
+    """
+    if pidfd is None:
+        return linux.clone3(CLONE(0), cgroup_fd=cgroup_fd)
+    own = linux.openat2(-100, "/proc/self/ns/pid", os.O_RDONLY)
+    pid = -1
+    try:
+        linux.setns(pidfd, CLONE.NEWPID)
+        pid, child_pidfd = linux.clone3(CLONE(0), cgroup_fd=cgroup_fd)
+        return pid, child_pidfd
+    finally:
+        if pid != 0:  # in the child it would fail: the way back up is closed there
+            linux.setns(own, CLONE.NEWPID)
+            os.close(own)
 
 
 def _wait_running(child: PreparingChild, pid: int) -> ExecProcess:
@@ -179,7 +201,7 @@ def _be_exec(
     """Be the new process: read what to become, then go on like an init."""
     program = Program((), facts.machine, "exec")
     try:
-        prepare_child(scope, (container_pidfd,))
+        prepare_child(scope, (container_pidfd, *(scope.stdio or ())))
         process = Process.from_json(document, "process")
         stages = plan_exec(context, process, facts, extensions, container_pidfd=container_pidfd)
         program = Program(process.args, facts.machine, "exec")

@@ -125,6 +125,16 @@ def make_file_in_root(root_fd: int, path: str, *, mode: int = 0o755) -> int:
     raise linux.kernel_error(errno.ELOOP, "openat2", root_fd, path)
 
 
+def path_in_root(root_fd: int, fd: int) -> str:
+    """Return where the file that ``fd`` holds is, as seen from the root.
+
+    Preconditions: ``/proc`` is the host's, which an image can't fake: before pivot_root(2).
+    """
+    root = os.readlink(f"/proc/self/fd/{root_fd}")
+    path = os.readlink(f"/proc/self/fd/{fd}")
+    return path if root == "/" else path.removeprefix(root) or "/"
+
+
 def read_file_in_root(root_fd: int, path: str, limit: int) -> bytes | None:
     """Return a small regular file of the container's root, or None if there is none.
 

@@ -1,9 +1,9 @@
 """The container's init: from clone3(2) to execve(2).
 
-It runs in a copy of the shim's memory, single-threaded, and may leave only by execve or ``_exit``.
-What it does is the plan's stages, one step after the other (``plan.py`` says why in this order).
-Before the first step it cuts itself off from the shim (``prepare_child``); after the last it tells
-the parent, waits for "go", and becomes the program.
+It runs in a copy of the maker's memory (an exec's in a copy of the shim's), single-threaded, and
+may leave only by execve or ``_exit``. What it does is the plan's stages, one step after the other
+(``plan.py`` says why in this order). After the last it tells the shim, waits for "go", and becomes
+the program.
 """
 
 import contextlib
@@ -19,15 +19,14 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from cutaway import linux
-from cutaway.linux.abi import CLONE, PR
+from cutaway.linux.abi import PR
 from cutaway.runtime.executables import HEADER_BYTES, exec_failure, explain_exec_error
 from cutaway.runtime.failures import NOT_EXECUTABLE_EXIT_CODE, RuntimeFailure, failure_of
 from cutaway.runtime.journal import Journal
-from cutaway.runtime.plan import RuntimePlan, Stage
+from cutaway.runtime.plan import Stage
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seal import seal_imports
 from cutaway.runtime.steps.process import close_all_but
-from cutaway.runtime.sync import SyncSocket
 
 _TITLE = "cutaway: init"
 _FAILED = 1
@@ -48,12 +47,13 @@ class Program:
     operation: str = "create"
 
 
-def prepare_child(scope: InitScope, kept_fds: Iterable[int]) -> None:
-    """Cut a freshly made child off from the shim that it is a copy of.
+def prepare_child(scope: InitScope, kept_fds: Iterable[int], title: str = _TITLE) -> None:
+    """Cut a freshly forked child off from the process that it is a copy of.
 
     Args:
-        scope: its stdio becomes 0, 1, 2.
-        kept_fds: all other descriptors are closed.
+        scope: its sync socket is kept.
+        kept_fds: kept too; all other descriptors are closed.
+        title: what ``ps`` shows.
 
     Preconditions: called first in the child.
     """
@@ -62,30 +62,31 @@ def prepare_child(scope: InitScope, kept_fds: Iterable[int]) -> None:
     # /proc/PID/exe, the host's interpreter (CVE-2019-5736), or our descriptors (CVE-2016-9962).
     linux.prctl(PR.SET_DUMPABLE, 0)
     _reset_signals()
-    stdio = _move_up(scope)
-    close_all_but(sorted({scope.sync.fd, *stdio, *(fd for fd in kept_fds if fd > 2)}))
-    for number, fd in enumerate(stdio):
+    close_all_but(sorted({fd for fd in (scope.sync.fd, *kept_fds) if fd > 2}))
+    linux.set_process_title(title)
+    seal_imports()
+
+
+def settle(scope: InitScope) -> None:
+    """Give the child its own session and its stdin, stdout, stderr."""
+    if scope.stdio is None:
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        fds = [null, null, null]
+    else:
+        # copies above 2, so that setting one can't close another
+        fds = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in scope.stdio]
+    for number, fd in enumerate(fds):
         os.dup2(fd, number)
-    for fd in set(stdio):
+    for fd in set(fds):
         os.close(fd)
     os.setsid()
     os.umask(0)
-    linux.set_process_title(_TITLE)
-    seal_imports()
 
 
 def _reset_signals() -> None:
     """Give every signal its default: Python ignores SIGPIPE and SIGXFSZ, a shell perhaps more."""
     linux.reset_signal_dispositions()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _move_up(scope: InitScope) -> list[int]:
-    """Return copies of stdin, stdout, stderr above 2, so that setting one can't close another."""
-    if scope.stdio is None:
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        return [null, null, null]
-    return [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in scope.stdio]
 
 
 def run_init(
@@ -96,35 +97,43 @@ def run_init(
     Args:
         stages: what is left to do.
         first_number: of the first step, in the numbering that the parent knows.
-        scope: filled by ``prepare_child``.
+        scope: of a process that ``prepare_child`` has cut off.
         program: what to execute.
     """
     journal = Journal()
-    stage_name, what = "init", "preparing"
-    number = first_number
     try:
-        for stage in stages:
-            stage_name = stage.name
-            for step in stage.steps:
-                what = ""
-                started_ns = time.monotonic_ns()
-                try:
-                    step.apply(scope)
-                except BaseException:
-                    what = step.describe()
-                    raise
-                finally:
-                    journal.note(number, started_ns, time.monotonic_ns() - started_ns)
-                number += 1
+        settle(scope)
+        apply_stages(stages, first_number, scope, journal)
         _report_prepared(scope, journal)
         if scope.sync.read_letter() != "G":
             os._exit(_FAILED)
         scope.sync.send("X")
         _execute(scope, program)
     except BaseException as error:  # the child's top: everything is told to the parent
-        report_failure(scope, journal, failure_of(stage_name, what, error), program)
+        report_failure(scope, journal, failure_of("init", "preparing", error), program)
     finally:
         os._exit(_FAILED)
+
+
+def apply_stages(
+    stages: tuple[Stage, ...], first_number: int, scope: InitScope, journal: Journal
+) -> None:
+    """Do the steps of some stages in order, and note the time of each.
+
+    Raises:
+        RuntimeFailure: which stage and step failed, and why.
+    """
+    number = first_number
+    for stage in stages:
+        for step in stage.steps:
+            started_ns = time.monotonic_ns()
+            try:
+                step.apply(scope)
+            except BaseException as error:
+                raise failure_of(stage.name, step.describe(), error) from error
+            finally:
+                journal.note(number, started_ns, time.monotonic_ns() - started_ns)
+            number += 1
 
 
 def _report_prepared(scope: InitScope, journal: Journal) -> None:
@@ -167,47 +176,3 @@ def report_failure(
         if times:
             scope.sync.send("T", times)
         scope.sync.send("E", json.dumps(failure.to_json()).encode())
-
-
-def run_stage(
-    plan: RuntimePlan, scope: InitScope, control: SyncSocket, kept_fds: Iterable[int]
-) -> NoReturn:
-    """Be the stage process: open sources with the host's privileges, then make the init inside.
-
-    The init is made with CLONE_PARENT, so it is our parent's child and not ours; its pidfd goes to
-    the maker over ``control``. Then the stage is done.
-    """
-    journal = Journal()
-    program = Program(plan.process.args, plan.facts.machine)
-    stages = (
-        Stage("sources", plan.sources),
-        Stage("namespaces", plan.namespaces.stage_steps),
-    )
-    stage_name, what, number = "sources", "preparing", 0
-    try:
-        prepare_child(scope, (control.fd, *kept_fds))
-        linux.unshare(CLONE.NEWNS)
-        for stage in stages:
-            stage_name = stage.name
-            for step in stage.steps:
-                what = step.describe()
-                started_ns = time.monotonic_ns()
-                step.apply(scope)
-                if stage_name == "sources":
-                    journal.note(number, started_ns, time.monotonic_ns() - started_ns)
-                    number += 1
-        what = "making the init"
-        flags = CLONE(plan.namespaces.clone_flags) | CLONE.PARENT
-        pid, pidfd = linux.clone3(flags)
-        if pid == 0:
-            linux.prctl(PR.SET_DUMPABLE, 0)
-            run_init(plan.init, len(plan.sources), scope, program)
-        scope.sync.send("T", journal.take())
-        control.send("I", str(pid).encode(), (pidfd,))
-        os._exit(0)
-    except BaseException as error:  # the child's top
-        failure = failure_of(stage_name, what, error)
-        with contextlib.suppress(OSError):
-            control.send("E", json.dumps(failure.to_json()).encode())
-    finally:
-        os._exit(_FAILED)

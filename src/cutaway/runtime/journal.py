@@ -33,13 +33,13 @@ class Journal:
         return data
 
 
-def read_journal(data: bytes, steps: Sequence[Step[Any]], error: str | None = None) -> list[Record]:
+def read_journal(data: bytes, steps: Sequence[Step[Any]], actor: str) -> list[Record]:
     """Return ledger records of the steps a journal names.
 
     Args:
         data: everything ``Journal.take`` returned, joined.
-        steps: the init's plan.
-        error: why the last one failed, if it did.
+        steps: all steps that are noted in journals, maker's and init's.
+        actor: whose journal it is.
     """
     records = []
     for number, started_ns, duration_ns in _ENTRY.iter_unpack(data):
@@ -47,7 +47,7 @@ def read_journal(data: bytes, steps: Sequence[Step[Any]], error: str | None = No
         records.append(
             Record(
                 kind=type(step).__name__,
-                actor=INIT_ACTOR,
+                actor=actor,
                 what=step.describe(),
                 why=step.why,
                 shell=step.shell(),
@@ -56,6 +56,10 @@ def read_journal(data: bytes, steps: Sequence[Step[Any]], error: str | None = No
                 duration_ns=duration_ns,
             )
         )
+    return records
+
+
+def mark_failed(records: Sequence[Record], error: str | None) -> None:
+    """Write the failure into the last step begun, if there was one."""
     if records and error is not None:
         records[-1].error = error
-    return records

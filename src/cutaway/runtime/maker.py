@@ -5,11 +5,12 @@ copied on its first write because the shim is a fork: 4 MB that would stay for a
 container lives, where the shim itself needs less than 1.
 
 The model: the shim forks a *maker*, before or when it is needed. The maker reads the bundle, plans,
-makes the cgroups and the init, and tells the shim the little that it must know to hold the
-container. The init is made with CLONE_PARENT, so it is the shim's child as if the shim had made it.
-At the end the maker writes the ledger, which only it knows, and is gone.
+makes the cgroups, goes into the container's namespaces and builds its file system; then it makes
+the init, which has little left to do, and comes back to the host. The init is made with
+CLONE_PARENT, so it is the shim's child as if the shim had made it. At the end the maker writes the
+ledger, which only it knows, and is gone.
 
-Shim and maker talk over a *control* socket, one JSON document a message:
+Shim and maker talk over a *control* socket:
 
 ====== ====== ================================= ==========================================
 letter from   meaning                           carries
@@ -25,7 +26,6 @@ until the init may go on alone: ``I`` (made) and ``E`` (failed), as ``sync`` say
 """
 
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -35,25 +35,25 @@ from typing import Any, NoReturn
 
 from cutaway import files, linux
 from cutaway.cgroups import cgroup_directory
-from cutaway.linux.abi import PR
+from cutaway.linux.abi import CLONE, PR
 from cutaway.oci.runtime_spec import Spec
-from cutaway.runtime.birth import Birth, Born, open_joined
 from cutaway.runtime.exec_context import plan_exec_context
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts
 from cutaway.runtime.failures import RuntimeFailure, failure_of
-from cutaway.runtime.journal import read_journal
+from cutaway.runtime.init import Program, apply_stages, prepare_child, run_init
+from cutaway.runtime.journal import INIT_ACTOR, Journal, mark_failed, read_journal
 from cutaway.runtime.plan import RuntimePlan, plan
+from cutaway.runtime.plan_namespaces import HANDED_OVER
+from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seccomp_cache import SeccompCache
-from cutaway.runtime.stdio import Stdio
 from cutaway.runtime.steps.host import HostScope
 from cutaway.runtime.steps.process import close_all_but
 from cutaway.runtime.sync import SyncSocket
-from cutaway.steps import Ledger, Record
+from cutaway.steps import Ledger, Record, Step
 from cutaway.steps.ledger import LEDGER_VERSION
 
-HOST_ACTOR = "maker"
-_TITLE = "cutaway: maker"
+MAKER_ACTOR = "maker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,11 @@ class Maker:
             _, payload, _ = self.control.receive()
         except OSError:
             return []
-        return [Record.from_json(record) for record in json.loads(payload or b"[]")]
+        records = json.loads(payload or b"[]")
+        if records and path is not None:  # the maker could not come back to the host's mounts
+            write_ledger(path, records)
+            return []
+        return [Record.from_json(record) for record in records]
 
     def close(self) -> None:
         """Let the maker end, and reap it unless somebody does so before; harmless twice."""
@@ -163,17 +167,13 @@ def _control_pair() -> tuple[SyncSocket, SyncSocket]:
 
 def _serve(control: SyncSocket, facts: HostFacts, cache: SeccompCache) -> NoReturn:
     """Be the maker: one request, then questions about the ledger, until the shim closes."""
-    gc.disable()
-    linux.prctl(PR.SET_DUMPABLE, 0)
-    linux.reset_signal_dispositions()
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    scope = InitScope(control)
     linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
-    linux.set_process_title(_TITLE)
-    close_all_but([control.fd])
+    prepare_child(scope, (), "cutaway: maker")
     letter, payload, fds = control.receive()
     if letter != "B":
         os._exit(0)
-    work = _Work(MakeRequest.from_json(json.loads(payload)), facts, cache, fds)
+    work = _Work(MakeRequest.from_json(json.loads(payload)), facts, cache, control.fd, fds)
     work.make()
     while True:
         letter, payload, _ = control.receive()
@@ -186,25 +186,33 @@ class _Work:
     """The making of one container."""
 
     def __init__(
-        self, request: MakeRequest, facts: HostFacts, cache: SeccompCache, fds: list[int]
+        self,
+        request: MakeRequest,
+        facts: HostFacts,
+        cache: SeccompCache,
+        control_fd: int,
+        fds: list[int],
     ) -> None:
+        self._control_fd = control_fd
         self._request = request
         self._facts = facts
         self._cache = cache
-        self._init_end = SyncSocket(socket.socket(fileno=fds[0]))
         self._parent_end = SyncSocket(socket.socket(fileno=fds[1]))
-        if request.is_terminal:
-            namespaces = fds[2:]
-            self._stdio = Stdio.terminal(request.rows, request.columns)
-        else:
-            namespaces = fds[5:]
-            self._stdio = Stdio(in_fd=fds[2], out_fd=fds[3], err_fd=fds[4])
-        self._given = dict(zip(request.namespaces, namespaces, strict=True))
-        self._fds = fds[2:]
-        self._ledger = Ledger(HOST_ACTOR)
-        self._scope = HostScope()
-        self._birth: Birth | None = None
-        self._born = Born(-1, -1)
+        self._scope = InitScope(SyncSocket(socket.socket(fileno=fds[0])))
+        number = 2 if request.is_terminal else 5
+        if not request.is_terminal:
+            self._scope.stdio = (fds[2], fds[3], fds[4])
+        given = dict(zip(request.namespaces, fds[number:], strict=True))
+        self._scope.namespaces.update(given)
+        self._host_scope = HostScope()
+        self._ledger = Ledger(MAKER_ACTOR)
+        self._journal = Journal()
+        self._pidfd = -1
+        self._cgroup_fd: int | None = None
+        self._home_fd = -1
+        self._mounts_fd = -1
+        self._own_times = b""
+        self._is_home = True
         self._is_announced = False
         self._plan: RuntimePlan | None = None
 
@@ -214,20 +222,22 @@ class _Work:
         try:
             decided = self._plan = self._decide()
             stage = "host"
-            self._ledger.apply_all(decided.before, self._scope)
-            self._make_init(decided)
-            self._do_host_part(decided)
+            self._ledger.apply_all(decided.host, self._host_scope)
+            self._open_what_is_needed(decided)
+            apply_stages(decided.outside, 0, self._scope, self._journal)
+            self._ledger.apply(decided.make, self)
+            self._come_home()
+            self._tell_made(decided)
+            self._finish_outside(decided)
         except BaseException as error:  # a child's top: everything is told to the parent
             failure = failure_of(stage, "preparing the host", error)
+            self._come_home()
             if not self._is_announced:  # else the shim knows what to undo
                 self._ledger.undo_all()
             with contextlib.suppress(OSError):
-                self._init_end.send("E", json.dumps(failure.to_json()).encode())
+                self._scope.sync.send("E", json.dumps(failure.to_json()).encode())
         finally:
-            for fd in self._fds:
-                os.close(fd)
-            self._init_end.close()
-            self._parent_end.close()
+            self._let_go()
 
     def _decide(self) -> RuntimePlan:
         bundle = self._request.bundle
@@ -249,81 +259,124 @@ class _Work:
             handed_over=self._request.namespaces,
         )
 
-    def _make_init(self, decided: RuntimePlan) -> None:
+    def _open_what_is_needed(self, decided: RuntimePlan) -> None:
+        """Open by the host's paths what is used where they are not valid any more."""
         filter_ = decided.spec.linux.seccomp if decided.spec.linux else None
-        program = self._cache.program(filter_, self._facts.machine) if filter_ else None
-        descriptors, opened = open_joined(decided, self._given)
+        if filter_ is not None:
+            self._scope.seccomp_program = self._cache.program(filter_, self._facts.machine)
+        for kind, path in decided.namespaces.joined:
+            if kind in self._scope.namespaces:
+                continue
+            if path == HANDED_OVER:
+                message = f"no descriptor of the {kind} namespace was given"
+                raise RuntimeFailure("namespaces", message)
+            self._scope.namespaces[kind] = linux.openat2(-100, path, os.O_RDONLY)
+        self._scope.tasks = tuple(
+            linux.openat2(-100, f"{cgroup_directory(h, decided.cgroup.path)}/tasks", os.O_WRONLY)
+            for h in decided.cgroup.layout.v1
+        )
         v2 = decided.cgroup.v2_directory()
-        cgroup_fd = os.open(v2, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if v2 else None
-        self._birth = Birth(decided, self._init_end, self._stdio, descriptors, program, cgroup_fd)
-        try:
-            self._ledger.apply(decided.make, self)
-        finally:
-            for fd in (*opened, *(() if cgroup_fd is None else (cgroup_fd,))):
-                os.close(fd)
-        context = plan_exec_context(decided, program)
-        facts = {
-            "pid": self._scope.pid,
-            "context": context.to_json(),
-            "warnings": decided.warnings,
-        }
-        self._tell_made(facts)
+        self._cgroup_fd = linux.openat2(-100, v2, os.O_RDONLY | os.O_DIRECTORY) if v2 else None
+        self._home_fd = linux.openat2(-100, "/proc/self/ns/mnt", os.O_RDONLY)
 
     def make_init(self) -> int:
-        """Make the init: what ``MakeInit`` does."""
-        if self._birth is None:
+        """Make the init: what ``MakeInit`` does; in the init this never returns."""
+        decided = self._plan
+        if decided is None:
             raise ValueError("make_init is called by the plan's own step only")
-        self._born = self._birth.make()
-        self._scope.pid = self._born.pid
-        return self._born.pid
+        # Now: as soon as there is an init, it may pivot /proc away.
+        joined = self._scope.namespaces.get("mount")
+        path = "/proc/self/ns/mnt"
+        self._mounts_fd = linux.openat2(-100, path, os.O_RDONLY) if joined is None else joined
+        flags = CLONE(decided.namespaces.clone_flags) | CLONE.PARENT
+        pid, self._pidfd = linux.clone3(flags, cgroup_fd=self._cgroup_fd)
+        if pid == 0:
+            self._be_init(decided)
+        self._host_scope.pid = pid
+        return pid
+
+    def _be_init(self, decided: RuntimePlan) -> NoReturn:
+        """Go on as the container's init, in a copy of all that the maker knows."""
+        try:
+            linux.prctl(PR.SET_DUMPABLE, 0)
+            linux.set_process_title("cutaway: init")
+        finally:
+            first_number = sum(len(stage.steps) for stage in decided.outside)
+            program = Program(decided.process.args, self._facts.machine)
+            run_init(decided.init, first_number, self._scope, program)
 
     def kill_init(self) -> None:
         """SIGKILL the init: what undoes ``MakeInit``; the shim reaps it."""
-        linux.pidfd_send_signal(self._born.pidfd, signal.SIGKILL)
+        linux.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
-    def _tell_made(self, facts: dict[str, Any]) -> None:
+    def _come_home(self) -> None:
+        """Go back to the host's mounts: the init is about to pivot this namespace's root away."""
+        if self._home_fd < 0:
+            return
+        try:
+            linux.setns(self._home_fd, CLONE.NEWNS)
+        except linux.KernelError:  # a joined user namespace gives no way back
+            self._is_home = False
+        os.close(self._home_fd)
+        self._home_fd = -1
+
+    def _tell_made(self, decided: RuntimePlan) -> None:
         """Give the shim the init, and the one reference that keeps its mounts.
 
         The last reference to a mount namespace unmounts everything in it, which waits for RCU:
         held by the shim, that happens at clean-up and not before the exit is reported.
         """
-        # by number is safe: the init can't be reaped by the shim, which has not heard of it
-        mounts = linux.openat2(-100, f"/proc/{self._scope.pid}/ns/mnt", os.O_RDONLY)
-        fds = (self._born.pidfd, mounts, *self._born.further_pidfds)
-        self._init_end.send("I", json.dumps(facts).encode(), fds)
+        context = plan_exec_context(decided, self._scope.seccomp_program)
+        facts = {
+            "pid": self._host_scope.pid,
+            "context": context.to_json(),
+            "warnings": decided.warnings,
+        }
+        if decided.namespaces.has_user and self._is_home:
+            os.close(self._mounts_fd)  # only the sources' place: the init has a copy of its own
+            path = f"/proc/{self._host_scope.pid}/ns/mnt"
+            self._mounts_fd = linux.openat2(-100, path, os.O_RDONLY)
+        fds = (self._pidfd, self._mounts_fd)
+        self._scope.sync.send("I", json.dumps(facts).encode(), fds)
         self._is_announced = True
-        for fd in fds:
-            os.close(fd)
 
-    def _do_host_part(self, decided: RuntimePlan) -> None:
-        """Make cgroups and limits while the init mounts, and tell it when it may go on."""
-        maps = [step for step in decided.host if getattr(step, "name", "").endswith("_map")]
-        if maps:
-            self._ledger.apply_all(maps, self._scope)
-            self._parent_end.send("u")
-        self._ledger.apply_all((s for s in decided.host if s not in maps), self._scope)
-        fds = _open_tasks_files(decided)
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            # an init that is gone has told why, or its end will be seen
-            self._parent_end.send("C", fds=fds)
-        for fd in fds:
-            os.close(fd)
+    def _finish_outside(self, decided: RuntimePlan) -> None:
+        """Do what is done to the init from outside, and tell it when it may go on."""
+        self._ledger.apply_all(decided.after, self._host_scope)
+        if decided.namespaces.is_new("user"):
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                # an init that is gone has told why, or its end will be seen
+                self._parent_end.send("u")
+
+    def _let_go(self) -> None:
+        """Close everything: no reference to the container must be left in this process."""
+        self._scope.sync.close()
+        self._parent_end.close()
+        close_all_but([self._control_fd])
 
     def answer_ledger(self, question: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the records, or write them with the others and return nothing."""
-        steps = []
+        steps: list[Step[Any]] = []
         if self._plan is not None:
-            steps = [step for stage in self._plan.init_stages() for step in stage.steps]
-        inside = read_journal(bytes.fromhex(question["journal"]), steps, question["error"])
-        done = [record.to_json() for record in (*self._ledger.records(), *inside)]
+            stages = (*self._plan.outside, *self._plan.init)
+            steps = [step for stage in stages for step in stage.steps]
+        self._own_times += self._journal.take()
+        own = read_journal(self._own_times, steps, MAKER_ACTOR)
+        inside = read_journal(bytes.fromhex(question["journal"]), steps, INIT_ACTOR)
+        mark_failed((*own, *inside), question["error"])
+        done = [record.to_json() for record in (*self._ledger.records(), *own, *inside)]
         done += question["others"]
         done.sort(key=lambda record: int(record.get("started_ns", 0)))
-        if question["path"] is None:
+        if question["path"] is None or not self._is_home:
             return done
-        document = {"version": LEDGER_VERSION, "records": done}
-        with contextlib.suppress(OSError):  # a full disk must not keep the container from running
-            files.write_json(question["path"], document, durable=False)
+        write_ledger(question["path"], done)
         return []
+
+
+def write_ledger(path: str, records: list[dict[str, Any]]) -> None:
+    """Write ledger.json; a full disk must not keep the container from running."""
+    with contextlib.suppress(OSError):
+        files.write_json(path, {"version": LEDGER_VERSION, "records": records}, durable=False)
 
 
 def _read_document(path: str) -> dict[str, Any]:
@@ -332,16 +385,3 @@ def _read_document(path: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RuntimeFailure("plan", f"{path} is not a JSON object")
     return document
-
-
-def _open_tasks_files(decided: RuntimePlan) -> tuple[int, ...]:
-    """Open ``tasks`` of each v1 cgroup for the init, which will write ``0`` to them.
-
-    Opened here, because the kernel judges the write by the opener's rights, and because the init
-    can't open a path of the host's for ever.
-    """
-    fds: list[int] = []
-    for hierarchy in decided.cgroup.layout.v1:
-        path = f"{cgroup_directory(hierarchy, decided.cgroup.path)}/tasks"
-        fds.append(linux.openat2(-100, path, os.O_WRONLY))
-    return tuple(fds)

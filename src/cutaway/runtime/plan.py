@@ -2,19 +2,19 @@
 
 ``plan`` is read from top to bottom: it is the order of a container's birth. Who does what:
 
-======== ====================== ============================================================
-part     done by                what
-======== ====================== ============================================================
-before   parent                 the v2 cgroup, in which the init is born
-make     parent                 clone3(2)
-host     parent, at the same    v1 cgroups and all limits; OOM score; id maps
-         time as the init works
-sources  init, or the stage     what needs the host's file tree and privileges
-init     init                   all else, up to execve(2)
-======== ====================== ============================================================
+======== ========= ==============================================================================
+part     done by   what
+======== ========= ==============================================================================
+host     maker     cgroups and limits, on the host
+outside  maker     in the container's namespaces already: root, mounts, devices
+make     maker     clone3(2): the init, first of its pid namespace, born in its v2 cgroup
+init     init      what only it can do: v1 cgroups, /proc, masks, pivot, the process itself
+after    maker     id maps and OOM score, from outside
+======== ========= ==============================================================================
 
-A *stage* process is made first only where a user namespace is new or joined: it opens the sources
-with the host's privileges, then makes the init (as its sibling, CLONE_PARENT) inside.
+The more the maker does, the less the init, whose every touched page is copied anew. Where a user
+namespace is new or joined, only the init has the rights in the other new namespaces: the maker
+then opens what needs the host's rights (sources, overlay), and the init does all else.
 """
 
 import shlex
@@ -72,11 +72,11 @@ class RuntimePlan:
         facts: of the machine it was made for.
         cgroup: where it is limited and counted.
         namespaces: made and joined.
-        before: see the table above.
+        host: see the table above.
+        outside: see there, in stages.
         make: see there.
-        host: see there.
-        sources: see there.
         init: see there, in stages.
+        after: see there.
         warnings: what is done otherwise than asked, harmlessly; sentences.
     """
 
@@ -87,11 +87,11 @@ class RuntimePlan:
     facts: HostFacts
     cgroup: ContainerCgroup
     namespaces: NamespacePlan
-    before: tuple[Step[Any], ...]
-    make: MakeInit
     host: tuple[Step[Any], ...]
-    sources: tuple[InitStep, ...]
+    outside: tuple[Stage, ...]
+    make: MakeInit
     init: tuple[Stage, ...]
+    after: tuple[Step[Any], ...]
     warnings: tuple[str, ...]
 
     @property
@@ -101,14 +101,11 @@ class RuntimePlan:
             raise ValueError("a validated spec has a process")
         return self.spec.process
 
-    def init_stages(self) -> tuple[Stage, ...]:
-        """Return the init's whole work in order; a stage process does the first of them."""
-        return (Stage("sources", self.sources), *self.init)
-
     def steps(self) -> tuple[Step[Any], ...]:
-        """Return every step in the order done (``host`` runs beside ``sources`` and ``init``)."""
+        """Return every step in the order done (``after`` runs beside ``init``)."""
+        outside = (step for stage in self.outside for step in stage.steps)
         inside = (step for stage in self.init for step in stage.steps)
-        return (*self.before, self.make, *self.host, *self.sources, *inside)
+        return (*self.host, *outside, self.make, *inside, *self.after)
 
     def to_shell(self) -> str:
         """Return the plan as a script that a person can read, or try line by line."""
@@ -159,7 +156,8 @@ def plan(
         seccomp=plan_seccomp(linux.seccomp),
         personality=linux.personality.domain if linux.personality else None,
     )
-    before, host, warnings = _plan_cgroups(linux, cgroup)
+    host, warnings = _plan_cgroups(linux, cgroup)
+    outside, init = _arrange(spec, linux, cgroup, namespaces, mounts, inside)
     return RuntimePlan(
         container_id=id,
         bundle=bundle,
@@ -168,21 +166,20 @@ def plan(
         facts=facts,
         cgroup=cgroup,
         namespaces=namespaces,
-        before=before,
+        host=host,
+        outside=outside,
         make=MakeInit(
-            namespaces=namespaces.new,
-            joined=tuple(kind for kind, _ in namespaces.joined),
+            namespaces=namespaces.made_by_clone,
+            joined=tuple(kind for kind, _ in namespaces.joined if kind in ("pid", "user")),
             cgroup=cgroup.v2_directory() or "",
             why="runtime-spec linux.namespaces",
         ),
-        host=(
+        init=init,
+        after=(
             *_plan_id_maps(linux, namespaces),
             *_plan_raised_limits(process, facts, namespaces),
-            *host,
             *_plan_oom_score(process, facts),
         ),
-        sources=mounts.sources,
-        init=_plan_init(spec, linux, cgroup, namespaces, mounts, inside),
         warnings=(*warnings, *inside.warnings),
     )
 
@@ -196,39 +193,51 @@ def _hand_over(linux: Linux, kinds: tuple[str, ...]) -> Linux:
     return replace(linux, namespaces=namespaces)
 
 
-def _plan_init(
+def _arrange(
     spec: Spec,
     linux: Linux,
     cgroup: ContainerCgroup,
     namespaces: NamespacePlan,
     mounts: MountPlan,
     inside: ProcessPlan,
-) -> tuple[Stage, ...]:
-    """Put the init's steps in order.
+) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    """Put all steps in order, and give each to the maker or the init.
 
-    Why each stands where it does:
-    ids first, or files would be made with unmapped ones; namespaces before the file systems that
-    show them (sysfs, mqueue); cgroups before the cgroup mounts; devices and console in the mounted
-    ``/dev``; masks last of all that is mounted, on what they hide; the pivot when nothing of the
-    host is needed any more; kernel parameters after it; and then the process gives up, step by
-    step, what it needed for all this.
+    Why each stands where it does: namespaces before the file systems that show them (sysfs,
+    mqueue); devices and console in the mounted ``/dev``; cgroups before the mounts that show them
+    by a cgroup namespace; masks last of all that is mounted, on what they hide; the pivot when
+    nothing of the host is needed any more; kernel parameters after it; and then the process gives
+    up, step by step, what it needed for all this.
     """
     wait = WaitForIdMaps(why="runtime-spec linux.uidMappings")
-    stages = (
-        Stage("user namespace", (wait,) if namespaces.is_new("user") else ()),
-        Stage("namespaces", namespaces.join_steps),
+    early = (
+        Stage("namespaces", namespaces.outside_steps),
+        Stage("sources", mounts.sources),
+        Stage("namespaces", namespaces.late_steps),
+    )
+    middle = (
         Stage("rootfs", mounts.rootfs),
-        Stage("mounts", mounts.early),
-        Stage("cgroup", _plan_cgroup_entry(cgroup, namespaces)),
-        Stage("mounts", mounts.cgroup_and_later),
+        Stage("mounts", mounts.common),
         Stage("devices", mounts.devices),
+        Stage("paths", mounts.common_paths),
+    )
+    late = (
+        Stage("cgroup", _plan_cgroup_entry(cgroup, namespaces)),
+        Stage("mounts", mounts.of_init),
         Stage("console", mounts.console),
-        Stage("paths", mounts.paths),
+        Stage("paths", mounts.paths_of_init),
         Stage("pivot", _plan_pivot(spec, linux, namespaces)),
         Stage("kernel", _plan_kernel(spec, linux)),
         Stage("user", inside.user),
         Stage("security", inside.security),
     )
+    if namespaces.has_user:
+        ids = Stage("user namespace", (wait,) if namespaces.is_new("user") else ())
+        return _without_empty(early), _without_empty((ids, *middle, *late))
+    return _without_empty((*early, *middle)), _without_empty(late)
+
+
+def _without_empty(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     return tuple(stage for stage in stages if stage.steps)
 
 
@@ -255,8 +264,7 @@ def _plan_kernel(spec: Spec, linux: Linux) -> tuple[InitStep, ...]:
 def _plan_cgroup_entry(cgroup: ContainerCgroup, namespaces: NamespacePlan) -> tuple[InitStep, ...]:
     steps: list[InitStep] = []
     v1 = tuple(cgroup_directory(h, cgroup.path) for h in cgroup.layout.v1)
-    if v1 or cgroup.layout.mode is CgroupMode.UNIFIED:
-        # with v2 alone nothing is to be joined, but the limits must be set before anything runs
+    if v1:  # the v2 cgroup it is born in
         steps.append(JoinCgroups(directories=v1, why="runtime-spec linux.cgroupsPath"))
     if namespaces.is_new("cgroup"):
         steps.append(UnshareCgroupNamespace(why="runtime-spec linux.namespaces[cgroup]"))
@@ -265,36 +273,36 @@ def _plan_cgroup_entry(cgroup: ContainerCgroup, namespaces: NamespacePlan) -> tu
 
 def _plan_cgroups(
     linux: Linux, cgroup: ContainerCgroup
-) -> tuple[tuple[Step[Any], ...], tuple[Step[Any], ...], tuple[str, ...]]:
-    """Return ``(before, host, warnings)``: v2 cgroups, v1 cgroups with all limits, warnings."""
+) -> tuple[tuple[Step[Any], ...], tuple[str, ...]]:
+    """Return the steps that make and limit the cgroups, and warnings about limits."""
     layout = cgroup.layout
     resources = linux.resources or Resources()
     limits = plan_resources(resources, layout)
     used_v2 = {s.controller for s in limits.settings}
-    before: list[Step[Any]] = []
-    host: list[Step[Any]] = []
+    steps: list[Step[Any]] = []
     for hierarchy in layout.hierarchies:
         controllers = hierarchy.controllers
         if hierarchy.is_v2 and layout.mode is CgroupMode.HYBRID:
             controllers = tuple(c for c in controllers if c in used_v2)
-        step = CreateCgroup(
-            mountpoint=hierarchy.mountpoint,
-            path=cgroup.path,
-            controllers=controllers,
-            is_v2=hierarchy.is_v2,
-            why="runtime-spec linux.cgroupsPath",
+        steps.append(
+            CreateCgroup(
+                mountpoint=hierarchy.mountpoint,
+                path=cgroup.path,
+                controllers=controllers,
+                is_v2=hierarchy.is_v2,
+                why="runtime-spec linux.cgroupsPath",
+            )
         )
-        (before if hierarchy.is_v2 else host).append(step)
     for setting in limits.settings:
         directory = cgroup.directory(setting.controller) or ""
-        host.append(
+        steps.append(
             WriteCgroupFile(
                 directory=directory, files=setting.files, value=setting.value, why=setting.why
             )
         )
     rules = device_rules_v2(resources, layout)
     if rules:
-        host.append(
+        steps.append(
             AttachDeviceProgram(
                 directory=cgroup.v2_directory() or "",
                 program_hex=build_device_filter(rules).hex(),
@@ -302,7 +310,7 @@ def _plan_cgroups(
                 why="runtime-spec linux.resources.devices",
             )
         )
-    return tuple(before), tuple(host), limits.warnings
+    return tuple(steps), limits.warnings
 
 
 def _plan_id_maps(linux: Linux, namespaces: NamespacePlan) -> tuple[Step[Any], ...]:
@@ -333,7 +341,7 @@ def _plan_raised_limits(
     process: Process, facts: HostFacts, namespaces: NamespacePlan
 ) -> tuple[Step[Any], ...]:
     """Raise hard limits from outside where the init, in a user namespace, could not."""
-    if not namespaces.is_new("user") and not namespaces.is_joined("user"):
+    if not namespaces.has_user:
         return ()
     ours = {name: (soft, hard) for name, soft, hard in facts.rlimits}
     return tuple(

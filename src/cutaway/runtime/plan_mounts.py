@@ -1,6 +1,7 @@
 """The container's file system tree: root, mounts, devices, hidden paths. Pure."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from cutaway.cgroups import CgroupMode, ContainerCgroup, cgroup_directory
@@ -59,7 +60,7 @@ _ROOT_PROPAGATION = {
     RootfsPropagation.RUNBINDABLE: MS.UNBINDABLE,
 }
 _CGROUP_ATTRIBUTES = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
-_STAGE_WHY = "another process, with the host's privileges, mounted it"
+_USER_WHY = "a user namespace: mounted with the host's rights, used without"
 _DEVICE_SOURCES_FROM = 10_000  # indexes of device sources, apart from those of mounts
 
 
@@ -70,20 +71,23 @@ class MountPlan:
     Attributes:
         sources: with the host's tree and privileges.
         rootfs: what puts the root in place.
-        early: mounts before the first cgroup mount, done while the parent makes the cgroups.
-        cgroup_and_later: the first cgroup mount and all after it.
+        common: mounts that the init need not do itself.
         devices: nodes and links in ``/dev``.
+        common_paths: hidden paths that the init need not hide itself.
+        of_init: /proc, which shows the pid namespace, cgroups by a cgroup namespace, and what is
+            mounted on these.
         console: the pty.
-        paths: read-only and masked paths, the read-only root.
+        paths_of_init: the other hidden and read-only paths, the read-only root.
     """
 
-    sources: tuple[InitStep, ...]
-    rootfs: tuple[InitStep, ...]
-    early: tuple[InitStep, ...]
-    cgroup_and_later: tuple[InitStep, ...]
-    devices: tuple[InitStep, ...]
-    console: tuple[InitStep, ...]
-    paths: tuple[InitStep, ...]
+    sources: tuple[InitStep, ...] = ()
+    rootfs: tuple[InitStep, ...] = ()
+    common: tuple[InitStep, ...] = ()
+    devices: tuple[InitStep, ...] = ()
+    common_paths: tuple[InitStep, ...] = ()
+    of_init: tuple[InitStep, ...] = ()
+    console: tuple[InitStep, ...] = ()
+    paths_of_init: tuple[InitStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,35 +125,65 @@ def plan_mounts(
     """
     linux = spec.linux or Linux()
     if namespaces.is_joined("mount"):
-        return MountPlan((), (), (), (), (), (), ())
+        return MountPlan()
     entries = [_read_entry(index, mount) for index, mount in enumerate(spec.mounts)]
-    split = next((e.index for e in entries if e.mount.type in ("cgroup", "cgroup2")), len(entries))
+    late = _find_late(entries, namespaces)
     mounts = [_plan_entry(entry, linux, cgroup, namespaces) for entry in entries]
-    in_user_namespace = namespaces.is_new("user") or namespaces.is_joined("user")
     has_own_dev = any(entry.is_bind and entry.target == "/dev" for entry in entries)
     devices = _merge_devices(linux)
     cwd = spec.process.cwd if spec.process else "/"
+    common_paths, paths_of_init = _plan_paths(spec, linux, entries)
+    detach = (DetachRootfs(why=_USER_WHY),) if namespaces.has_user else ()
+    attach = (AttachRootfs(why=_USER_WHY),) if namespaces.has_user else ()
     return MountPlan(
         sources=(
             *(_open_source(entry, bundle) for entry in entries if entry.is_bind),
-            *(_open_devices(devices) if in_user_namespace and not has_own_dev else ()),
+            *(_open_devices(devices) if namespaces.has_user and not has_own_dev else ()),
             SeparateMounts(why="default"),
             *_plan_rootfs(spec, extensions, bundle),
-            *((DetachRootfs(why=_STAGE_WHY),) if namespaces.needs_stage else ()),
+            *detach,
         ),
-        rootfs=(
-            OpenNullDevice(why="runtime-spec linux.maskedPaths"),
-            *((AttachRootfs(why=_STAGE_WHY),) if namespaces.needs_stage else ()),
+        rootfs=(OpenNullDevice(why="runtime-spec linux.maskedPaths"), *attach),
+        common=tuple(
+            s
+            for e, steps in zip(entries, mounts, strict=True)
+            if e.index not in late
+            for s in steps
         ),
-        early=tuple(step for steps in mounts[:split] for step in steps),
-        cgroup_and_later=(
-            *(step for steps in mounts[split:] for step in steps),
+        devices=() if has_own_dev else _plan_devices(devices, namespaces.has_user),
+        common_paths=common_paths,
+        of_init=(
+            *(
+                s
+                for e, steps in zip(entries, mounts, strict=True)
+                if e.index in late
+                for s in steps
+            ),
             MakeWorkingDirectory(path=cwd, why="runtime-spec process.cwd"),
         ),
-        devices=() if has_own_dev else _plan_devices(devices, in_user_namespace),
         console=_plan_console(spec),
-        paths=_plan_paths(spec, linux, entries),
+        paths_of_init=paths_of_init,
     )
+
+
+def _select(
+    mounts: list[tuple[InitStep, ...]], is_wanted: Callable[[int], bool]
+) -> tuple[InitStep, ...]:
+    return tuple(s for index, steps in enumerate(mounts) if is_wanted(index) for s in steps)
+
+
+def _find_late(entries: list[_Entry], namespaces: NamespacePlan) -> frozenset[int]:
+    """Return the indexes of the mounts that only the init can do, and of those on top of them."""
+    late: set[int] = set()
+    places: list[str] = []
+    for entry in entries:
+        is_late = entry.mount.type == "proc" or (
+            entry.mount.type in ("cgroup", "cgroup2") and namespaces.is_new("cgroup")
+        )
+        if is_late or any(entry.target.startswith(place + "/") for place in places):
+            late.add(entry.index)
+            places.append(entry.target)
+    return frozenset(late)
 
 
 def _read_entry(index: int, mount: Mount) -> _Entry:
@@ -362,23 +396,33 @@ def _plan_console(spec: Spec) -> tuple[InitStep, ...]:
     )
 
 
-def _plan_paths(spec: Spec, linux: Linux, entries: list[_Entry]) -> tuple[InitStep, ...]:
+def _plan_paths(
+    spec: Spec, linux: Linux, entries: list[_Entry]
+) -> tuple[tuple[InitStep, ...], tuple[InitStep, ...]]:
+    """Return the steps that hide paths: of the maker, and of the init.
+
+    Only what is in /sys can't lead to /proc by a link, so only that may be hidden before /proc is
+    there.
+    """
     readonly = int(MOUNT_ATTR.RDONLY)
-    steps: list[InitStep] = [
-        MakeReadonly(path=path, why="runtime-spec linux.readonlyPaths")
+    hidden: list[tuple[str, InitStep]] = [
+        (path, MakeReadonly(path=path, why="runtime-spec linux.readonlyPaths"))
         for path in linux.readonly_paths
     ]
-    steps += (
-        MaskPath(path=path, why="runtime-spec linux.maskedPaths") for path in linux.masked_paths
+    hidden += (
+        (path, MaskPath(path=path, why="runtime-spec linux.maskedPaths"))
+        for path in linux.masked_paths
     )
+    early = tuple(step for path, step in hidden if path.startswith("/sys/"))
+    late = [step for path, step in hidden if not path.startswith("/sys/")]
     for entry in entries:
         is_readonly = entry.options.attr_set & MOUNT_ATTR.RDONLY
         if entry.target == "/dev" and is_readonly and not entry.is_bind:
-            steps.append(SetMountAttributes(target="/dev", attributes=readonly, why=entry.why))
+            late.append(SetMountAttributes(target="/dev", attributes=readonly, why=entry.why))
     if spec.root is not None and spec.root.readonly:
         why = "runtime-spec root.readonly"
-        steps.append(SetMountAttributes(target="/", attributes=readonly, why=why))
-    return tuple(steps)
+        late.append(SetMountAttributes(target="/", attributes=readonly, why=why))
+    return early, tuple(late)
 
 
 def plan_root_propagation(linux: Linux) -> tuple[InitStep, ...]:

@@ -5,39 +5,47 @@ from dataclasses import dataclass
 from cutaway.linux.abi import CLONE
 from cutaway.oci.runtime_spec import Linux, TimeOffsets
 from cutaway.runtime.scope import InitScope
-from cutaway.runtime.steps.namespaces import CLONE_FLAGS, JoinNamespace, SetTimeOffsets
+from cutaway.runtime.steps.namespaces import (
+    CLONE_FLAGS,
+    JoinNamespace,
+    SetTimeOffsets,
+    UnshareNamespaces,
+)
 from cutaway.steps import Step
 
 _WHY = "runtime-spec linux.namespaces"
 
-HANDED_OVER = "(handed over)"  # in the place of a path: the parent has a descriptor of it
+HANDED_OVER = "(handed over)"  # in the place of a path: the maker was given a descriptor of it
 
+# What a process can't enter itself, only its children; and what needs its cgroups first.
+_FOR_CHILDREN = ("pid", "user")
+_LATER = ("cgroup",)
 # A user namespace is joined first: it gives the rights in those that belong to it.
-_JOIN_ORDER = ("user", "network", "ipc", "uts", "cgroup", "mount")
-_JOINED_FOR_CHILDREN = ("pid", "time")
+_JOIN_ORDER = ("user", "network", "ipc", "uts", "cgroup", "time", "pid", "mount")
 
 
 @dataclass(frozen=True, slots=True)
 class NamespacePlan:
-    """What clone3(2) makes and what the init joins.
+    """How the init gets its namespaces.
 
     Attributes:
         new: kinds made, the cgroup namespace included.
-        joined: ``(kind, path)`` of those joined; the parent opens the paths, or is given
+        joined: ``(kind, path)`` of those joined; the maker opens the paths, or was given
             descriptors in their place.
-        clone_flags: for clone3(2); without CGROUP, which is made later, and without what a
-            joined one replaces.
-        join_steps: done by the init, in order.
-        stage_steps: done by the stage before it makes the init.
-        needs_stage: a user namespace is involved, or clocks are shifted.
+        has_user: a user namespace is new or joined: the others are made with it.
+        made_by_clone: kinds that clone3(2) makes.
+        clone_flags: the same as bits.
+        outside_steps: done by the maker before it opens anything of the host's.
+        late_steps: done by the maker after: what takes its rights or its view away.
     """
 
     new: tuple[str, ...]
     joined: tuple[tuple[str, str], ...]
+    has_user: bool
+    made_by_clone: tuple[str, ...]
     clone_flags: int
-    join_steps: tuple[Step[InitScope], ...]
-    stage_steps: tuple[Step[InitScope], ...]
-    needs_stage: bool
+    outside_steps: tuple[Step[InitScope], ...]
+    late_steps: tuple[Step[InitScope], ...]
 
     def is_new(self, kind: str) -> bool:
         """Whether a namespace of this kind is made."""
@@ -51,34 +59,43 @@ class NamespacePlan:
 def plan_namespaces(linux: Linux) -> NamespacePlan:
     """Decide how the init gets its namespaces.
 
-    Pid and time namespaces can't be entered by a process itself: the parent points its children
-    there before clone3(2) and itself back after. All else the init joins itself, unless it would
-    by then have lost the right to: with a new user namespace the stage joins them all before.
+    The maker enters them and the init inherits them, but for the pid namespace (whose first
+    process the init is), the cgroup namespace (made when the init is in its cgroups), and all
+    that belongs to a user namespace (made with it). A time namespace is entered by children only,
+    which comes to the same.
     """
     new = tuple(n.type.value for n in linux.namespaces if not n.path)
     joined = tuple((n.type.value, n.path) for n in linux.namespaces if n.path)
-    offsets = plan_time_offsets(linux.time_offsets) if "time" in new else ()
-    has_user = "user" in new or any(kind == "user" for kind, _ in joined)
-    needs_stage = has_user or bool(offsets)
-    flags = CLONE(0)
-    for kind in new:
-        if kind not in ("cgroup",) and not (kind == "time" and offsets):
-            flags |= CLONE_FLAGS[kind]
     paths = dict(joined)
-    order = (*_JOIN_ORDER, *(_JOINED_FOR_CHILDREN if needs_stage else ()))
+    has_user = "user" in new or "user" in paths
+    offsets = plan_time_offsets(linux.time_offsets) if "time" in new else ()
+    if has_user:
+        by_clone = tuple(k for k in new if k not in _LATER and not (k == "time" and offsets))
+        by_maker: tuple[str, ...] = ("mount",)
+    else:
+        by_clone = tuple(kind for kind in new if kind in _FOR_CHILDREN)
+        by_maker = tuple(
+            k for k in new if k not in (*by_clone, *_LATER) and not (k == "time" and offsets)
+        )
+        if "mount" in paths:
+            by_maker = (*by_maker, "mount")  # its own, so that nothing is mounted on the host
+    flags = CLONE(0)
+    for kind in by_clone:
+        flags |= CLONE_FLAGS[kind]
     joins = tuple(
         JoinNamespace(kind=kind, path=paths[kind], why=f"{_WHY}[{kind}].path")
-        for kind in order
+        for kind in _JOIN_ORDER
         if kind in paths
     )
-    shifts = (SetTimeOffsets(offsets=offsets, why="runtime-spec linux.timeOffsets"),)
+    shifts = SetTimeOffsets(offsets=offsets, why="runtime-spec linux.timeOffsets")
     return NamespacePlan(
         new=new,
         joined=joined,
+        has_user=has_user,
+        made_by_clone=by_clone,
         clone_flags=int(flags),
-        join_steps=() if needs_stage else joins,
-        stage_steps=(*(shifts if offsets else ()), *joins) if needs_stage else (),
-        needs_stage=needs_stage,
+        outside_steps=(UnshareNamespaces(kinds=by_maker, why=_WHY),),
+        late_steps=((shifts, *joins) if offsets else joins),
     )
 
 

@@ -13,14 +13,15 @@ class InitScope:
     """The open things of a container's init, between clone3(2) and execve(2).
 
     Attributes:
-        sync: to the parent.
-        stdio: the three descriptors the program gets as 0, 1, 2.
+        sync: to the shim.
+        stdio: the three descriptors the program gets as 0, 1, 2; None with a terminal.
         root_fd: the container's root file system; -1 before it is mounted.
         null_fd: the host's ``/dev/null``, checked; masks are made of it.
+        tasks: files by which a thread enters its v1 cgroups, in the order of ``JoinCgroups``.
         trees: detached copies of bind sources, by the mount's index.
         namespaces: descriptors of namespaces to join, by kind.
         seccomp_program: compiled, or None.
-        console_master: the pty's master side until the parent has it, else -1.
+        console_master: the pty's master side until the shim has it, else -1.
         uid: host-side and container-side ids are the same unless in a user namespace.
         gid: primary group.
         groups: supplementary groups.
@@ -34,6 +35,7 @@ class InitScope:
         "stdio",
         "root_fd",
         "null_fd",
+        "tasks",
         "trees",
         "namespaces",
         "seccomp_program",
@@ -52,16 +54,16 @@ class InitScope:
         self,
         sync: SyncSocket,
         *,
-        stdio: tuple[int, int, int] | None,
-        namespaces: dict[str, int],
-        seccomp_program: bytes | None,
+        stdio: tuple[int, int, int] | None = None,
+        seccomp_program: bytes | None = None,
     ) -> None:
         self.sync = sync
         self.stdio = stdio
         self.root_fd = -1
         self.null_fd = -1
+        self.tasks: tuple[int, ...] = ()
         self.trees: dict[int, int] = {}
-        self.namespaces = namespaces
+        self.namespaces: dict[str, int] = {}
         self.seccomp_program = seccomp_program
         self.console_master = -1
         self.uid = 0

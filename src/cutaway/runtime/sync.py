@@ -6,9 +6,8 @@ A SOCK_SEQPACKET pair, so that a message is never cut; each starts with one lett
 letter from        meaning                                 carries
 ====== =========== ======================================= =================================
 ``I``  maker       the init is made                        JSON: pid, ExecContext, warnings;
-                                                           fds: pidfd, mount namespace, stage
+                                                           fds: pidfd, mount namespace
 ``u``  maker       the id maps are written
-``C``  maker       the cgroups are made                    fds: ``tasks`` of each v1 hierarchy
 ``T``  init        times of the steps done so far          bytes, see ``journal``
 ``P``  init        prepared: only ``execve`` is missing    fd: the pty's master, if any; times
 ``G``  parent      go

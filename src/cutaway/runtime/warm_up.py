@@ -48,7 +48,4 @@ def warm_up(facts: HostFacts) -> None:
     mount = {"fstype": "overlay", "source": "overlay", "options": ["lowerdir=/"]}
     for _ in range(_ROUNDS):
         extensions = Extensions.from_json({"version": 1, "mounts": [mount]})
-        planned = plan(
-            Spec.from_json(_SAMPLE), facts, id="sample", bundle="/", extensions=extensions
-        )
-        planned.init_stages()
+        plan(Spec.from_json(_SAMPLE), facts, id="sample", bundle="/", extensions=extensions)

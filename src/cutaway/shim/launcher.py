@@ -93,7 +93,7 @@ class Launcher:
     def _launch(self, launch: Launch, control_fd: int) -> int:
         while True:
             if not self._idle:
-                self._fork_idle()
+                self._fork_idle(in_haste=True)
             pid, channel = self._idle.popleft()
             channel.send(protocol.encode(launch), (control_fd,))
             is_taken = not channel.at_end
@@ -114,14 +114,14 @@ class Launcher:
             self._launches = 0
             gc.collect()
         while len(self._idle) < _IDLE_SHIMS:
-            self._fork_idle()
+            self._fork_idle(in_haste=False)
 
-    def _fork_idle(self) -> None:
+    def _fork_idle(self, *, in_haste: bool) -> None:
         self._support.seccomp.refresh()
         ours, theirs = wire.pair()
         pid = linux.fork()
         if pid == 0:
-            _be_idle(theirs, self._support)
+            _be_idle(theirs, self._support, in_haste=in_haste)
         theirs.close()
         self._idle.append((pid, wire.Channel(ours)))
 
@@ -134,7 +134,7 @@ class Launcher:
         self._watch()
 
 
-def _be_idle(connection: socket.socket, support: RuntimeSupport) -> NoReturn:
+def _be_idle(connection: socket.socket, support: RuntimeSupport, *, in_haste: bool) -> NoReturn:
     """Wait for a container to own, in the forked child; end when the launcher has ended.
 
     Nothing of the launcher's is kept but its memory: every other descriptor is closed by number,
@@ -148,7 +148,7 @@ def _be_idle(connection: socket.socket, support: RuntimeSupport) -> NoReturn:
         os.dup2(0, 2)
         linux.set_process_title("cutaway: shim")
         channel = wire.Channel(connection)
-        prepared = Prepared(support)
+        prepared = Prepared(support, in_haste=in_haste)
         connection.setblocking(True)
         packet = channel.receive()
         if packet is None:

@@ -29,18 +29,23 @@ class RuntimeSupport:
 class Prepared:
     """What an idle shim makes before it knows its container.
 
+    Args:
+        support: the launcher's.
+        in_haste: the container waits already: no rehearsal.
+
     Attributes:
         loop: the shim's own.
         sandbox: with a network namespace, which most containers want.
         maker: the process that will make the container; None once it is used.
     """
 
-    def __init__(self, support: RuntimeSupport) -> None:
+    def __init__(self, support: RuntimeSupport, *, in_haste: bool) -> None:
         self.loop = Loop(_raise)
         self.sandbox = Sandbox()
         self.sandbox.create()
         self.maker: Maker | None = Maker.fork(support.facts, support.seccomp)
-        self._rehearse()
+        if not in_haste:
+            self._rehearse()
 
     def take_maker(self) -> Maker | None:
         """Return the maker for the first run; later runs fork their own."""

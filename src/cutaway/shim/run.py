@@ -42,7 +42,7 @@ class Run:
         self._on_started = on_started
         self._on_failed = on_failed
         self._start_requests: list[Pending] = []
-        self._is_start_wanted = False
+        self.is_start_wanted = False
 
     def create(self, network_fd: int, *, rows: int, columns: int) -> None:
         """Begin: the runtime clones the init, which prepares itself meanwhile."""
@@ -63,12 +63,12 @@ class Run:
             return
         self.streams.process_made(self.runtime.console_fd)
         self.is_prepared = True
-        if self._is_start_wanted:
+        if self.is_start_wanted:
             self._start()
 
     def want_start(self, pending: Pending | None = None) -> None:
         """Start as soon as the init is prepared."""
-        self._is_start_wanted = True
+        self.is_start_wanted = True
         if pending is not None:
             self._start_requests.append(pending)
         if self.is_prepared:

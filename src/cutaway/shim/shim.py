@@ -15,6 +15,8 @@ nothing of the container is left, no client still reads, and the engine has ackn
 (or is gone: then state.json keeps them).
 """
 
+import contextlib
+import gc
 import signal
 import time
 from typing import Any
@@ -166,6 +168,7 @@ class Shim:
 
     def _started(self, run: Run) -> None:
         self.status = Status.RUNNING
+        gc.enable()  # off in the launcher; what came before is frozen and stays shared
         self.next_restart_ns = 0
         facts = {
             "pid": run.runtime.pid,
@@ -351,6 +354,9 @@ class Shim:
         self.waiters.engine_acknowledged(self.link.acknowledged_seq)
         if not self.link.has_engine:
             self.waiters.engine_gone()
+            run = self.run
+            if run is not None and not run.is_start_wanted and self.failure is None:
+                run.cancel()  # it died before it asked for the start: nobody else ever will
         self._leave_if_done()
 
     def _client_gone(self, client: Client, reason: str) -> None:
@@ -407,7 +413,8 @@ class Shim:
         if run is None:
             return
         run.note_signal(signal_number, origin)
-        run.runtime.kill(signal_number)
+        with contextlib.suppress(OSError):  # ESRCH: it is ending just now
+            run.runtime.kill(signal_number)
         self.thaw_for_signal()
         if timeout_s >= 0:
             self.loop.call_after(timeout_s, lambda: self._stop_timed_out(run, origin))
@@ -415,7 +422,8 @@ class Shim:
     def _stop_timed_out(self, run: Run, origin: str) -> None:
         if self.run is run and self.status in (Status.RUNNING, Status.PAUSED):
             run.note_signal(signal.SIGKILL, origin)
-            run.runtime.kill(signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                run.runtime.kill(signal.SIGKILL)
             self.thaw_for_signal()
 
     def thaw_for_signal(self) -> None:

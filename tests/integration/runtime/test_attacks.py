@@ -197,7 +197,7 @@ def test_working_directory_outside_the_root_is_found_out() -> None:
         try:
             outside = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
             os.chroot("/proc")
-            scope = InitScope(make_sync_pair()[1], stdio=None, namespaces={}, seccomp_program=None)
+            scope = InitScope(make_sync_pair()[1])
             EnterWorkingDirectory(path=f"/self/fd/{outside}", why="").apply(scope)
         except linux.KernelError as error:
             os.write(writer, error.hint.encode())

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import time
+from pathlib import Path
 
 from cutaway.shim import protocol
 from cutaway.shim.client import LauncherClient, ShimClient
@@ -80,6 +81,38 @@ def test_a_living_engine_answers_waiters_itself(box):
     ours.settimeout(5)
     assert receive_all(ours) == b""
     ours.close()
+
+
+def test_an_engine_that_dies_before_the_start_leaves_nothing(box):
+    box.launch("true")
+    box.event("created")
+    box.shim.close()
+    box.wait_shim_gone()
+    assert json.loads((box.run / "state.json").read_text())["failure"]
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{box.id}"))
+
+
+def test_descriptors_and_memory_do_not_grow_with_use(box):
+    box.launch("sleep", "100")
+    box.start()
+
+    def use() -> None:
+        reply, client = box.exec("true")
+        assert reply.error is None, reply.error
+        receive_all(client)
+        client.close()
+        box.attach().close()
+
+    use()
+    time.sleep(0.2)
+    before = len(os.listdir(f"/proc/{box.shim_pid}/fd"))
+    for _ in range(20):
+        use()
+    time.sleep(0.3)
+    assert len(os.listdir(f"/proc/{box.shim_pid}/fd")) == before
+    box.ask(protocol.Stop(timeout_s=0))
+    box.event("exited")
+    box.finish()
 
 
 def test_the_launcher_may_die_and_the_shim_goes_on(make_box):

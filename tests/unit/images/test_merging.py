@@ -117,7 +117,10 @@ def layers(draw: st.DrawFn) -> bytes:
 
 def tell(layers: list[bytes]) -> str:
     return " | ".join(
-        " ".join(f"{e.name.decode()}{e.kind.decode()}{e.link.decode()}" for e in TarReader(io.BytesIO(x).read))
+        " ".join(
+            f"{e.name.decode()}{e.kind.decode()}{e.link.decode()}"
+            for e in TarReader(io.BytesIO(x).read)
+        )
         for x in layers
     )
 

@@ -1,4 +1,4 @@
-"""Steps the parent takes for a container's init, from outside."""
+"""Steps the maker takes for a container's init, from outside."""
 
 import contextlib
 import os
@@ -111,21 +111,21 @@ class MakeInit(Step[Any]):
 
     def describe(self) -> str:
         """Say what is new and what is joined."""
-        joined = f", joining {', '.join(self.joined)}" if self.joined else ""
-        return f"make the init with new {', '.join(self.namespaces) or 'no'} namespaces{joined}"
+        words = [f"new {kind}" for kind in self.namespaces] + [f"joined {k}" for k in self.joined]
+        return f"make the init with {', '.join(words) or 'no further'} namespaces"
 
     def shell(self) -> str:
         """Return the unshare command."""
         from cutaway.runtime.steps.namespaces import UNSHARE_OPTIONS
 
         options = " ".join(UNSHARE_OPTIONS[kind] for kind in self.namespaces)
-        return f"unshare {options} sh"
+        return f"unshare {options or '--fork'} sh"
 
     def apply(self, scope: Any) -> Any:
-        """Call ``scope.make_init()``: clone3(2), or the stage where a user namespace needs it."""
+        """Call ``scope.make_init()``: clone3(2)."""
         return scope.make_init()
 
     def undo(self, scope: Any, result: Any) -> None:
-        """Kill it; the parent reaps it."""
+        """Kill it; the shim, its parent, reaps it."""
         with contextlib.suppress(OSError):
             scope.kill_init()

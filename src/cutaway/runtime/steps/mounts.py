@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from cutaway import linux
 from cutaway.linux.abi import AT, FSCONFIG, FSMAGIC, MNT, MOUNT_ATTR, MS, OPEN_TREE
 from cutaway.runtime.copy_up import copy_tree, is_empty_directory
-from cutaway.runtime.in_root import make_directory_in_root, make_file_in_root, open_in_root
+from cutaway.runtime.in_root import (
+    make_directory_in_root,
+    make_file_in_root,
+    open_in_root,
+    path_in_root,
+)
 from cutaway.runtime.mount_options import format_attributes, format_propagation
 from cutaway.runtime.scope import InitScope
 from cutaway.steps import Step
@@ -264,10 +269,10 @@ class MountFilesystem(Step[InitScope]):
                 type), EPERM, ELOOP (the target is a link), EXDEV (the target is in /proc).
         """
         target, mode = self._open_target(scope)
-        check_target(target, self.target)
         attributes = MOUNT_ATTR(self.attributes & ~MOUNT_ATTR.RDONLY)
         options = (*mode, *self.options)
         mount_fd = create_filesystem(self.fstype, self.source, options, attributes)
+        check_target(scope.root_fd, target, mount_fd)
         if self.copies_up:
             copy_tree(target, mount_fd)
         if self.attributes & MOUNT_ATTR.RDONLY:
@@ -312,24 +317,28 @@ def create_filesystem(
         os.close(context)
 
 
-def check_target(target_fd: int, path: str) -> None:
-    """Refuse to mount inside procfs, where a mount would fool what trusts its files.
+def check_target(root_fd: int, target_fd: int, mount_fd: int) -> None:
+    """Refuse to mount inside /proc, where a mount would fool what trusts its files.
+
+    What counts is where the target is, not how it was called: the image may have a link there.
 
     Raises:
-        KernelError: EXDEV: ``path`` leads into /proc and is none of ``PROC_EXCEPTIONS``.
+        KernelError: EXDEV: it is in /proc and none of ``PROC_EXCEPTIONS``; or it is /proc and what
+            is to be mounted is no procfs.
     """
-    if linux.fstatfs_type(target_fd) != FSMAGIC.PROC:
+    path = path_in_root(root_fd, target_fd)
+    if path == "/proc":
+        if linux.fstatfs_type(mount_fd) == FSMAGIC.PROC:
+            return
+        reason = "because it is not of type proc"
+    elif path.startswith("/proc/") or linux.fstatfs_type(target_fd) == FSMAGIC.PROC:
+        if path in PROC_EXCEPTIONS:
+            return
+        reason = "because it is inside /proc"
+    else:
         return
-    normal = os.path.normpath(path)
-    identity = linux.identify(target_fd)
-    if normal in PROC_EXCEPTIONS or (normal == "/proc" and identity.is_mount_root):
-        return
-    raise linux.kernel_error(
-        errno.EXDEV,
-        "move_mount",
-        path,
-        hint=f'"{path}" cannot be mounted because it is inside /proc',
-    )
+    hint = f'"{path}" cannot be mounted {reason}'
+    raise linux.kernel_error(errno.EXDEV, "move_mount", path, hint=hint)
 
 
 def _set_propagation(mount_fd: int, propagation: int) -> None:
@@ -388,7 +397,7 @@ class AttachBind(Step[InitScope]):
             target = make_directory_in_root(scope.root_fd, self.target)
         else:
             target = make_file_in_root(scope.root_fd, self.target)
-        check_target(target, self.target)
+        check_target(scope.root_fd, target, tree)
         if self.copies_up and is_directory and is_empty_directory(tree):
             copy_tree(target, tree)
         set_attributes(tree, self.attr_set, self.attr_clr, AT.EMPTY_PATH)

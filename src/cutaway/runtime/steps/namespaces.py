@@ -31,12 +31,42 @@ UNSHARE_OPTIONS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UnshareNamespaces(Step[InitScope]):
+    """Leave the host's namespaces for new ones, which the init will inherit.
+
+    Attributes:
+        kinds: by config.json's names.
+    """
+
+    kinds: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Say which."""
+        return f"make new {', '.join(self.kinds)} namespaces"
+
+    def shell(self) -> str:
+        """Return the unshare command."""
+        return "unshare " + " ".join(UNSHARE_OPTIONS[kind] for kind in self.kinds)
+
+    def apply(self, scope: InitScope) -> None:
+        """Call unshare(2).
+
+        Raises:
+            KernelError: EPERM, ENOSPC (too many namespaces).
+        """
+        flags = CLONE(0)
+        for kind in self.kinds:
+            flags |= CLONE_FLAGS[kind]
+        linux.unshare(flags)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JoinNamespace(Step[InitScope]):
     """Enter an existing namespace.
 
     Attributes:
         kind: by config.json's name: ``network``.
-        path: what named it, for people; the parent opened it before.
+        path: what named it, for people; the maker opened it before.
     """
 
     kind: str
@@ -85,7 +115,8 @@ class JoinCgroups(Step[InitScope]):
     ``cgroup.procs`` costs 4 to 12 ms in each hierarchy.
 
     Attributes:
-        directories: the cgroups, for people; their files are opened by the parent, who made them.
+        directories: the cgroups, for people; their files are opened by the maker, because the
+            kernel judges the write by the opener's rights.
     """
 
     directories: tuple[str, ...]
@@ -99,16 +130,12 @@ class JoinCgroups(Step[InitScope]):
         return "; ".join(f"echo $$ > {directory}/tasks" for directory in self.directories)
 
     def apply(self, scope: InitScope) -> None:
-        """Wait until the parent made them, then write.
+        """Write to the files that the maker opened.
 
         Raises:
-            KernelError: EBADMSG (the parent failed and is gone), EACCES, ENOSPC (no processors
-                in a cpuset).
+            KernelError: EACCES, ENOSPC (no processors in a cpuset).
         """
-        letter, _, fds = scope.sync.receive()
-        if letter != "C":
-            raise linux.kernel_error(74, "recvmsg", scope.sync.fd, hint="the parent is gone")
-        for directory, fd in zip(self.directories, fds, strict=True):
+        for directory, fd in zip(self.directories, scope.tasks, strict=True):
             try:
                 os.write(fd, b"0")
             except OSError as error:
@@ -121,7 +148,7 @@ class JoinCgroups(Step[InitScope]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitForIdMaps(Step[InitScope]):
-    """Become root of the new user namespace once the parent has written its maps."""
+    """Become root of the new user namespace once the maker has written its maps."""
 
     def describe(self) -> str:
         """Say what is awaited."""
@@ -134,7 +161,7 @@ class WaitForIdMaps(Step[InitScope]):
     def apply(self, scope: InitScope) -> None:
         """Wait, take ids 0: until then files would be made with ids that have no mapping."""
         if scope.sync.receive()[0] != "u":
-            raise linux.kernel_error(74, "recvmsg", scope.sync.fd, hint="the parent is gone")
+            raise linux.kernel_error(74, "recvmsg", scope.sync.fd, hint="the maker is gone")
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         linux.prctl(linux.PR.SET_DUMPABLE, 0)
