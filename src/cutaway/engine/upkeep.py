@@ -16,7 +16,7 @@ async def keep_up(core: Core) -> None:
     while True:
         await asyncio.sleep(PERIOD_S)
         try:
-            if await core.in_thread(core.network.check_firewall):
+            if core.network.needs_upkeep and await core.in_thread(core.network.check_firewall):
                 log.warning("somebody flushed the firewall tables; they are restored")
             if core.store.log_bytes() > CHECKPOINT_BYTES:
                 await core.store.checkpoint()

@@ -71,6 +71,7 @@ class Controller:
         self._kernel = threading.Lock()
         self._scope: NetworkScope | None = None
         self._generation = 0
+        self._has_retired_links = False
         self._services = Services(settings)
         group = _GROUP_BASE | (zlib.crc32(settings.instance.encode()) & 0xFFFE)
         drivers = (BridgeDriver(), MacvlanDriver(), IpvlanDriver(), HostDriver(), NullDriver())
@@ -333,6 +334,7 @@ class Controller:
             if sandbox is None:
                 return
             self._apply(self._decisions.plan_leave(sandbox), ledger or Ledger("engine"))
+            self._has_retired_links = True
             self._services.forget(sandbox_id)
             self._book.remove_sandboxes([sandbox])
 
@@ -444,18 +446,25 @@ class Controller:
 
     # Upkeep.
 
+    @property
+    def needs_upkeep(self) -> bool:
+        """A container runs, so its rules must stay; or links of gone ones wait to be deleted."""
+        return self._has_retired_links or bool(self._book.sandboxes)
+
     def check_firewall(self) -> bool:
         """Look whether somebody flushed our tables, and put them back; delete retired links.
 
-        Two system calls when nothing changed. Call it every second or two.
+        One system call when nothing changed. Call it every second or two while ``needs_upkeep``.
 
         Returns:
             True when the firewall had to be restored.
         """
         with self._lock:
             scope = self._host_scope()
-            step = DeleteLinkGroup(why="retired", group=self._decisions.trash_group)
-            self._apply((step,), Ledger("engine"))
+            if self._has_retired_links:
+                self._has_retired_links = False
+                step = DeleteLinkGroup(why="retired", group=self._decisions.trash_group)
+                self._apply((step,), Ledger("engine"))
             with self._kernel:
                 generation = get_generation(scope.firewall)
                 intact = generation == self._generation or self._rules_are_whole(scope)
