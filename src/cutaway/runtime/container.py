@@ -101,6 +101,34 @@ class Container:
 
         Leaves behind: the init, its cgroups, descriptors, until ``delete`` or ``abort``.
         """
+        container = cls.begin(
+            container_id,
+            bundle,
+            stdio=stdio,
+            facts=facts,
+            namespace_fds=namespace_fds,
+            seccomp=seccomp,
+            maker=maker,
+        )
+        container.wait_made()
+        return container
+
+    @classmethod
+    def begin(
+        cls,
+        container_id: str,
+        bundle: str,
+        *,
+        stdio: Stdio,
+        facts: HostFacts,
+        namespace_fds: Mapping[str, int] | None = None,
+        seccomp: SeccompCache | None = None,
+        maker: Maker | None = None,
+    ) -> "Container":
+        """Ask the maker for a container and return at once; arguments as ``create``.
+
+        ``pid`` and ``pidfd`` are -1 until ``wait_made``, ``wait_created`` or ``start`` returned.
+        """
         given = namespace_fds or {}
         request = MakeRequest(
             container_id, bundle, stdio.is_terminal, stdio.rows, stdio.columns, tuple(given)
@@ -111,12 +139,24 @@ class Container:
             container._maker = maker or Maker.fork(facts, seccomp or SeccompCache())
             fds = (init_end.fd, parent_end.fd, *(stdio.descriptors() or ()), *given.values())
             container._maker.control.send("B", json.dumps(request.to_json()).encode(), fds)
-            init_end.close()
-            container._take_made(*container._child.wait_made())
         except BaseException as error:
-            init_end.close()
             raise container._failed(error) from None
+        finally:
+            init_end.close()
         return container
+
+    def wait_made(self) -> None:
+        """Block until there is an init, with ``pid`` and ``pidfd``; harmless when there is.
+
+        Raises:
+            RuntimeFailure: why there is none; everything was undone.
+        """
+        if self.pidfd >= 0 or self.status is not Status.CREATING:
+            return
+        try:
+            self._take_made(*self._child.wait_made())
+        except BaseException as error:
+            raise self._failed(error) from None
 
     def _take_made(self, facts: dict[str, Any], fds: list[int]) -> None:
         self.pid = facts["pid"]
@@ -154,6 +194,7 @@ class Container:
         """
         if self.status is not Status.CREATING:
             return
+        self.wait_made()
         try:
             self._child.wait_prepared()
         except BaseException as error:

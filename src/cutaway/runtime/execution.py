@@ -254,6 +254,7 @@ class EnterContainer(Step[InitScope]):
             linux.prctl(PR.SET_DUMPABLE, 0)
         os.close(self.pidfd)
         scope.root_fd = linux.openat2(-100, "/", os.O_PATH | os.O_DIRECTORY)
+        scope.is_released = True  # there is no maker
 
 
 def _write(path: str, value: str) -> None:

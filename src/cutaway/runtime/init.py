@@ -63,6 +63,7 @@ def prepare_child(scope: InitScope, kept_fds: Iterable[int], title: str = _TITLE
     linux.prctl(PR.SET_DUMPABLE, 0)
     _reset_signals()
     close_all_but(sorted({fd for fd in (scope.sync.fd, *kept_fds) if fd > 2}))
+    os.umask(0)  # else the modes of devices and directories would be less than asked
     linux.set_process_title(title)
     seal_imports()
 
@@ -80,7 +81,6 @@ def settle(scope: InitScope) -> None:
     for fd in set(fds):
         os.close(fd)
     os.setsid()
-    os.umask(0)
 
 
 def _reset_signals() -> None:
@@ -104,6 +104,7 @@ def run_init(
     try:
         settle(scope)
         apply_stages(stages, first_number, scope, journal)
+        scope.wait_released()  # the shim must hear of us from the maker before it hears us
         _report_prepared(scope, journal)
         if scope.sync.read_letter() != "G":
             os._exit(_FAILED)

@@ -343,10 +343,9 @@ class _Work:
     def _finish_outside(self, decided: RuntimePlan) -> None:
         """Do what is done to the init from outside, and tell it when it may go on."""
         self._ledger.apply_all(decided.after, self._host_scope)
-        if decided.namespaces.is_new("user"):
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                # an init that is gone has told why, or its end will be seen
-                self._parent_end.send("u")
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # an init that is gone has told why, or its end will be seen
+            self._parent_end.send("u")
 
     def _let_go(self) -> None:
         """Close everything: no reference to the container must be left in this process."""

@@ -1,5 +1,6 @@
 """What the init's steps act with: descriptors, and what one step finds for a later one."""
 
+import errno
 import os
 
 from cutaway import linux
@@ -28,6 +29,7 @@ class InitScope:
         environment: of the program.
         program: absolute path of the program, once found.
         cwd_is_set: the working directory could be entered before the user was changed.
+        is_released: the maker has done all that it does from outside, and told the shim of us.
     """
 
     __slots__ = (
@@ -46,6 +48,7 @@ class InitScope:
         "environment",
         "program",
         "cwd_is_set",
+        "is_released",
         "_proc_fd",
         "mask_tree",
     )
@@ -72,8 +75,23 @@ class InitScope:
         self.environment: dict[bytes, bytes] = {}
         self.program = b""
         self.cwd_is_set = False
+        self.is_released = False
         self._proc_fd = -1
         self.mask_tree = -1
+
+    def wait_released(self) -> None:
+        """Wait until the maker has done its part; returns at once when it was waited for before.
+
+        Raises:
+            KernelError: EBADMSG: the maker is gone.
+        """
+        if self.is_released:
+            return
+        if self.sync.read_letter() != "u":
+            raise linux.kernel_error(
+                errno.EBADMSG, "read", self.sync.fd, hint="the container's maker is gone"
+            )
+        self.is_released = True
 
     def proc_fd(self) -> int:
         """Return a procfs of this pid namespace that is attached nowhere.

@@ -7,7 +7,7 @@ letter from        meaning                                 carries
 ====== =========== ======================================= =================================
 ``I``  maker       the init is made                        JSON: pid, ExecContext, warnings;
                                                            fds: pidfd, mount namespace
-``u``  maker       the id maps are written
+``u``  maker       all done from outside (id maps, …), and the shim knows
 ``T``  init        times of the steps done so far          bytes, see ``journal``
 ``P``  init        prepared: only ``execve`` is missing    fd: the pty's master, if any; times
 ``G``  parent      go

@@ -160,8 +160,7 @@ class WaitForIdMaps(Step[InitScope]):
 
     def apply(self, scope: InitScope) -> None:
         """Wait, take ids 0: until then files would be made with ids that have no mapping."""
-        if scope.sync.receive()[0] != "u":
-            raise linux.kernel_error(74, "recvmsg", scope.sync.fd, hint="the maker is gone")
+        scope.wait_released()
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         linux.prctl(linux.PR.SET_DUMPABLE, 0)
