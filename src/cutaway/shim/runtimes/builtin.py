@@ -1,5 +1,6 @@
 """The built-in runtime behind the shim's interface."""
 
+import os
 from typing import Any
 
 from cutaway.errors import InvalidParameter
@@ -87,6 +88,7 @@ class BuiltinRuntime:
     ) -> StartedExec:
         """Run one more process; it is the shim's child by CLONE_PARENT."""
         started = self._made.exec_process(process, stdio, extensions=extensions)
+        os.close(started.pidfd)  # the shim reaps by pid, which cannot be used anew before
         console_fd = started.console_fd if started.console_fd is not None else -1
         return StartedExec(started.pid, console_fd)
 
