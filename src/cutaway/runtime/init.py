@@ -24,6 +24,7 @@ from cutaway.runtime.executables import HEADER_BYTES, exec_failure, explain_exec
 from cutaway.runtime.failures import NOT_EXECUTABLE_EXIT_CODE, RuntimeFailure, failure_of
 from cutaway.runtime.journal import Journal
 from cutaway.runtime.plan import Stage
+from cutaway.runtime.reaper import supervise
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seal import seal_imports
 from cutaway.runtime.steps.process import close_all_but
@@ -40,11 +41,13 @@ class Program:
         args: argv; the file is found by ``FindProgram``.
         machine: of this host, to explain a program of another architecture.
         operation: ``create`` or ``exec``, for messages.
+        has_reaper: the first process stays, and the program is its child.
     """
 
     args: tuple[str, ...]
     machine: str
     operation: str = "create"
+    has_reaper: bool = False
 
 
 def prepare_child(scope: InitScope, kept_fds: Iterable[int], title: str = _TITLE) -> None:
@@ -109,9 +112,21 @@ def run_init(
         if scope.sync.read_letter() != "G":
             os._exit(_FAILED)
         scope.sync.send("X")
+        if program.has_reaper:
+            supervise(lambda: _become(scope, program), scope.sync.close)
         _execute(scope, program)
     except BaseException as error:  # the child's top: everything is told to the parent
         report_failure(scope, journal, failure_of("init", "preparing", error), program)
+    finally:
+        os._exit(_FAILED)
+
+
+def _become(scope: InitScope, program: Program) -> NoReturn:
+    """Be the program, a child of the first process."""
+    try:
+        _execute(scope, program)
+    except BaseException as error:  # a child's top
+        report_failure(scope, Journal(), failure_of("exec", "executing", error), program)
     finally:
         os._exit(_FAILED)
 

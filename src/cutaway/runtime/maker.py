@@ -50,6 +50,7 @@ from cutaway.runtime.seccomp_cache import SeccompCache
 from cutaway.runtime.steps.host import HostScope
 from cutaway.runtime.steps.process import close_all_but
 from cutaway.runtime.sync import SyncSocket
+from cutaway.runtime.warm_up import warm_up
 from cutaway.steps import Ledger, Record, Step
 from cutaway.steps.ledger import LEDGER_VERSION
 
@@ -170,6 +171,7 @@ def _serve(control: SyncSocket, facts: HostFacts, cache: SeccompCache) -> NoRetu
     scope = InitScope(control)
     linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
     prepare_child(scope, (), "cutaway: maker")
+    warm_up(facts, rounds=1)  # while nobody waits: the pages that planning touches are copied
     letter, payload, fds = control.receive()
     if letter != "B":
         os._exit(0)
@@ -302,7 +304,8 @@ class _Work:
             linux.set_process_title("cutaway: init")
         finally:
             first_number = sum(len(stage.steps) for stage in decided.outside)
-            program = Program(decided.process.args, self._facts.machine)
+            has_reaper = decided.extensions.init
+            program = Program(decided.process.args, self._facts.machine, has_reaper=has_reaper)
             run_init(decided.init, first_number, self._scope, program)
 
     def kill_init(self) -> None:

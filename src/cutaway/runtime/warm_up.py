@@ -43,9 +43,9 @@ _SAMPLE = {
 }
 
 
-def warm_up(facts: HostFacts) -> None:
+def warm_up(facts: HostFacts, rounds: int = _ROUNDS) -> None:
     """Read and plan a sample container a few times; changes nothing on the host."""
     mount = {"fstype": "overlay", "source": "overlay", "options": ["lowerdir=/"]}
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         extensions = Extensions.from_json({"version": 1, "mounts": [mount]})
         plan(Spec.from_json(_SAMPLE), facts, id="sample", bundle="/", extensions=extensions)

@@ -10,7 +10,15 @@ import pytest
 
 from cutaway import linux
 from cutaway.oci.runtime_spec import Memory, Pids, Resources
-from cutaway.runtime import Container, Extensions, RuntimeFailure, Status, Stdio, WrongStatus
+from cutaway.runtime import (
+    Container,
+    Extensions,
+    RootfsMount,
+    RuntimeFailure,
+    Status,
+    Stdio,
+    WrongStatus,
+)
 from cutaway.security.capabilities import ALL_CAPABILITIES
 from support.bundles import Bundle, make_config, mounts
 
@@ -417,3 +425,39 @@ def test_shared_root_propagates_inside_only(bundle: Bundle) -> None:
     script = "while read a b c d e f g; do [ $e = / ] && echo $g; done < /proc/self/mountinfo"
     config = make_config("sh", "-c", script, linux_rootfsPropagation="shared")
     assert bundle.run(config).output.startswith("shared:")
+
+
+def with_reaper(bundle: Bundle) -> Extensions:
+    mount = RootfsMount("bind", str(bundle.rootfs), ("bind",))
+    return Extensions(mounts=(mount,), init=True)
+
+
+def test_reaper_forwards_signals_and_ends_as_the_program(bundle: Bundle) -> None:
+    def during(container: Container) -> None:
+        time.sleep(0.2)
+        container.kill(signal.SIGTERM)
+
+    script = "trap 'exit 5' TERM; while :; do sleep 0.05; done"
+    extensions = with_reaper(bundle)
+    result = bundle.run(make_config("sh", "-c", script), extensions=extensions, during=during)
+    assert (result.exit_code, result.signal) == (5, None)
+    result = bundle.run(make_config("sleep", "60"), extensions=extensions, during=during)
+    assert result.exit_code == 143
+
+
+def test_reaper_leaves_no_zombie(bundle: Bundle) -> None:
+    script = "(sleep 0.01 &); sleep 0.2; ps -o pid,stat,comm; echo $$"
+    result = bundle.run(make_config("sh", "-c", script), extensions=with_reaper(bundle))
+    assert " Z" not in result.output
+    assert int(result.output.split()[-1]) > 1
+    assert result.exit_code == 0
+
+
+def test_program_below_a_reaper_that_cannot_run_is_explained(bundle: Bundle) -> None:
+    script = bundle.rootfs / "bin" / "tool"
+    script.write_text("#!/usr/bin/python9\n")
+    script.chmod(0o755)
+    error = bundle.run(make_config("tool"), extensions=with_reaper(bundle)).error
+    assert isinstance(error, RuntimeFailure)
+    assert error.exit_code == 127
+    assert "/usr/bin/python9" in error.hint
