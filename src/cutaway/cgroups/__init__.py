@@ -15,6 +15,8 @@ What to know about speed: writing a process id into ``cgroup.procs`` makes the k
 RCU grace period (milliseconds). So nobody does: a container's first process is born in its v2
 cgroup (CLONE_INTO_CGROUP) and writes ``0`` into ``tasks`` of each v1 cgroup itself, which is free.
 
+Read ``layout.py``, ``resources.py``, ``v1.py``, ``v2.py``, ``steps.py``, ``control.py``.
+
 Docker's counterpart: runc's ``libcontainer/cgroups``.
 """
 

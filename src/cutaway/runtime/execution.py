@@ -28,7 +28,9 @@ from cutaway.runtime.plan_process import plan_process
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.stdio import Stdio
 from cutaway.runtime.steps.devices import SetUpConsole
-from cutaway.runtime.steps.process import LoadSeccomp
+from cutaway.runtime.steps.security import (
+    LoadSeccomp,
+)
 from cutaway.runtime.sync import make_sync_pair
 from cutaway.runtime.validate import validate_exec, validate_process
 from cutaway.steps import Step

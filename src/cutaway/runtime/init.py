@@ -27,7 +27,9 @@ from cutaway.runtime.plan import Stage
 from cutaway.runtime.reaper import supervise
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seal import seal_imports
-from cutaway.runtime.steps.process import close_all_but
+from cutaway.runtime.steps.security import (
+    close_all_but,
+)
 
 _TITLE = "cutaway: init"
 _FAILED = 1

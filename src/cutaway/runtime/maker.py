@@ -48,7 +48,9 @@ from cutaway.runtime.plan_namespaces import HANDED_OVER
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seccomp_cache import SeccompCache
 from cutaway.runtime.steps.host import HostScope
-from cutaway.runtime.steps.process import close_all_but
+from cutaway.runtime.steps.security import (
+    close_all_but,
+)
 from cutaway.runtime.sync import SyncSocket
 from cutaway.runtime.warm_up import warm_up
 from cutaway.steps import Ledger, Record, Step

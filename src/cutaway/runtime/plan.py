@@ -41,9 +41,16 @@ from cutaway.runtime.plan_namespaces import HANDED_OVER, NamespacePlan, plan_nam
 from cutaway.runtime.plan_process import ProcessPlan, plan_process, plan_seccomp
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.steps.host import MakeInit, RaiseHardLimit, WriteProcessFile
-from cutaway.runtime.steps.mounts import EnterRoot, PivotRoot
+from cutaway.runtime.steps.kernel import (
+    SetDomainname,
+    SetHostname,
+    WriteSysctl,
+)
 from cutaway.runtime.steps.namespaces import JoinCgroups, UnshareCgroupNamespace, WaitForIdMaps
-from cutaway.runtime.steps.process import SetDomainname, SetHostname, WriteSysctl
+from cutaway.runtime.steps.rootfs import (
+    EnterRoot,
+    PivotRoot,
+)
 from cutaway.runtime.validate import validate_spec
 from cutaway.security.device_filter import build_device_filter
 from cutaway.steps import Step
@@ -147,7 +154,6 @@ def plan(
         raise ValueError("a validated spec has linux and process")
     namespaces = plan_namespaces(_hand_over(linux, handed_over))
     cgroup = ContainerCgroup(facts.cgroups, resolve_cgroups_path(linux.cgroups_path, id))
-    mounts = plan_mounts(spec, extensions, cgroup, namespaces, bundle=bundle)
     inside = plan_process(
         process,
         facts,
@@ -157,7 +163,9 @@ def plan(
         personality=linux.personality.domain if linux.personality else None,
     )
     host, warnings = _plan_cgroups(linux, cgroup)
-    outside, init = _arrange(spec, linux, cgroup, namespaces, mounts, inside)
+    mounts = plan_mounts(spec, extensions, cgroup, namespaces, bundle=bundle)
+    late = _plan_late(spec, linux, cgroup, namespaces=namespaces, mounts=mounts, inside=inside)
+    outside, init = _arrange(namespaces, mounts, late)
     return RuntimePlan(
         container_id=id,
         bundle=bundle,
@@ -168,19 +176,29 @@ def plan(
         namespaces=namespaces,
         host=host,
         outside=outside,
-        make=MakeInit(
-            namespaces=namespaces.made_by_clone,
-            joined=tuple(kind for kind, _ in namespaces.joined if kind in ("pid", "user")),
-            cgroup=cgroup.v2_directory() or "",
-            why="runtime-spec linux.namespaces",
-        ),
+        make=_plan_make(namespaces, cgroup),
         init=init,
-        after=(
-            *_plan_id_maps(linux, namespaces),
-            *_plan_raised_limits(process, facts, namespaces),
-            *_plan_oom_score(process, facts),
-        ),
+        after=_plan_after(linux, process, facts, namespaces),
         warnings=(*warnings, *inside.warnings),
+    )
+
+
+def _plan_make(namespaces: NamespacePlan, cgroup: ContainerCgroup) -> MakeInit:
+    return MakeInit(
+        namespaces=namespaces.made_by_clone,
+        joined=tuple(kind for kind, _ in namespaces.joined if kind in ("pid", "user")),
+        cgroup=cgroup.v2_directory() or "",
+        why="runtime-spec linux.namespaces",
+    )
+
+
+def _plan_after(
+    linux: Linux, process: Process, facts: HostFacts, namespaces: NamespacePlan
+) -> tuple[Step[Any], ...]:
+    return (
+        *_plan_id_maps(linux, namespaces),
+        *_plan_raised_limits(process, facts, namespaces),
+        *_plan_oom_score(process, facts),
     )
 
 
@@ -194,12 +212,7 @@ def _hand_over(linux: Linux, kinds: tuple[str, ...]) -> Linux:
 
 
 def _arrange(
-    spec: Spec,
-    linux: Linux,
-    cgroup: ContainerCgroup,
-    namespaces: NamespacePlan,
-    mounts: MountPlan,
-    inside: ProcessPlan,
+    namespaces: NamespacePlan, mounts: MountPlan, late: tuple[Stage, ...]
 ) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
     """Put all steps in order, and give each to the maker or the init.
 
@@ -221,7 +234,23 @@ def _arrange(
         Stage("devices", mounts.devices),
         Stage("paths", mounts.common_paths),
     )
-    late = (
+    if namespaces.has_user:
+        ids = Stage("user namespace", (wait,) if namespaces.is_new("user") else ())
+        return _without_empty(early), _without_empty((ids, *middle, *late))
+    return _without_empty((*early, *middle)), _without_empty(late)
+
+
+def _plan_late(
+    spec: Spec,
+    linux: Linux,
+    cgroup: ContainerCgroup,
+    *,
+    namespaces: NamespacePlan,
+    mounts: MountPlan,
+    inside: ProcessPlan,
+) -> tuple[Stage, ...]:
+    """Return what only the init can do, in order."""
+    return (
         Stage("cgroup", _plan_cgroup_entry(cgroup, namespaces)),
         Stage("mounts", mounts.of_init),
         Stage("console", mounts.console),
@@ -231,10 +260,6 @@ def _arrange(
         Stage("user", inside.user),
         Stage("security", inside.security),
     )
-    if namespaces.has_user:
-        ids = Stage("user namespace", (wait,) if namespaces.is_new("user") else ())
-        return _without_empty(early), _without_empty((ids, *middle, *late))
-    return _without_empty((*early, *middle)), _without_empty(late)
 
 
 def _without_empty(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:

@@ -15,19 +15,23 @@ from cutaway.runtime.scope import InitScope
 from cutaway.runtime.steps.devices import BindDevice, MakeDevice, MakeSymlink, SetUpConsole
 from cutaway.runtime.steps.mounts import (
     AttachBind,
-    AttachRootfs,
     BindCgroup,
-    DetachRootfs,
     MountFilesystem,
-    MountRootfs,
     OpenBindSource,
     OpenNullDevice,
-    SeparateMounts,
     SetMountAttributes,
-    SetRootPropagation,
 )
 from cutaway.runtime.steps.paths import MakeReadonly, MaskPath
-from cutaway.runtime.steps.process import MakeWorkingDirectory
+from cutaway.runtime.steps.process import (
+    MakeWorkingDirectory,
+)
+from cutaway.runtime.steps.rootfs import (
+    AttachRootfs,
+    DetachRootfs,
+    MountRootfs,
+    SeparateMounts,
+    SetRootPropagation,
+)
 from cutaway.steps import Step
 
 InitStep = Step[InitScope]

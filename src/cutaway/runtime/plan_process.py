@@ -7,22 +7,26 @@ from cutaway.oci.runtime_spec import IOPriorityClass, PersonalityDomain, Process
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts
 from cutaway.runtime.scope import InitScope
+from cutaway.runtime.steps.kernel import (
+    JoinKeyring,
+    SetIoPriority,
+    SetPersonality,
+    SetProfile,
+)
 from cutaway.runtime.steps.process import (
-    CloseDescriptors,
-    DropBoundingSet,
     EnterWorkingDirectory,
     FindProgram,
     GiveStdio,
-    JoinKeyring,
-    LoadSeccomp,
     ResolveUser,
-    SetCapabilities,
-    SetIoPriority,
-    SetNoNewPrivileges,
-    SetPersonality,
-    SetProfile,
     SetRlimit,
     SwitchUser,
+)
+from cutaway.runtime.steps.security import (
+    CloseDescriptors,
+    DropBoundingSet,
+    LoadSeccomp,
+    SetCapabilities,
+    SetNoNewPrivileges,
 )
 from cutaway.security.capabilities import restrict, to_bits
 from cutaway.security.seccomp import filter_flags

@@ -20,7 +20,9 @@ from cutaway.runtime import Container, Extensions, RuntimeFailure, Stdio
 from cutaway.runtime.in_root import make_directory_in_root, make_file_in_root, open_in_root
 from cutaway.runtime.seal import ImportSealed, seal_imports
 from cutaway.runtime.steps import devices, paths
-from cutaway.runtime.steps.mounts import OpenNullDevice
+from cutaway.runtime.steps.mounts import (
+    OpenNullDevice,
+)
 from support.bundles import FLAGS, Bundle, make_config, mounts
 
 
@@ -188,7 +190,9 @@ def test_working_directory_by_a_leaked_descriptor_is_refused(bundle: Bundle, num
 def test_working_directory_outside_the_root_is_found_out() -> None:
     """A directory that is reachable, but not below the root, has no path: getcwd says so."""
     from cutaway.runtime.scope import InitScope
-    from cutaway.runtime.steps.process import EnterWorkingDirectory
+    from cutaway.runtime.steps.process import (
+        EnterWorkingDirectory,
+    )
     from cutaway.runtime.sync import make_sync_pair
 
     reader, writer = os.pipe()

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 
 from cutaway import linux
-from cutaway.linux.abi import AT, FSCONFIG, FSMAGIC, MNT, MOUNT_ATTR, MS, OPEN_TREE
+from cutaway.linux.abi import AT, FSCONFIG, FSMAGIC, MOUNT_ATTR, MS, OPEN_TREE
 from cutaway.runtime.copy_up import copy_tree, is_empty_directory
 from cutaway.runtime.in_root import (
     make_directory_in_root,
@@ -109,128 +109,6 @@ class OpenNullDevice(Step[InitScope]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SeparateMounts(Step[InitScope]):
-    """Cut this mount namespace from the host's, so that nothing mounted here appears there."""
-
-    def describe(self) -> str:
-        """Say what is changed."""
-        return "make all mounts private to this namespace"
-
-    def shell(self) -> str:
-        """Return the mount command."""
-        return "mount --make-rprivate /"
-
-    def apply(self, scope: InitScope) -> None:
-        """Call mount(MS_REC | MS_PRIVATE)."""
-        linux.mount(None, "/", None, MS.REC | MS.PRIVATE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MountRootfs(Step[InitScope]):
-    """Mount the container's root file system where only this namespace sees it.
-
-    Attributes:
-        fstype: ``overlay`` or ``bind``.
-        source: a directory for ``bind``.
-        options: as the snapshotter returned them.
-        directory: where relative paths in the options start, or None.
-        mountpoint: any host directory that can be covered here: the bundle's.
-    """
-
-    fstype: str
-    source: str
-    options: tuple[str, ...]
-    directory: str | None
-    mountpoint: str
-
-    def describe(self) -> str:
-        """Say what is mounted."""
-        return f"mount the root file system ({self.fstype}) on {self.mountpoint}"
-
-    def shell(self) -> str:
-        """Return the mount command."""
-        options = ",".join(self.options)
-        place = f"cd {self.directory}; " if self.directory else ""
-        kind = "" if self.fstype == "bind" else f"-t {self.fstype} "
-        return f"{place}mount {kind}-o '{options}' {self.source} {self.mountpoint}"
-
-    def apply(self, scope: InitScope) -> None:
-        """Mount by mount(2), whose one page of data takes longer layer chains than fsconfig(2).
-
-        Raises:
-            KernelError: ENOENT (a layer is missing), EINVAL, ESTALE, EBUSY (upper in use).
-        """
-        if self.directory:
-            os.chdir(self.directory)
-        options = [o for o in self.options if o not in ("bind", "rbind", "ro", "rw")]
-        flags = MS.RDONLY if "ro" in self.options else MS(0)
-        if self.fstype == "bind":
-            recursive = "rbind" in self.options
-            tree = linux.open_tree(
-                -100,
-                self.source,
-                OPEN_TREE.CLONE
-                | OPEN_TREE.CLOEXEC
-                | (OPEN_TREE.AT_RECURSIVE if recursive else OPEN_TREE(0)),
-            )
-            if flags:
-                linux.mount_setattr(tree, "", AT.EMPTY_PATH, attr_set=MOUNT_ATTR.RDONLY)
-            target = linux.openat2(-100, self.mountpoint, os.O_PATH)
-            linux.attach_mount(tree, target)
-            os.close(target)
-            scope.root_fd = tree
-        else:
-            linux.mount(
-                self.source,
-                self.mountpoint,
-                self.fstype,
-                flags,
-                ",".join(options),
-            )
-            scope.root_fd = linux.openat2(-100, self.mountpoint, os.O_PATH | os.O_DIRECTORY)
-        if self.directory:
-            os.chdir("/")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DetachRootfs(Step[InitScope]):
-    """Take a detached copy of the finished root: its maker keeps the host's privileges, not us."""
-
-    def describe(self) -> str:
-        """Say what is copied."""
-        return "take a copy of the root file system for the new user namespace"
-
-    def shell(self) -> str:
-        """Return a comment: detached mounts have no command."""
-        return "# open_tree(rootfs, OPEN_TREE_CLONE | AT_RECURSIVE)"
-
-    def apply(self, scope: InitScope) -> None:
-        """Call open_tree(2) on the root."""
-        tree = linux.open_tree(scope.root_fd, "", linux.bind_flags(True))
-        os.close(scope.root_fd)
-        scope.root_fd = tree
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttachRootfs(Step[InitScope]):
-    """Attach the detached root over the old one, which ``PivotRoot`` then takes away."""
-
-    def describe(self) -> str:
-        """Say where."""
-        return "attach the root file system over the host's root, in this namespace"
-
-    def shell(self) -> str:
-        """Return a comment: detached mounts have no command."""
-        return "# move_mount(rootfs, /)"
-
-    def apply(self, scope: InitScope) -> None:
-        """Call move_mount(2)."""
-        target = linux.openat2(-100, "/", os.O_PATH | os.O_DIRECTORY)
-        linux.attach_mount(scope.root_fd, target)
-        os.close(target)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MountFilesystem(Step[InitScope]):
     """Mount a new file system in the container.
 
@@ -278,7 +156,7 @@ class MountFilesystem(Step[InitScope]):
         if self.attributes & MOUNT_ATTR.RDONLY:
             linux.mount_setattr(mount_fd, "", AT.EMPTY_PATH, attr_set=MOUNT_ATTR.RDONLY)
         linux.attach_mount(mount_fd, target)
-        _set_propagation(mount_fd, self.propagation)
+        set_propagation(mount_fd, self.propagation)
         os.close(target)
         os.close(mount_fd)
 
@@ -341,7 +219,8 @@ def check_target(root_fd: int, target_fd: int, mount_fd: int) -> None:
     raise linux.kernel_error(errno.EXDEV, "move_mount", path, hint=hint)
 
 
-def _set_propagation(mount_fd: int, propagation: int) -> None:
+def set_propagation(mount_fd: int, propagation: int) -> None:
+    """Call mount_setattr(2) for MS propagation bits, when any are given."""
     if propagation:
         flags = AT.EMPTY_PATH | (AT.RECURSIVE if propagation & MS.REC else AT(0))
         linux.mount_setattr(mount_fd, "", flags, propagation=MS(propagation & ~MS.REC))
@@ -404,7 +283,7 @@ class AttachBind(Step[InitScope]):
         flags = AT.EMPTY_PATH | AT.RECURSIVE
         set_attributes(tree, self.rec_attr_set, self.rec_attr_clr, flags)
         linux.attach_mount(tree, target)
-        _set_propagation(tree, self.propagation)
+        set_propagation(tree, self.propagation)
         os.close(target)
         os.close(tree)
 
@@ -479,79 +358,3 @@ class SetMountAttributes(Step[InitScope]):
         fd = open_in_root(scope.root_fd, self.target)
         set_attributes(fd, self.attributes, 0, AT.EMPTY_PATH)
         os.close(fd)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SetRootPropagation(Step[InitScope]):
-    """Set ``linux.rootfsPropagation`` on the container's root.
-
-    Attributes:
-        propagation: MS bits.
-    """
-
-    propagation: int
-
-    def describe(self) -> str:
-        """Say which."""
-        return f"make the root {format_propagation(self.propagation)}"
-
-    def shell(self) -> str:
-        """Return the mount command."""
-        return f"mount --make-{format_propagation(self.propagation)} /"
-
-    def apply(self, scope: InitScope) -> None:
-        """Call mount_setattr(2) on the root."""
-        _set_propagation(scope.root_fd, self.propagation)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PivotRoot(Step[InitScope]):
-    """Make the root file system ``/`` and let go of everything of the host's.
-
-    pivot_root(".", ".") puts the old root on top of the new one, where one umount2(2) takes it
-    away with all that is below: no directory is needed for it in the image.
-    """
-
-    def describe(self) -> str:
-        """Say what happens."""
-        return "pivot into the root file system and detach the host's"
-
-    def shell(self) -> str:
-        """Return the commands."""
-        return 'cd "$ROOTFS"; pivot_root . .; umount -l .; cd /'
-
-    def apply(self, scope: InitScope) -> None:
-        """Call fchdir, pivot_root, umount2.
-
-        Raises:
-            KernelError: EINVAL (the root is not a mount of this namespace).
-        """
-        os.fchdir(scope.root_fd)
-        linux.pivot_root(".", ".")
-        linux.umount2(".", MNT.DETACH)
-        os.chdir("/")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnterRoot(Step[InitScope]):
-    """Make a directory of a joined mount namespace the root: there is nothing to pivot there.
-
-    Attributes:
-        path: in that namespace.
-    """
-
-    path: str
-
-    def describe(self) -> str:
-        """Say which directory."""
-        return f"chroot to {self.path}"
-
-    def shell(self) -> str:
-        """Return the chroot command."""
-        return f"chroot {self.path}"
-
-    def apply(self, scope: InitScope) -> None:
-        """Call chroot(2) on the directory held by descriptor."""
-        scope.root_fd = linux.openat2(-100, self.path, os.O_PATH | os.O_DIRECTORY)
-        os.fchdir(scope.root_fd)
-        os.chroot(".")

@@ -9,7 +9,9 @@ from cutaway import linux
 from cutaway.linux.abi import AT, MOUNT_ATTR
 from cutaway.runtime.in_root import open_in_root
 from cutaway.runtime.scope import InitScope
-from cutaway.runtime.steps.mounts import create_filesystem
+from cutaway.runtime.steps.mounts import (
+    create_filesystem,
+)
 from cutaway.steps import Step
 
 _MASK_OPTIONS = ("ro", "nr_blocks=1", "nr_inodes=1")
