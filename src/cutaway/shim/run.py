@@ -43,6 +43,7 @@ class Run:
         self._on_failed = on_failed
         self._start_requests: list[Pending] = []
         self.is_start_wanted = False
+        self._ready_fd = -1
 
     def create(self, network_fd: int, *, rows: int, columns: int) -> None:
         """Begin: the runtime clones the init, which prepares itself meanwhile."""
@@ -50,16 +51,35 @@ class Run:
             stdio = self.streams.open(rows, columns)
             self.runtime.create(stdio, network_fd)
         except (CutawayError, OSError, ValueError) as error:
-            self._fail(error)
+            self.fail(error)
             return
-        self._loop.watch(self.runtime.ready_fd, READABLE, self._prepared)
+        self._watch(self._made)
+
+    def _watch(self, callback: Callable[[int], None]) -> None:
+        self._ready_fd = self.runtime.ready_fd
+        self._loop.watch(self._ready_fd, READABLE, callback)
+
+    def _unwatch(self) -> None:
+        """Must come before the runtime may close the descriptor."""
+        if self._ready_fd >= 0:
+            self._loop.unwatch(self._ready_fd)
+            self._ready_fd = -1
+
+    def _made(self, _: int) -> None:
+        self._unwatch()
+        try:
+            self.runtime.take_made()
+        except (CutawayError, OSError) as error:
+            self.fail(error)
+            return
+        self._watch(self._prepared)
 
     def _prepared(self, _: int) -> None:
-        self._loop.unwatch(self.runtime.ready_fd)
+        self._unwatch()
         try:
             self.runtime.finish_create()
         except (CutawayError, OSError) as error:
-            self._fail(error)
+            self.fail(error)
             return
         self.streams.process_made(self.runtime.console_fd)
         self.is_prepared = True
@@ -79,7 +99,7 @@ class Run:
         try:
             self.runtime.start()
         except (CutawayError, OSError) as error:
-            self._fail(error)
+            self.fail(error)
             return
         self.started_ns = time.time_ns()
         self._started_monotonic = time.monotonic()
@@ -107,9 +127,9 @@ class Run:
         self.signals.append({"signal": signal, "origin": origin, "time_ns": time.time_ns()})
         del self.signals[:-_KEPT_SIGNALS]
 
-    def _fail(self, error: Exception) -> None:
-        if self.runtime.pid:
-            self._loop.unwatch(self.runtime.ready_fd)
+    def fail(self, error: Exception) -> None:
+        """Undo everything of this run and tell who waits for its start."""
+        self._unwatch()
         failures = self.runtime.abort()
         for failure in failures:
             error.add_note(f"undoing: {failure}")
@@ -121,8 +141,8 @@ class Run:
 
     def cancel(self) -> None:
         """The container is not wanted any more, before its program ran: undo what is made."""
-        self._fail(Conflict("the container was deleted before it was started"))
+        self.fail(Conflict("the container was deleted before it was started"))
 
     def ended_early(self, exit_code: int) -> None:
         """The init has ended before it was started (somebody killed it)."""
-        self._fail(System(f"the container's init ended with {exit_code} before it was started"))
+        self.fail(System(f"the container's init ended with {exit_code} before it was started"))

@@ -122,15 +122,12 @@ class Shim:
         try:
             if is_first:
                 self._read_wishes()
-                self.log = open_log(self.launch.log)
                 self.streams = self._new_streams()
             network = self._network if is_first else NetworkChoice.JOINED
             if network is NetworkChoice.OWN:
                 self.sandbox.create()
             elif is_first:
                 self.sandbox.withdraw()
-            if is_first and network is not NetworkChoice.INIT:
-                self._tell_created()
             self.run = run = Run(
                 self.loop,
                 choose_runtime(self.launch, self.support, self.prepared),
@@ -138,18 +135,25 @@ class Shim:
                 on_started=self._started,
                 on_failed=self._failed,
             )
+            # The maker works from here on; all that follows goes on beside it.
             run.create(
                 self.sandbox.network_fd,
                 rows=self.launch.console_height,
                 columns=self.launch.console_width,
             )
-            if network is NetworkChoice.INIT and self.failure is None:
-                self.sandbox.adopt(run.runtime.network_fd())
+            if is_first and self.failure is None:
+                if network is NetworkChoice.INIT:
+                    self.sandbox.adopt(run.runtime.network_fd())
                 self._tell_created()
+                self.log = open_log(self.launch.log)
+                self.streams.use_log(self.log)
             if not is_first:
                 run.want_start()
         except (CutawayError, OSError, ValueError) as error:
-            self._failed(None, error)
+            if self.run is not None and self.failure is None:
+                self.run.fail(error)
+            else:
+                self._failed(None, error)
 
     def _read_wishes(self) -> None:
         """Find out about terminal and network; config.json is read only if the engine is silent."""

@@ -1,9 +1,10 @@
 """The built-in runtime behind the shim's interface."""
 
+import contextlib
 import os
 from typing import Any
 
-from cutaway.errors import InvalidParameter
+from cutaway.errors import CutawayError, InvalidParameter
 from cutaway.oci.runtime_spec import Resources
 from cutaway.runtime import Container, Extensions, HostFacts, SeccompCache, Stdio
 from cutaway.runtime.maker import Maker
@@ -44,8 +45,8 @@ class BuiltinRuntime:
         return self._container
 
     def create(self, stdio: Stdio, network_fd: int) -> None:
-        """Have the maker make the init; it goes on preparing itself."""
-        self._container = Container.create(
+        """Ask the maker for the container; it works while the shim goes on."""
+        self._container = Container.begin(
             self._id,
             self._bundle,
             stdio=stdio,
@@ -54,7 +55,11 @@ class BuiltinRuntime:
             seccomp=self._seccomp,
             maker=self._maker,
         )
-        self.pid = self._container.pid
+
+    def take_made(self) -> None:
+        """Hear from the maker which process the init is."""
+        self._made.wait_made()
+        self.pid = self._made.pid
 
     @property
     def ready_fd(self) -> int:
@@ -63,6 +68,7 @@ class BuiltinRuntime:
 
     def network_fd(self) -> int:
         """Return a new descriptor of the network namespace that the init made for itself."""
+        self.take_made()
         return self._made.namespace_fd("network")
 
     def finish_create(self) -> None:
@@ -131,6 +137,8 @@ class BuiltinRuntime:
         """Undo a failed start; nothing to do when ``create`` raised, it has undone everything."""
         if self._container is None:
             return []
+        with contextlib.suppress(CutawayError, OSError):
+            self._container.wait_made()  # what the maker has made must be known to be undone
         self._container.close()
         return self._container.abort()
 

@@ -38,10 +38,17 @@ class RuntimeDriver(Protocol):
 
     @property
     def ready_fd(self) -> int:
-        """The descriptor that is readable when ``finish_create`` won't block."""
+        """Readable when ``take_made``, and after that ``finish_create``, won't block."""
+
+    def take_made(self) -> None:
+        """Wait until there is an init: ``pid`` is known then.
+
+        Raises:
+            RuntimeFailure: then call ``abort``.
+        """
 
     def finish_create(self) -> None:
-        """Wait until the container is prepared; ``pid`` and ``console_fd`` are known then.
+        """Wait until the container is prepared; ``console_fd`` is known then.
 
         Raises:
             RuntimeFailure: then call ``abort``.

@@ -157,6 +157,9 @@ class ExternalRuntimeDriver:
         """Return the network namespace of PID 1."""
         return os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
+    def take_made(self) -> None:
+        """``create`` has read the pid."""
+
     def finish_create(self) -> None:
         """Nothing is left to wait for."""
         os.close(self._ready_fd)
