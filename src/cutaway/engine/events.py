@@ -131,6 +131,7 @@ class EventBus:
         self._subscriptions: set[Subscription] = set()
         self._listeners: list[Callable[[Event], None]] = []
         self._last_ns = 0
+        self._telling: list[Event] | None = None
 
     @property
     def listener_count(self) -> int:
@@ -156,26 +157,34 @@ class EventBus:
     def telling(self) -> Iterator[Callable[..., Event]]:
         """Open a transaction whose events are told to listeners once it is committed.
 
+        Inside another one, it joins that one.
+
         Yields:
             ``tell(type, action, id, attributes)``, which records one event.
         """
-        told: list[Event] = []
-        with self._store.change() as transaction:
+        outer = self._telling
+        told: list[Event] = [] if outer is None else outer
+        self._telling = told
+        try:
+            with self._store.change() as transaction:
 
-            def tell(
-                kind: str,
-                action: str,
-                identifier: str,
-                attributes: Mapping[str, str] | None = None,
-            ) -> Event:
-                event = self._make(kind, action, identifier, attributes or {})
-                transaction.add_event(event.time_ns, msgspec.json.encode(event))
-                told.append(event)
-                return event
+                def tell(
+                    kind: str,
+                    action: str,
+                    identifier: str,
+                    attributes: Mapping[str, str] | None = None,
+                ) -> Event:
+                    event = self._make(kind, action, identifier, attributes or {})
+                    transaction.add_event(event.time_ns, msgspec.json.encode(event))
+                    told.append(event)
+                    return event
 
-            yield tell
-        for event in told:
-            self._deliver(event)
+                yield tell
+        finally:
+            self._telling = outer
+        if outer is None:
+            for event in told:
+                self._deliver(event)
 
     def _make(
         self, kind: str, action: str, identifier: str, attributes: Mapping[str, str]

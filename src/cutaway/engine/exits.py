@@ -56,11 +56,18 @@ def on_end(core: Core, container: Container) -> None:
     """Account for a shim that has ended; if it did so without telling an exit, it was killed."""
     container.shim = None
     if container.is_alive or container.state.status is Status.RESTARTING:
-        log.error("the shim of %s was lost, and its container with it", container.short_id)
-        facts = read_exit(core, container.id) or {"exit_code": SIGKILL_EXIT_CODE, "lost": True}
+        facts = read_exit(core, container.id)
+        if facts is None or _is_older(facts, container):
+            log.error("the shim of %s was lost, and its container with it", container.short_id)
+            facts = {"exit_code": SIGKILL_EXIT_CODE, "lost": True}
         _exited(core, container, facts)
     if not container.cleaned.is_set():
         _let_go(core, container)
+
+
+def _is_older(facts: dict[str, Any], container: Container) -> bool:
+    """Say whether an exit is that of an earlier run: the disk keeps the last one that was told."""
+    return int(facts.get("started_ns") or 0) < container.state.started_ns
 
 
 def read_exit(core: Core, identifier: str) -> dict[str, Any] | None:

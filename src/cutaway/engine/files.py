@@ -196,6 +196,14 @@ async def archive_put(
         finally:
             os.close(read_end)
 
+    with reader:
+        await _feed_and_unpack(core, container, feed, unpack)
+    core.commit(container, told=[("extract-to-dir", {})])
+
+
+async def _feed_and_unpack(
+    core: Core, container: Container, feed: Callable[[], None], unpack: Callable[[], None]
+) -> None:
     async with container.lock:
         feeding = core.loop.run_in_executor(core.transfers, feed)
         try:
@@ -204,7 +212,6 @@ async def archive_put(
             # Its failure is the consequence of the other's, which is the one to be told.
             with suppress(ConnectionError, OSError, CutawayError):
                 await feeding
-    core.commit(container, told=[("extract-to-dir", {})])
 
 
 def find_owner(user: str) -> tuple[int, int] | None:

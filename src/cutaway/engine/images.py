@@ -279,15 +279,15 @@ class ImageService:
 
         def work(flow: "Outflow[dict[str, Any]]") -> None:
             progress = None if quiet else flow.put
-            loaded = load_images(
-                self._core.images, self._core.snapshots, reader.read, progress=progress
-            )
+            with reader:
+                loaded = load_images(
+                    self._core.images, self._core.snapshots, reader.read, progress=progress
+                )
             for one in loaded:
-                if one.reference is not None:
-                    flow.put({"stream": f"Loaded image: {one.reference.familiar}\n"})
-                else:
-                    flow.put({"stream": f"Loaded image ID: {one.image.id}\n"})
-                self._tell_from_thread("load", str(one), one.image)
+                name = one.reference.familiar if one.reference else str(one.image.id)
+                told = f"Loaded image: {name}" if one.reference else f"Loaded image ID: {name}"
+                flow.put({"stream": f"{told}\n"})
+                self._tell_from_thread("load", name, one.image)
 
         # Docker answers 200 to every load and tells an error in the stream.
         return _messages(await flow_out(self._core.transfers, work, waits=False))
@@ -296,21 +296,22 @@ class ImageService:
         """Make an image of one file system tar."""
         if options.source != "-":
             raise Unsupported("importing from a URL is not supported: pipe it into the command")
-        reader = Inflow(body)
         reference = Reference.parse(_join(options.repo, options.tag)) if options.repo else None
         platform = Platform.parse(options.platform) if options.platform else None
+        reader = Inflow(body)
 
         def work(flow: "Outflow[dict[str, Any]]") -> None:
-            image = import_tar(
-                self._core.images,
-                self._core.snapshots,
-                reader.read,
-                reference=reference,
-                changes=options.changes,
-                message=options.message,
-                source=options.source,
-                platform=platform,
-            )
+            with reader:
+                image = import_tar(
+                    self._core.images,
+                    self._core.snapshots,
+                    reader.read,
+                    reference=reference,
+                    changes=options.changes,
+                    message=options.message,
+                    source=options.source,
+                    platform=platform,
+                )
             flow.put({"status": str(image.id)})
             name = reference.familiar if reference else str(image.id)
             self._tell_from_thread("import", name, image)

@@ -41,7 +41,7 @@ from cutaway.shim.protocol import Delete, Event, ExternalRuntime, Launch, Start
 from cutaway.steps import Ledger
 
 log = logging.getLogger(__name__)
-CREATED_TIMEOUT_S = 60.0
+CREATED_TIMEOUT_S = 20.0
 DEFAULT_STOP_TIMEOUT_S = 10
 
 
@@ -80,7 +80,7 @@ async def _start(core: Core, container: Container) -> None:
     try:
         _prepare(core, container, ledger)
         _launch(core, container, watch)
-        netns_fd = await asyncio.wait_for(watch.created, CREATED_TIMEOUT_S)
+        netns_fd = await watch.sandbox()
         container.netns_fd = netns_fd
         if not shares(container.host_config.network_mode):
             await core.in_thread(core.network.join, container.id, netns_fd, ledger)
@@ -163,6 +163,20 @@ class _Watch:
         self._core = core
         self._container = container
         self.created: asyncio.Future[int | None] = core.loop.create_future()
+
+    async def sandbox(self) -> int | None:
+        """Wait for the sandbox; return its namespace's descriptor, if it has one of its own.
+
+        Raises:
+            ShimFailed, ShimLost: it will never be.
+        """
+        try:
+            return await asyncio.wait_for(self.created, CREATED_TIMEOUT_S)
+        except TimeoutError:
+            raise ShimLost(
+                f"the shim of container {self._container.id} did not answer within "
+                f"{CREATED_TIMEOUT_S:.0f} s; the start was taken back"
+            ) from None
 
     def on_event(self, event: Event, fds: tuple[int, ...]) -> None:
         """Take the namespace's descriptor; everything else is for ``exits``."""
@@ -263,8 +277,9 @@ def _commit_start(core: Core, container: Container, result: Mapping[str, int]) -
         health="starting" if plan_health(core, container) else "",
         failing_streak=0,
     )
-    core.commit(container, state=state, told=[("start", {})])
-    exits.tell_networks(core, container, "connect")
+    with core.bus.telling():
+        exits.tell_networks(core, container, "connect")
+        core.commit(container, state=state, told=[("start", {})])
     exits.replay_early(core, container)
 
 

@@ -16,6 +16,8 @@ from cutaway.model import ByteStream
 T = TypeVar("T")
 # Pieces between a worker and a client: 16 of them are at most a few MiB.
 DEPTH = 16
+# What is read ahead of a worker that takes a request's body.
+READ_AHEAD_BYTES = 4 << 20
 
 
 class ClientGone(System):
@@ -129,15 +131,44 @@ async def flow_out(
 
 
 class Inflow:
-    """A request's body as a blocking reader, for a worker's thread."""
+    """A request's body as a blocking reader, for a worker's thread; close it in the end.
+
+    A task reads ahead, so that the worker seldom waits and takes much at once: one turn of the
+    loop for each small piece would cost more than the piece.
+    """
 
     def __init__(self, body: ByteStream) -> None:
-        self._body = body
         self._loop = asyncio.get_running_loop()
-        self._rest = b""
+        self._arrived = threading.Condition()  # guards everything below but `_room`
+        self._gathered = bytearray()
+        self._is_ended = False
+        self._is_waiting_for_room = False
+        self._error: BaseException | None = None
+        self._room = asyncio.Event()
+        self._pump = self._loop.create_task(self._read_ahead(body))
 
-    async def _next(self) -> bytes:
-        return await anext(self._body, b"")
+    def __enter__(self) -> "Inflow":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def _read_ahead(self, body: ByteStream) -> None:
+        error: BaseException | None = None
+        try:
+            async for piece in body:
+                with self._arrived:
+                    self._gathered += piece
+                    self._is_waiting_for_room = len(self._gathered) >= READ_AHEAD_BYTES
+                    self._room.clear()
+                    self._arrived.notify()
+                if self._is_waiting_for_room:
+                    await self._room.wait()
+        except BaseException as failure:  # noqa: BLE001, RUF100 - carried to the reader's thread
+            error = failure
+        with self._arrived:
+            self._is_ended, self._error = True, error
+            self._arrived.notify()
 
     def read(self, size: int) -> bytes:
         """Return up to ``size`` bytes, at least one; nothing at the end.
@@ -145,10 +176,19 @@ class Inflow:
         Raises:
             ClientGone: the connection broke in the middle.
         """
-        if not self._rest:
-            try:
-                self._rest = asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
-            except (ConnectionError, asyncio.CancelledError) as error:
-                raise ClientGone from error
-        piece, self._rest = self._rest[:size], self._rest[size:]
+        with self._arrived:
+            while not (self._gathered or self._is_ended):
+                self._arrived.wait()
+            piece = bytes(self._gathered[:size])
+            del self._gathered[:size]
+            has_room = len(self._gathered) < READ_AHEAD_BYTES // 2
+            if self._is_waiting_for_room and has_room:
+                self._is_waiting_for_room = False
+                self._loop.call_soon_threadsafe(self._room.set)
+            if not piece and self._error is not None:
+                raise ClientGone from self._error
         return piece
+
+    def close(self) -> None:
+        """Stop reading ahead; any thread, harmless when the body has ended."""
+        self._loop.call_soon_threadsafe(self._pump.cancel)

@@ -38,6 +38,7 @@ def test_an_exit_nobody_heard_of_is_known_afterwards(engine: EngineUnderTest) ->
     assert (state["Status"], state["ExitCode"]) == ("exited", 7)
     assert state["FinishedAt"] > state["StartedAt"]
     assert engine.docker("wait", "brief").stdout.strip() == "7"
+    time.sleep(1.1)  # the CLI cuts "--until 0s" to a whole second
     events = engine.docker("events", "--since", "1m", "--until", "0s", "--filter", "event=die")
     assert "exitCode=7" in events.stdout
 
