@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "linux": set(),
     "steps": set(),
     "security": {"oci", "linux.abi"},
-    "cgroups": {"oci", "linux", "steps", "security"},
+    "cgroups": {"oci", "linux", "steps"},
     "runtime": {"oci", "linux", "steps", "security", "cgroups"},
     "shim": {"oci", "linux", "steps", "cgroups", "runtime"},
     "images": {"oci", "linux", "steps"},
