@@ -7,7 +7,7 @@ import sys
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -387,15 +387,28 @@ def test_reader_that_goes_away_ends_the_worker(snapshots: Snapshots, tmp_path: P
     stream.close()
 
 
-def test_many_at_once(snapshots: Snapshots) -> None:
+def test_many_readers_and_writers_at_once(snapshots: Snapshots) -> None:
+    """Each mounts the tree for itself; a second work directory user would wreck the first."""
     tree = Tree.stopped(snapshots, "c")
-    sizes: list[int] = []
-    threads = [
-        threading.Thread(target=lambda: sizes.append(stat_path(tree, "/etc/passwd").size))
-        for _ in range(8)
+    failures: list[BaseException] = []
+
+    def work(act: Callable[[], object]) -> None:
+        try:
+            for _ in range(25):
+                act()
+        except BaseException as error:
+            failures.append(error)
+
+    acts = [
+        lambda: put(tree, "/data", [file("a", b"1")]),
+        lambda: put(tree, "/data", [file("new/b", b"1")]),
+        *[lambda: stat_path(tree, "/etc/passwd")] * 4,
+        *[lambda: content(get_archive(tree, "/etc"))] * 2,
+        lambda: content(export_tree(tree)),
     ]
+    threads = [threading.Thread(target=work, args=(act,)) for act in acts]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sizes == [15] * 8
+    assert failures == []

@@ -17,7 +17,8 @@ entry needs but no entry describes).
 
 Read ``tar_header``, ``pax``, ``sparse``, ``tar_read`` (text to values); ``whiteout``,
 ``extract`` (values to files); ``confine``, then ``unpack`` and ``../unpack_worker`` (who does it,
-with which rights); ``tar_write`` and ``diff`` (the way back).
+with which rights), ``../worker_template`` (what workers are forked from); ``tar_write`` and
+``tree_tar`` (the way back).
 
 Docker's counterpart: moby ``pkg/archive`` and ``docker-applyLayer``; containerd ``pkg/archive``.
 """

@@ -180,15 +180,15 @@ class Snapshots:
         return self._view_of(numbers)
 
     def reading_mounts(self, name: str) -> tuple[Mount, ...]:
-        """Return what to mount to see a snapshot whole, itself included; for reading only."""
+        """Return what to mount to see a snapshot whole, itself included; for reading only.
+
+        An active one's changes are mounted as its topmost layer, without an upper and a work
+        directory: any number of readers may do so at once, also while it is being written.
+        """
         with self._lock:
             record = self._index.get(name)
-            if record.kind is Kind.COMMITTED:
-                shown = self._index.visible([record, *self._index.chain(record)])
-                numbers = [layer.number for layer in shown]
-        if record.kind is not Kind.COMMITTED:
-            return self.mounts(name)
-        return self._view_of(numbers)
+            shown = self._index.visible([record, *self._index.chain(record)])
+            return self._view_of([layer.number for layer in shown])
 
     # Unpacked layers on their way to become snapshots
 

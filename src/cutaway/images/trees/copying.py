@@ -49,7 +49,8 @@ def copy_files(destination: Tree, origin: Tree, request: CopyRequest) -> int:
         InvalidParameter: a source is not there, a glob matches nothing, a user is unknown.
         BadLayer: an archive that ADD unpacks is hostile or damaged; what came before it stays.
     """
-    entries = _start("copy", destination, origin, asdict(request)).run()
+    with destination.writing():
+        entries = _start("copy", destination, origin, asdict(request)).run()
     return int(entries)
 
 
@@ -60,7 +61,8 @@ def make_directory(destination: Tree, path: str, *, epoch: int | None = None) ->
         InvalidParameter: something on the way is no directory.
     """
     request = {"destination": path, "epoch": epoch}
-    return bool(_start("mkdir", destination, None, request).run())
+    with destination.writing():
+        return bool(_start("mkdir", destination, None, request).run())
 
 
 def digest_files(

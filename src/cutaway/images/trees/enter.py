@@ -39,7 +39,7 @@ def enter_tree(tree: dict[str, Any], *, is_read_only: bool, with_submounts: bool
     else:
         linux.unshare(linux.CLONE.NEWNS)
         linux.mount(None, "/", None, _PRIVATE)
-        root = _mount_stopped(tree, with_submounts)
+        root = _mount_stopped(tree, is_read_only, tree["binds"] if with_submounts else [])
     attributes = _LOCKED_DOWN | linux.MOUNT_ATTR.RDONLY if is_read_only else _LOCKED_DOWN
     flags = linux.AT.EMPTY_PATH | linux.AT.RECURSIVE
     linux.mount_setattr(root, "", flags, attr_set=attributes)
@@ -58,13 +58,32 @@ def _copy_running(namespace_fd: int, with_submounts: bool) -> int:
     return root
 
 
-def _mount_stopped(tree: dict[str, Any], with_submounts: bool) -> int:
-    target = tree["mount_point"]
-    for document in tree["mounts"]:
+def _mount_stopped(tree: dict[str, Any], is_read_only: bool, binds: list[Any]) -> int:
+    """Mount a stopped container's tree; readers get their own kind, which disturbs no writer."""
+    if not is_read_only:
+        return _mount_all(tree["mounts"], tree["mount_point"], binds)
+    try:
+        return _mount_all(tree["reading_mounts"], tree["mount_point"], binds)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    # A container that never ran lacks the places of its volumes: make them, then read.
+    linux.umount2(tree["mount_point"], linux.MNT.DETACH)
+    os.close(_mount_all(tree["mounts"], tree["mount_point"], binds))
+    linux.umount2(tree["mount_point"], linux.MNT.DETACH)
+    return _mount_all(tree["reading_mounts"], tree["mount_point"], binds)
+
+
+def _mount_all(mounts: list[Any], target: str, binds: list[Any]) -> int:
+    for document in mounts:
         attach(Mount.from_json(document), target)
     root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    for source, destination, is_bind_read_only in tree["binds"] if with_submounts else ():
-        _attach_bind(root, source, os.fsencode(destination), is_bind_read_only)
+    try:
+        for source, destination, is_bind_read_only in binds:
+            _attach_bind(root, source, os.fsencode(destination), is_bind_read_only)
+    except BaseException:
+        os.close(root)
+        raise
     return root
 
 
@@ -74,6 +93,9 @@ def attach(mount: Mount, target: str) -> None:
         os.chdir(mount.directory)
     if mount.fstype == "bind":
         linux.mount(mount.source, target, None, linux.MS.BIND | linux.MS.REC)
+        if "ro" in mount.options:
+            recursive, read_only = linux.AT.RECURSIVE, linux.MOUNT_ATTR.RDONLY
+            linux.mount_setattr(linux.AT_FDCWD, target, recursive, attr_set=read_only)
         return
     flags = linux.MS.RDONLY if "ro" in mount.options else linux.MS(0)
     data = ",".join(option for option in mount.options if option not in ("ro", "rw"))
@@ -93,7 +115,11 @@ def _attach_bind(root: int, source: str, destination: bytes, is_read_only: bool)
             return  # a volume that is gone: its place shows what the image has there
         raise
     is_directory = stat.S_ISDIR(os.fstat(source_fd).st_mode)
-    target_fd = _open_or_make(root, destination, is_directory=is_directory)
+    try:
+        target_fd = _open_or_make(root, destination, is_directory=is_directory)
+    except BaseException:
+        os.close(source_fd)
+        raise
     tree_fd = linux.open_tree(source_fd, "", _CLONE_HELD)
     if is_read_only:
         linux.mount_setattr(

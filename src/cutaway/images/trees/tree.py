@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from cutaway.images.layers.unpack import free_space_floor
 from cutaway.images.snapshots import Mount, Snapshots
 from cutaway.images.trees.changes import ChangeKind
+from cutaway.images.trees.writers import writing
 from cutaway.images.worker_process import Worker
 
 KIND = "tree"
@@ -35,7 +37,8 @@ class Tree:
 
     Attributes:
         mount_point: an empty directory; mounted on only in the worker's own namespace.
-        mounts: of a stopped container: its snapshot's.
+        mounts: of a stopped container: its snapshot's, to be written to by one at a time.
+        reading_mounts: the same for readers, of whom there may be many beside one writer.
         binds: of a stopped container: what is mounted inside, outermost first.
         mount_namespace_fd: of a running container: ``/proc/PID/ns/mnt``, opened while its pidfd
             was held.
@@ -43,6 +46,7 @@ class Tree:
 
     mount_point: str
     mounts: tuple[Mount, ...] = ()
+    reading_mounts: tuple[Mount, ...] = ()
     binds: tuple[Bind, ...] = ()
     mount_namespace_fd: int | None = None
 
@@ -53,24 +57,34 @@ class Tree:
         Preconditions: it is not started while the tree is in use: two overlays of one upper
             directory don't see each other's changes. The engine's lock of the container sees to it.
         """
-        return cls(f"{snapshots.root}/tmp", snapshots.mounts(key), tuple(binds))
+        return cls(
+            f"{snapshots.root}/tmp",
+            snapshots.mounts(key),
+            snapshots.reading_mounts(key),
+            tuple(binds),
+        )
 
     @classmethod
     def of_snapshot(cls, snapshots: Snapshots, name: str) -> "Tree":
         """Return the tree of any snapshot, active or committed, to copy from; empty for ``""``."""
         mounts = snapshots.reading_mounts(name) if name else ()
-        return cls(f"{snapshots.root}/tmp", mounts)
+        return cls(f"{snapshots.root}/tmp", mounts, mounts)
 
     @classmethod
     def running(cls, snapshots: Snapshots, mount_namespace_fd: int) -> "Tree":
         """Return the tree of a container with processes, as these see it."""
         return cls(f"{snapshots.root}/tmp", mount_namespace_fd=mount_namespace_fd)
 
+    def writing(self) -> AbstractContextManager[None]:
+        """Be the only writer until the block ends; a running container has one mount for all."""
+        return writing(self.mounts) if self.mounts else nullcontext()
+
     def to_json(self) -> dict[str, Any]:
         """Return what the worker reads."""
         return {
             "mount_point": self.mount_point,
             "mounts": [mount.to_json() for mount in self.mounts],
+            "reading_mounts": [mount.to_json() for mount in self.reading_mounts],
             "binds": [[b.source, b.destination, b.is_read_only] for b in self.binds],
             "mount_namespace_fd": self.mount_namespace_fd,
         }
@@ -194,7 +208,8 @@ def put_archive(
         "owner": owner,
         "floor_bytes": free_space_floor(tree.mount_point),
     }
-    entries = tree.start(request, stdin=tar_fd).run()
+    with tree.writing():
+        entries = tree.start(request, stdin=tar_fd).run()
     return int(entries)
 
 
