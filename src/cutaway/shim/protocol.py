@@ -277,7 +277,8 @@ class Wait(Message):
 
     Attributes:
         condition: ``not-running``, ``next-exit`` or ``removed``.
-        template: base64 of the bytes to write, with one ``%d`` for the exit code.
+        template: base64 of the bytes to write, with one printf-style place (``%d``, ``%3d``) for the
+            exit code.
     """
 
     type: ClassVar[str] = "wait"
