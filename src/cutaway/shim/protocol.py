@@ -277,8 +277,8 @@ class Wait(Message):
 
     Attributes:
         condition: ``not-running``, ``next-exit`` or ``removed``.
-        template: base64 of the bytes to write, with one printf-style place (``%d``, ``%3d``) for the
-            exit code.
+        template: base64 of the bytes to write, with one place for the exit code as ``%`` formats
+            it (``%d``, ``%3d``).
     """
 
     type: ClassVar[str] = "wait"
