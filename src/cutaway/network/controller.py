@@ -206,7 +206,8 @@ class Controller:
             CutawayError: the request can't be fulfilled.
         """
         with self._lock:
-            facts = probe_network_facts(self._host_scope().host)
+            with self._kernel:
+                facts = probe_network_facts(self._host_scope().host)
             network = self._decisions.new_network(request, facts)
             return network, self._decisions.plan_new_network(network, facts)
 
@@ -471,7 +472,8 @@ class Controller:
             if not intact:
                 step_all = self._decisions.plan_firewall("somebody changed it")
                 self._apply((step_all,), Ledger("engine"))
-                generation = get_generation(scope.firewall)
+                with self._kernel:
+                    generation = get_generation(scope.firewall)
             self._generation = generation
             if not self._services.client.is_alive():
                 self._reconcile_services(NOTHING, Ledger("engine"))

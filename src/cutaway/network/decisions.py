@@ -4,6 +4,7 @@ Every plan that the controller applies is made here, so that ``cutaway plan`` an
 what would be done without doing it.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -81,7 +82,7 @@ class Decisions:
         names = {n.name for n in self.book.networks.values() if n.predefined}
         return [
             Network(
-                id=os.urandom(32).hex(),
+                id=predefined_id(self.context.instance, name),
                 name=name,
                 driver=driver,
                 created=timestamp(),
@@ -107,7 +108,7 @@ class Decisions:
             self.drivers["bridge"],
             self.settings,
             around,
-            network_id=old.id if old else os.urandom(32).hex(),
+            network_id=old.id if old else predefined_id(self.context.instance, "bridge"),
         )
         link = facts.link(network.device)
         return replace(
@@ -403,3 +404,12 @@ def _config_only(request: NetworkRequest) -> Network:
         labels=dict(request.labels),
         config_only=True,
     )
+
+
+def predefined_id(instance: str, name: str) -> str:
+    """Return the id of a network that is always there.
+
+    It follows from the engine's name, so that a database that was lost and rebuilt still knows
+    the bridge on the host, whose alias says this id.
+    """
+    return hashlib.sha256(f"{instance}/{name}".encode()).hexdigest()
