@@ -53,10 +53,15 @@ _SHORT_THREADS = 8
 _LONG_THREADS = 128
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the daemon; the exit status is 0 after SIGTERM and 1 when it could not start."""
+def main() -> None:
+    """Run the daemon and end the process: 0 after SIGTERM, 1 when it could not start."""
+    sys.exit(serve(sys.argv[1:]))
+
+
+def serve(arguments: Sequence[str]) -> int:
+    """Run the daemon; return its exit status."""
     try:
-        command_line = parse_command_line(sys.argv[1:] if arguments is None else arguments)
+        command_line = parse_command_line(arguments)
         if command_line.help or command_line.version:
             sys.stdout.write(usage() if command_line.help else _version())
             return 0
@@ -315,4 +320,4 @@ async def shut_down(core: Core, server: Server) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -66,7 +66,8 @@ def test_an_attached_client_outlives_the_engine(engine: EngineUnderTest) -> None
     client.stdin.flush()
     assert client.stdout.readline() == b"after\n"
     client.stdin.close()
-    assert client.stdout.read() == b""
+    with client.stdout:
+        assert client.stdout.read() == b""
     assert client.wait(timeout=10) == 5
     engine.start()
     assert inspect(engine, "echo")["State"]["ExitCode"] == 5
