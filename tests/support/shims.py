@@ -1,5 +1,6 @@
 """Bundles with a busybox root, and one container with its shim: what the shim tests act with."""
 
+import contextlib
 import json
 import os
 import secrets
@@ -218,6 +219,13 @@ class Box:
                 os.kill(self.shim_pid, signal.SIGKILL)
         elif self.shim:
             self.shim.close()
+        self.remove_cgroups()
+
+    def remove_cgroups(self) -> None:
+        """What a killed shim left is the engine's to sweep; here there is none."""
+        for directory in Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{self.id}"):
+            with contextlib.suppress(OSError):
+                directory.rmdir()
 
 
 def receive_all(client: socket.socket) -> bytes:
