@@ -8,6 +8,8 @@ import base64
 import os
 import secrets
 import socket
+import time
+from contextlib import suppress
 
 from cutaway.engine.container import Container, PendingAttach
 from cutaway.engine.core import Core
@@ -21,6 +23,7 @@ from cutaway.shim.protocol import Attach, LogSettings
 
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 _FOLLOW_PAUSE_S = 0.5
+FIRST_WORDS_NS = 100_000_000
 
 
 async def attach(
@@ -137,6 +140,8 @@ async def _chunks(core: Core, container: Container, options: LogsOptions) -> Byt
         ),
         framed=not container.config.tty,
     )
+    if not options.follow:
+        await _let_it_speak(container)
     chunks = reader.chunks()
     ended = False
     while (chunk := await core.in_thread(next, chunks, None)) is not None:
@@ -149,6 +154,19 @@ async def _chunks(core: Core, container: Container, options: LogsOptions) -> Byt
             ended = container.cleaned.is_set() or not _writes(container)
             if not ended:
                 await core.in_thread(reader.wait, _FOLLOW_PAUSE_S)
+
+
+async def _let_it_speak(container: Container) -> None:
+    """Give a container that was started just now a moment to write.
+
+    dockerd takes so long to start one that scripts read its output straight after, and find it.
+    """
+    until_ns = container.state.started_ns + FIRST_WORDS_NS
+    while container.is_alive and time.time_ns() < until_ns:
+        await asyncio.sleep(0.005)
+    if time.time_ns() < until_ns:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(container.cleaned.wait(), FIRST_WORDS_NS / 1e9)
 
 
 def _writes(container: Container) -> bool:

@@ -5,6 +5,7 @@ Source: moby ``daemon/commit.go``.
 
 import dataclasses
 import os
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Status
+from cutaway.engine.links import ShimFailed, ShimLost
 from cutaway.engine.spec.merge import command_line
 from cutaway.errors import Conflict
 from cutaway.images.archives.changes import apply_changes
@@ -40,21 +42,31 @@ async def commit(core: Core, container: Container, request: CommitRequest) -> st
         text = f"{request.repo}:{request.tag}" if request.tag else request.repo
         reference = Reference.parse(text).with_default_tag()
     config = apply_changes(container_defaults(container, request.config), request.changes)
-    freeze = request.pause and container.state.status is Status.RUNNING
-    if freeze and container.shim is not None:
-        await container.shim.request(Pause())
+    frozen = request.pause and await _freeze(container)
     try:
         image = await core.in_thread(
             _make_image, core, container, request, config=config, reference=reference
         )
     finally:
-        if freeze and container.shim is not None:
-            await container.shim.request(Resume())
+        if frozen and container.shim is not None:
+            with suppress(ShimFailed, ShimLost):
+                await container.shim.request(Resume())
     attributes = {"comment": request.comment, "imageID": str(image.id)}
     if reference is not None:
         attributes["imageRef"] = reference.familiar
     core.commit(container, told=[("commit", attributes)])
     return str(image.id)
+
+
+async def _freeze(container: Container) -> bool:
+    """Hold a running container still; one that ends in this moment is still enough."""
+    if container.state.status is not Status.RUNNING or container.shim is None:
+        return False
+    try:
+        await container.shim.request(Pause())
+    except (ShimFailed, ShimLost):
+        return False
+    return True
 
 
 def container_defaults(container: Container, override: ContainerConfig | None) -> ContainerDefaults:

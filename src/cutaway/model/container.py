@@ -14,8 +14,13 @@ from cutaway.model.state import ContainerState, HealthSummary
 
 
 class ContainerCreateRequest(ContainerConfig):
-    """The body of ``POST /containers/create``: a ContainerConfig with two members more."""
+    """The body of ``POST /containers/create``: a ContainerConfig with two members more.
 
+    Attributes:
+        runtime: where docker-py puts what belongs into the HostConfig.
+    """
+
+    runtime: str = ""
     host_config: HostConfig | None = None
     networking_config: NetworkingConfig | None = None
 

@@ -33,7 +33,7 @@ from cutaway.network.network import (
 )
 from cutaway.network.settings import DEFAULT_BRIDGE, AddressPool, NetworkSettings
 
-_FORBIDDEN_IN_NAMES = frozenset("/\\ \t\n\r\0")
+_FORBIDDEN_IN_NAMES = frozenset("/\\\t\n\r\0")
 
 
 def timestamp() -> str:
@@ -50,7 +50,7 @@ def check_name(name: str) -> None:
     if not name.strip():
         raise InvalidParameter("invalid name: name is empty")
     if any(c in _FORBIDDEN_IN_NAMES for c in name) or len(name) > 255:
-        raise InvalidParameter(f"invalid name: {name!r} holds a slash or white space")
+        raise InvalidParameter(f"invalid name: {name!r} holds a slash or a control character")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from msgspec.structs import replace
+
 from cutaway import model
 from cutaway.api.answers import document_answer
 from cutaway.api.backend import Backends
@@ -20,7 +22,7 @@ from cutaway.api.routes.params import (
 )
 from cutaway.api.version import Version
 from cutaway.api.versions.requests import adapt_create
-from cutaway.errors import InvalidParameter
+from cutaway.errors import InvalidParameter, NotFound
 from cutaway.model import Filters
 
 LIST_FILTERS = (
@@ -54,6 +56,12 @@ async def create(request: Request, backends: Backends) -> Response:
     return json_answer(await backends.containers.create(await create_request(request)), status=201)
 
 
+def _with_runtime(body: model.ContainerCreateRequest) -> model.HostConfig:
+    """Take the runtime from beside the HostConfig, where docker-py puts it."""
+    host = body.host_config or model.HostConfig()
+    return replace(host, runtime=host.runtime or body.runtime) if body.runtime else host
+
+
 async def create_request(request: Request) -> model.ContainerCreate:
     """Read a create request: query and body, in the newest version's meaning.
 
@@ -69,7 +77,7 @@ async def create_request(request: Request) -> model.ContainerCreate:
         raise InvalidParameter("config cannot be empty in order to create a container")
     config, host, networking = adapt_create(
         config,
-        body.host_config or model.HostConfig(),
+        _with_runtime(body),
         body.networking_config or model.NetworkingConfig(),
         request.version,
     )
@@ -195,6 +203,15 @@ async def remove(request: Request, backends: Backends) -> Response:
     return no_content()
 
 
+async def remove_link(request: Request, backends: Backends) -> Response:
+    """Remove a legacy link, ``container/alias``."""
+    reference = f"{request.reference}/{request.params['alias']}"
+    if not request.query.flag("link"):
+        raise NotFound(f"No such container: {reference}")
+    await backends.containers.remove(reference, link=True)
+    return no_content()
+
+
 async def wait(request: Request, backends: Backends) -> Response:
     """Wait for a container's end; since 1.30 the headers are sent as soon as waiting has begun."""
     condition = "not-running"
@@ -302,6 +319,14 @@ ROUTES = (
         handler=remove,
         group=_G,
         query=(Param("v", "boolean"), Param("force", "boolean"), Param("link", "boolean")),
+        answers={204: None},
+    ),
+    Route(
+        method="DELETE",
+        path=_NAME + "/{alias}",
+        handler=remove_link,
+        group=_G,
+        query=(Param("link", "boolean"),),
         answers={204: None},
     ),
     Route(

@@ -63,9 +63,6 @@ async def connect(request: Request, backends: Backends) -> Response:
     body = await request.document(model.NetworkConnectRequest)
     if not body.container:
         raise InvalidParameter("Container is missing: say which one to connect")
-    if request.below(1, 44) and body.endpoint_config is not None:
-        # The field was there but did nothing; a client that copies inspect's answer sends it.
-        body = replace(body, endpoint_config=replace(body.endpoint_config, mac_address=""))
     await _backend(backends).connect(request.reference, body)
     return Answer(200)
 

@@ -177,6 +177,12 @@ def _builder_size(document: Document) -> None:
     document["BuilderSize"] = 0
 
 
+def _old_exec_code(document: Document) -> None:
+    """Before 1.44 a program that was not found gave 126, as any other that could not be run."""
+    if not document["Pid"] and document["ExitCode"] == 127:
+        document["ExitCode"] = 126
+
+
 STEPS: tuple[Step, ...] = (
     Step(Version(1, 52), model.ContainerInspect, _bridge_fields),
     Step(Version(1, 52), model.ContainerInspect, _drop("Storage")),
@@ -197,6 +203,7 @@ STEPS: tuple[Step, ...] = (
     Step(Version(1, 47), model.ImageSummary, _drop("Manifests")),
     Step(Version(1, 46), model.ContainerSummary, _drop_in_host_config("Annotations")),
     Step(Version(1, 45), model.ImageInspect, _image_container),
+    Step(Version(1, 44), model.ExecInspect, _old_exec_code),
     Step(Version(1, 44), model.ContainerInspect, _drop_in_endpoints("DNSNames")),
     Step(Version(1, 44), model.ContainerSummary, _drop_in_endpoints("DNSNames")),
     Step(Version(1, 44), model.ContainerInspect, _start_interval),
