@@ -10,6 +10,7 @@ from typing import Any
 
 from cutaway.cli.create_mounts import parse_mount_flag, parse_tmpfs, split_volumes
 from cutaway.cli.create_ports import parse_expose, parse_publish
+from cutaway.cli.flag_values import split_ulimit
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.units import parse_bytes
 
@@ -143,11 +144,22 @@ def _host_config(flags: Values) -> dict[str, Any]:
         "Init": flags["init"] if "init" in flags.given else None,
         **resources(flags),
     }
+    _check_modes(flags)
     if flags["tty"]:
         host["ConsoleSize"] = console_size()
     if flags["rm"] and host["RestartPolicy"]["Name"] not in {"", "no"}:
         raise UsageError("conflicting options: cannot specify both --restart and --rm")
     return host
+
+
+def _check_modes(flags: Values) -> None:
+    """Refuse what docker's command refuses by itself."""
+    pid = flags["pid"]
+    if pid and pid != "host" and not pid.startswith("container:"):
+        raise UsageError("--pid: invalid PID mode")
+    swappiness = flags["memory-swappiness"]
+    if swappiness is not None and swappiness != -1 and not 0 <= swappiness <= 100:
+        raise UsageError(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
 
 
 def resources(flags: Values) -> dict[str, Any]:
@@ -221,6 +233,8 @@ def _gpu_request(text: str) -> dict[str, Any]:
 def _security_option(text: str) -> str:
     """Send a seccomp profile's content instead of its path: the engine may be elsewhere."""
     name, separator, value = text.partition("=")
+    if not separator and ":" not in text and name not in {"no-new-privileges", "disable"}:
+        raise UsageError(f'Invalid --security-opt: "{text}"')
     if name != "seccomp" or not separator or value in {"unconfined", "builtin", ""}:
         return text
     try:
@@ -247,20 +261,8 @@ def parse_device(text: str) -> dict[str, str]:
 
 
 def parse_ulimit(text: str) -> dict[str, Any]:
-    """Read ``NAME=SOFT[:HARD]``; the hard limit is the soft one if none is given."""
-    name, equals, limits = text.partition("=")
-    soft, _, hard = limits.partition(":")
-    if not equals or not limits:
-        raise UsageError(f"invalid ulimit argument: {text}")
-    try:
-        low = -1 if soft == "unlimited" else int(soft)
-        high = low if not hard else -1 if hard == "unlimited" else int(hard)
-    except ValueError:
-        raise UsageError(f"invalid ulimit argument: {text}") from None
-    if high != -1 and (low > high or low == -1):
-        raise UsageError(
-            f"ulimit soft limit must be less than or equal to hard limit: {low} > {high}"
-        )
+    """Read ``NAME=SOFT[:HARD]``, already checked by ``flags``; a missing hard limit is the soft."""
+    name, low, high = split_ulimit(text)
     return {"Name": name, "Soft": low, "Hard": high}
 
 
@@ -316,7 +318,7 @@ def _lines(path: str) -> list[str]:
         with open(path, encoding="utf-8") as file:
             lines = [line.rstrip("\n").lstrip() for line in file]
     except OSError as error:
-        raise UsageError(f"open {path}: {error.strerror}") from None
+        raise UsageError(f"open {path}: {(error.strerror or '').lower()}") from None
     except UnicodeDecodeError:
         raise UsageError(f"env file {path} contains invalid utf8 bytes") from None
     kept = [line for line in lines if line and not line.startswith("#")]

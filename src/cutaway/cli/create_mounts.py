@@ -19,6 +19,8 @@ def split_volumes(texts: list[str]) -> tuple[list[str], list[str]]:
         if not colon:
             anonymous.append(text)
             continue
+        if text.count(":") > 2:
+            raise UsageError(f"invalid spec: {text}: too many colons")
         if source in {".", ".."} or source.startswith(("./", "../", "~/")):
             source = os.path.abspath(os.path.expanduser(source))
         binds.append(f"{source}:{rest}")

@@ -19,7 +19,7 @@ def parse_publish(text: str) -> list[tuple[str, Binding]]:
     address, host, container, protocol = _split(text)
     inside = _range(container, text)
     if host:
-        outside = _range(host, text)
+        outside = _range(host, text, what="hostPort")
         if len(outside) != len(inside) and len(inside) != 1:
             raise UsageError(f"invalid ranges specified for container and host Ports: {text}")
         if len(outside) != len(inside):
@@ -38,7 +38,13 @@ def parse_expose(text: str) -> list[str]:
     """Read ``80``, ``80/udp`` or ``7000-7010/tcp`` into ``["80/tcp", …]``."""
     ports, _, protocol = text.partition("/")
     protocol = _protocol(protocol, text)
-    return [f"{port}/{protocol}" for port in _range(ports, text)]
+    try:
+        return [f"{port}/{protocol}" for port in _range(ports, text)]
+    except UsageError:
+        raise UsageError(
+            f"invalid range format for --expose: {text}, error: "
+            f'strconv.ParseUint: parsing "{ports}": invalid syntax'
+        ) from None
 
 
 def _split(text: str) -> tuple[str, str, str, str]:
@@ -78,13 +84,13 @@ def _protocol(text: str, whole: str) -> str:
     return protocol
 
 
-def _range(text: str, whole: str) -> range:
+def _range(text: str, whole: str, *, what: str = "containerPort") -> range:
     first, dash, last = text.partition("-")
     if not first.isdecimal() or (dash and not last.isdecimal()):
-        raise UsageError(f"invalid containerPort: {whole}")
+        raise UsageError(f"invalid {what}: {text}")
     start, end = int(first), int(last or first)
     if not 0 <= start <= end <= 65535:
-        raise UsageError(f"invalid containerPort: {whole}: ports go from 1 to 65535")
+        raise UsageError(f"invalid {what}: {text}")
     return range(start, end + 1)
 
 

@@ -4,10 +4,11 @@ Source: docker's reference for ``docker run``, "Exit status".
 """
 
 from cutaway.cli.command import Command
-from cutaway.cli.flags import NotATerminal
+from cutaway.cli.flags import NotATerminal, UnreadableTemplate
 from cutaway.client import ApiError
 from cutaway.errors import CutawayError
 
+_BAD_TEMPLATE = 64
 _NOT_FOUND = ("executable file not found", "no such file or directory")
 _NOT_RUNNABLE = ("permission denied", "not a directory", "is a directory", "exec format error")
 
@@ -16,6 +17,8 @@ def exit_code(command: Command, error: CutawayError) -> int:
     """Return the code for ``error``; the command says what its failures are worth in general."""
     if isinstance(error, NotATerminal):
         return 1
+    if isinstance(error, UnreadableTemplate):
+        return _BAD_TEMPLATE
     if command.failure_code != 125 or not isinstance(error, ApiError):
         return command.failure_code
     return start_failure_code(str(error))

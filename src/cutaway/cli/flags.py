@@ -11,6 +11,7 @@ it can't take both ``--rm=false`` and ``--rm IMAGE`` (see docs/adr/002).
 
 from typing import Any
 
+from cutaway.cli.flag_values import check_sysctl, split_ulimit
 from cutaway.cli.units import parse_bytes, parse_cpus, parse_duration_ns
 from cutaway.errors import InvalidParameter
 
@@ -23,6 +24,10 @@ class UsageError(InvalidParameter):
 
 class NotATerminal(InvalidParameter):
     """A terminal was asked for and standard input is none; docker's client exits with 1 then."""
+
+
+class UnreadableTemplate(InvalidParameter):
+    """A ``--format`` that is no Go template."""
 
 
 class Flag:
@@ -89,6 +94,10 @@ class Flag:
             return parse_duration_ns(text)
         if self.kind == "decimal":
             return parse_cpus(text)
+        if self.kind == "ulimit":
+            split_ulimit(text)
+        if self.name == "sysctl":
+            return check_sysctl(text)
         return text
 
 

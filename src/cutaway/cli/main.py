@@ -103,18 +103,21 @@ def run_command(command: Command, words: list[str], context: Context) -> int:
             sys.stdout.write(command.help())
             return 0
     except UsageError as error:
-        return _usage_failure(command, str(error), see="Run")
+        return _usage_failure(command, str(error), see="Run", code=125)
     try:
         command.check_arguments(arguments)
     except UsageError as error:
-        return _usage_failure(command, f"{PROGRAM}: {error}", see="See")
+        exactly = command.at_most is not None
+        return _usage_failure(
+            command, f"{PROGRAM}: {error}", see="Run" if exactly else "See", code=1
+        )
     return _guarded(command, lambda: command.run(context, values, arguments))
 
 
-def _usage_failure(command: Command, message: str, *, see: str) -> int:
+def _usage_failure(command: Command, message: str, *, see: str, code: int = 125) -> int:
     more = f"{see} '{PROGRAM} {command.words} --help' for more information"
     print(f"{message}\n\nUsage:  {command.usage}\n\n{more}", file=sys.stderr)
-    return 125 if command.failure_code == 125 or see == "Run" else 1
+    return code
 
 
 def _guarded(command: Command, action: Callable[[], int]) -> int:
@@ -126,7 +129,10 @@ def _guarded(command: Command, action: Callable[[], int]) -> int:
         print(_sentence(command, error), file=sys.stderr)
         return exit_code(command, error)
     except OSError as error:
-        print(f"{PROGRAM}: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        reason = (error.strerror or str(error)).lower()
+        prefix = f"{PROGRAM}: " if command.failure_code == 125 else ""
+        print(f"{prefix}open {error.filename}: {reason}" if error.filename else reason,
+              file=sys.stderr)  # fmt: skip
         return command.failure_code
 
 
@@ -177,8 +183,10 @@ def _unknown(words: list[str]) -> int:
     if words[0] in GROUPS and (len(words) == 1 or words[1] in {"--help", "-h"}):
         return _print_help(words[:1])
     print(f"{PROGRAM}: unknown command: {PROGRAM} {name}", file=sys.stderr)
-    close = get_close_matches(name, INDEX, n=1)
-    if close:
+    close = get_close_matches(name, INDEX, n=1, cutoff=0.75)
+    if words[0] in GROUPS:
+        print(f"\nUsage:  {PROGRAM} {words[0]}", file=sys.stderr)
+    elif close:
         print(f"\nDid you mean '{PROGRAM} {close[0]}'?", file=sys.stderr)
     group = f"{words[0]} " if words[0] in GROUPS else ""
     print(f"\nRun '{PROGRAM} {group}--help' for more information", file=sys.stderr)

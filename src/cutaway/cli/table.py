@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from cutaway.cli.template import Template, to_text
+from cutaway.cli.template import Template, TemplateError, go_json, to_text
 
 
 def print_rows(
@@ -28,8 +28,7 @@ def print_rows(
     """
     if template == "json":
         for row in rows:
-            plain = {k: v for k, v in row.items() if not callable(v)}
-            print(json.dumps(plain, separators=(",", ":"), ensure_ascii=False))
+            print(go_json(row))
         return
     if template in {None, "", "table"}:
         keys = list(default)
@@ -85,4 +84,8 @@ def print_inspected(documents: list[Any], template: str | None) -> None:
         return
     parsed = Template(_unescape(template))
     for document in documents:
-        print(parsed.render(document))
+        try:
+            print(parsed.render(document, strict=True))
+        except TemplateError:
+            print()
+            raise

@@ -14,12 +14,21 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from cutaway.cli.flags import UnreadableTemplate
 from cutaway.cli.template_lexer import Action, Token, lex_actions, lex_pipeline
 from cutaway.errors import InvalidParameter
 
 
 class TemplateError(InvalidParameter):
     """The template can't be parsed, or doesn't fit the data."""
+
+
+class MissingKey(TemplateError):
+    """A strict template names a key that the data does not have."""
+
+    def __init__(self, path: list[str], name: str) -> None:
+        super().__init__(f'map has no entry for key "{name}"')
+        self.path = "." + ".".join(path)
 
 
 class NoValue:
@@ -91,7 +100,15 @@ def _slice(value: Any, *bounds: int) -> Any:
 def _json(value: Any) -> str:
     if isinstance(value, NoValue):
         value = None
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return go_json(value)
+
+
+def go_json(value: Any) -> str:
+    """Write JSON as Go does: keys sorted, ``<``, ``>`` and ``&`` escaped; methods are no data."""
+    if isinstance(value, dict):
+        value = {k: value[k] for k in sorted(value) if not callable(value[k])}
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _printf(form: str, *values: Any) -> str:
@@ -173,11 +190,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 class Scope:
-    """Dot and the variables at one place of a template."""
+    """Dot and the variables at one place of a template; ``strict`` refuses absent keys."""
 
-    def __init__(self, dot: Any, variables: dict[str, Any]) -> None:
+    def __init__(self, dot: Any, variables: dict[str, Any], *, strict: bool) -> None:
         self.dot = dot
         self.variables = variables
+        self.strict = strict
 
 
 def evaluate(tokens: list[Token], scope: Scope) -> Any:
@@ -244,22 +262,24 @@ def _operand(token: Token, scope: Scope) -> Any:
         return content
     if kind == "group":
         inner, path = content
-        return _walk(evaluate(inner, scope), path)
+        return _walk(evaluate(inner, scope), path, scope)
     if kind == "variable":
         name, path = content
         if name not in scope.variables:
             raise TemplateError(f'undefined variable "${name}"')
-        return _walk(scope.variables[name], path)
+        return _walk(scope.variables[name], path, scope)
     if kind == "field":
-        return _walk(scope.dot, content)
+        return _walk(scope.dot, content, scope)
     if kind == "name":
         return _command([token], scope, [])
     raise TemplateError(f"unexpected {content!r} in operand")
 
 
-def _walk(value: Any, path: list[str]) -> Any:
+def _walk(value: Any, path: list[str], scope: Scope) -> Any:
     for name in path:
         value = lookup(value, name)
+        if scope.strict and value is NO_VALUE:
+            raise MissingKey(path, name)
     return value
 
 
@@ -267,21 +287,32 @@ class Template:
     """A parsed template; ``render`` may be called for many values."""
 
     def __init__(self, text: str) -> None:
+        self._text = text
         try:
             self._nodes, rest = _block(lex_actions(text), stop=())
         except ValueError as error:
-            raise TemplateError(f"template parsing error: template: :1: {error}") from None
+            raise UnreadableTemplate(f"template parsing error: template: :1: {error}") from None
         if rest:
-            raise TemplateError("template parsing error: template: :1: unexpected {{end}}")
+            raise UnreadableTemplate("template parsing error: template: :1: unexpected {{end}}")
 
-    def render(self, dot: Any) -> str:
+    def render(self, dot: Any, *, strict: bool = False) -> str:
         """Fill the template in with ``dot``.
+
+        Args:
+            dot: the data.
+            strict: an absent key is an error instead of ``<no value>``.
 
         Raises:
             TemplateError: a field or function does not fit the data.
         """
         out: list[str] = []
-        _render(self._nodes, Scope(dot, {"": dot}), out)
+        try:
+            _render(self._nodes, Scope(dot, {"": dot}, strict=strict), out)
+        except MissingKey as error:
+            place = f"template: :1:{self._text.find(error.path)}: executing"
+            raise TemplateError(
+                f'template parsing error: {place} "" at <{error.path}>: {error}'
+            ) from None
         return "".join(out)
 
 
@@ -348,7 +379,9 @@ def _render(nodes: list[Node], scope: Scope, out: list[str]) -> None:
             continue
         dot = value if kind == "with" else scope.dot
         variables = {**scope.variables, **({names[-1]: value} if names else {})}
-        _render(body if is_true(value) else otherwise, Scope(dot, variables), out)
+        _render(
+            body if is_true(value) else otherwise, Scope(dot, variables, strict=scope.strict), out
+        )
 
 
 def _render_range(
@@ -371,7 +404,7 @@ def _render_range(
             variables[names[0]] = key
         if names:
             variables[names[-1]] = item
-        _render(bodies[0], Scope(item, variables), out)
+        _render(bodies[0], Scope(item, variables, strict=scope.strict), out)
 
 
 def _declaration(tokens: list[Token]) -> tuple[list[str], list[Token]]:

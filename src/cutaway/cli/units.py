@@ -159,6 +159,14 @@ def parse_rfc3339(text: str) -> float:
     return datetime.fromisoformat(head + (zone or "Z")).timestamp() + float("0." + fraction)
 
 
+def rfc3339(unix_seconds: float) -> str:
+    """Write a moment as ``2026-01-02T03:04:05Z``, with this machine's zone."""
+    moment = time.localtime(unix_seconds)
+    zone = time.strftime("%z", moment)
+    offset = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
+    return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + offset
+
+
 def local_time(unix_seconds: float) -> str:
     """Write a moment as docker's CreatedAt: ``2026-01-02 03:04:05 +0000 UTC``."""
     moment = time.localtime(unix_seconds)

@@ -6,10 +6,11 @@ from cutaway.cli.flags import UsageError
 from cutaway.cli.units import parse_duration_ns
 
 
-def parse_moment(text: str) -> str:
+def parse_moment(text: str, *, flag: str) -> str:
     """Return ``SECONDS.NANOSECONDS`` since 1970, as the API's since and until take it.
 
     Args:
+        flag: ``since`` or ``until``, for the error.
         text: a Go duration (that long ago), an RFC 3339 date or time (local without a zone), or a
             number of seconds.
 
@@ -26,10 +27,10 @@ def parse_moment(text: str) -> str:
     whole, _, fraction = text.partition(".")
     if whole.isdecimal() and (fraction.isdecimal() or not fraction):
         return f"{whole}.{fraction.ljust(9, '0')[:9]}"
-    return _date(text)
+    return _date(text, flag)
 
 
-def _date(text: str) -> str:
+def _date(text: str, flag: str) -> str:
     from datetime import datetime
 
     head, dot, tail = text.partition(".")
@@ -40,7 +41,6 @@ def _date(text: str) -> str:
         moment = datetime.fromisoformat(head + tail[len(digits) :])
     except ValueError:
         raise UsageError(
-            f"invalid time {text!r}: write a duration (42m), a date (2026-01-02T15:04:05Z) "
-            "or seconds since 1970"
+            f'invalid value for "{flag}": failed to parse value as time or duration: "{text}"'
         ) from None
     return f"{int(moment.timestamp())}.{digits.ljust(9, '0')[:9]}"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cutaway.cli.flags import UnreadableTemplate
 from cutaway.cli.template import Template, TemplateError
 
 DATA = {
@@ -57,6 +58,6 @@ def test_rendering(text, expected):
     ],
 )
 def test_what_does_not_fit_is_an_error_that_says_so(text, part):
-    with pytest.raises(TemplateError) as caught:
+    with pytest.raises((TemplateError, UnreadableTemplate)) as caught:
         Template(text).render(DATA)
     assert part in str(caught.value)

@@ -24,11 +24,11 @@ def attach(context: Context, flags: Values, arguments: list[str]) -> int:
     """Attach to a running container and return its exit code when it ends."""
     state = context.client.get(f"/containers/{quote(arguments[0])}/json")
     if not state["State"]["Running"]:
-        raise UsageError("cannot attach to a stopped container, start it first")
+        raise UsageError("You cannot attach to a stopped container, start it first")
     if state["State"].get("Paused"):
-        raise UsageError("cannot attach to a paused container, unpause it first")
+        raise UsageError("You cannot attach to a paused container, unpause it first")
     if state["State"].get("Restarting"):
-        raise UsageError("cannot attach to a restarting container, wait until it is running")
+        raise UsageError("You cannot attach to a restarting container, wait until it is running")
     stdin = not flags["no-stdin"] and state["Config"]["OpenStdin"]
     return attach_session(
         context,

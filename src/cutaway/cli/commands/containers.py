@@ -44,7 +44,7 @@ def ps(context: Context, flags: Values, arguments: list[str]) -> int:
     """List containers."""
     template = flags["format"] or None
     last = 1 if flags["latest"] else flags["last"]
-    wants_size = flags["size"] or ".Size" in (template or "")
+    wants_size = flags["size"] or any(word in (template or "") for word in (".Size", "json"))
     summaries = context.client.get(
         "/containers/json",
         all=flags["all"] or None,
@@ -174,7 +174,7 @@ def port(context: Context, flags: Values, arguments: list[str]) -> int:
     wanted = arguments[1] if "/" in arguments[1] else f"{arguments[1]}/tcp"
     bindings = published.get(wanted)
     if not bindings:
-        raise UsageError(f"no public port '{arguments[1]}' published for {arguments[0]}")
+        raise UsageError(f"Error: No public port '{arguments[1]}' published for {arguments[0]}")
     for binding in bindings:
         print(_binding(binding))
     return 0

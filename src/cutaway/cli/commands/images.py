@@ -4,12 +4,13 @@ from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.filters import encode_filters
-from cutaway.cli.flags import Values
+from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.table import print_rows
 from cutaway.cli.terminal import warn
-from cutaway.cli.units import human_ago, human_size, local_time
+from cutaway.cli.units import human_ago, human_size, local_time, rfc3339
 from cutaway.client import ApiError
 from cutaway.client.http import quote
+from cutaway.errors import InvalidParameter
 
 IMAGES_FLAGS = """
 -a, --all             Show all images (default hides intermediate images)
@@ -54,8 +55,8 @@ def images(context: Context, flags: Values, arguments: list[str]) -> int:
         for row in image_rows(summary, digests=wants_digest, truncate=not flags["no-trunc"])
     ]
     if flags["quiet"] and not template:
-        for identity in dict.fromkeys(row["ID"] for row in rows):
-            print(identity)
+        for row in rows:
+            print(row["ID"])
         return 0
     default = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
     if flags["digests"]:
@@ -72,7 +73,7 @@ def image_rows(summary: dict[str, Any], *, digests: bool, truncate: bool) -> lis
         "CreatedSince": human_ago(summary["Created"]),
         "CreatedAt": local_time(summary["Created"]),
         "Size": human_size(summary["Size"]),
-        "VirtualSize": human_size(summary["Size"]),
+        "VirtualSize": human_size(summary["Size"], digits=4),
         "SharedSize": _maybe_size(summary.get("SharedSize", -1)),
         "UniqueSize": "N/A",
         "Containers": "N/A" if summary.get("Containers", -1) < 0 else str(summary["Containers"]),
@@ -126,8 +127,25 @@ def tag(context: Context, flags: Values, arguments: list[str]) -> int:
     """Give an image another name."""
     source, target = arguments
     repository, name = split_tag(target)
+    check_reference(target, 'Error parsing reference: "{}" is not a valid repository/tag: ')
     context.client.post(f"/images/{quote(source)}/tag", repo=repository, tag=name or None)
     return 0
+
+
+def check_reference(reference: str, prefix: str = "") -> None:
+    """Refuse a name with capitals at once, as docker's command does; the engine judges the rest.
+
+    Raises:
+        UsageError: with ``prefix``, in which ``{}`` stands for the name.
+    """
+    if reference == reference.lower():
+        return
+    from cutaway.oci import Reference
+
+    try:
+        Reference.parse(reference)
+    except InvalidParameter as error:
+        raise UsageError(prefix.format(reference) + str(error)) from None
 
 
 def split_tag(reference: str) -> tuple[str, str]:
@@ -173,7 +191,7 @@ def _history_row(entry: dict[str, Any], *, truncate: bool, human: bool) -> dict[
     return {
         "ID": _short(entry["Id"]) if truncate else entry["Id"],
         "CreatedSince": human_ago(entry["Created"]),
-        "CreatedAt": local_time(entry["Created"]),
+        "CreatedAt": rfc3339(entry["Created"]),
         "CreatedBy": created_by,
         "Size": human_size(entry["Size"]) if human else str(entry["Size"]),
         "Comment": entry.get("Comment", ""),

@@ -11,6 +11,7 @@ from cutaway.client import ApiError
 from cutaway.client.http import quote
 
 _FORMAT = "-f, --format string   $FORMAT\n"
+_VERBOSE = "-v, --verbose         Verbose output for diagnostics\n"
 _SIZE = "-s, --size            Display total file sizes\n"
 _PATHS = {
     "container": "/containers/{}/json",
@@ -24,7 +25,8 @@ def _inspect_kinds(
     context: Context, flags: Values, names: list[str], kinds: Iterable[str]
 ) -> tuple[list[Any], list[str]]:
     found, problems = [], []
-    query = {"size": flags.get("size") or None, "platform": flags.get("platform") or None}
+    names_of_query = ("size", "platform", "verbose")
+    query = {name: flags.get(name) or None for name in names_of_query}
     for name in names:
         problem = f"No such object: {name}"
         for kind in kinds:
@@ -85,6 +87,6 @@ COMMANDS = (
     ),
     _of_kind("container", _FORMAT + _SIZE, "CONTAINER"),
     _of_kind("image", _FORMAT + "    --platform string  Inspect a specific platform\n", "IMAGE"),
-    _of_kind("network", _FORMAT, "NETWORK"),
+    _of_kind("network", _FORMAT + _VERBOSE, "NETWORK"),
     _of_kind("volume", _FORMAT, "VOLUME"),
 )

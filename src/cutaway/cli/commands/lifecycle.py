@@ -18,17 +18,17 @@ def for_each(names: list[str], action: Callable[[str], Any], *, what: str) -> in
     Returns:
         0, or 1 when any failed; each failure's sentence has been printed.
     """
-    failed = False
+    failed: list[str] = []
     for name in names:
         try:
             action(name)
         except ApiError as error:
             warn(f"Error response from daemon: {error}")
-            failed = True
+            failed.append(name)
         else:
             print(name, flush=True)
     if failed and what == "start":
-        warn(f"failed to start containers: {', '.join(names)}")
+        warn(f"Error: failed to start containers: {', '.join(failed)}")
     return 1 if failed else 0
 
 
@@ -88,21 +88,26 @@ def remove(context: Context, flags: Values, arguments: list[str]) -> int:
         "v": flags["volumes"] or None,
     }
 
-    def remove_one(name: str) -> None:
+    failed = False
+    for name in arguments:
         try:
             context.client.delete(f"/containers/{quote(name)}", **query)
         except ApiError as error:
-            if not (flags["force"] and error.status == 404):
-                raise
             warn(f"Error response from daemon: {error}")
-
-    return for_each(arguments, remove_one, what="remove")
+            failed = failed or not (flags["force"] and error.status == 404)
+        else:
+            print(name, flush=True)
+    return 1 if failed else 0
 
 
 def rename(context: Context, flags: Values, arguments: list[str]) -> int:
     """Rename a container."""
     old, new = arguments
-    context.client.post(f"/containers/{quote(old)}/rename", name=new)
+    try:
+        context.client.post(f"/containers/{quote(old)}/rename", name=new)
+    except ApiError as error:
+        warn(f"Error response from daemon: {error}\nError: failed to rename container named {old}")
+        return 1
     return 0
 
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.commands.lifecycle import for_each
 from cutaway.cli.create_body import read_labels
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.table import print_rows
+from cutaway.cli.terminal import warn
 from cutaway.cli.units import local_time, parse_rfc3339
+from cutaway.client import ApiError
 from cutaway.client.http import quote
 
 _CREATE_FLAGS = """
@@ -151,7 +152,18 @@ def _network_row(network: dict[str, Any], *, truncate: bool) -> dict[str, Any]:
 
 def remove(context: Context, flags: Values, arguments: list[str]) -> int:
     """Remove networks."""
-    return for_each(arguments, lambda n: context.client.delete(f"/networks/{quote(n)}"), what="rm")
+    failed = False
+    for name in arguments:
+        try:
+            context.client.delete(f"/networks/{quote(name)}")
+        except ApiError as error:
+            if flags["force"] and error.status == 404:
+                continue
+            warn(f"Error response from daemon: {error}")
+            failed = True
+        else:
+            print(name, flush=True)
+    return 1 if failed else 0
 
 
 def connect(context: Context, flags: Values, arguments: list[str]) -> int:

@@ -42,6 +42,10 @@ def create_container(context: Context, flags: Values, arguments: list[str]) -> s
             f"container ID file found, make sure the other container isn't running or delete "
             f"{flags['cidfile']}"
         )
+    if arguments[0] != arguments[0].lower():
+        from cutaway.cli.commands.images import check_reference
+
+        check_reference(arguments[0])
     body = build_create_body(flags, arguments)
     query = {"name": flags["name"] or None, "platform": flags["platform"] or None}
     if flags["pull"] == "always":
@@ -49,7 +53,7 @@ def create_container(context: Context, flags: Values, arguments: list[str]) -> s
     response = context.client.send("POST", "/containers/create", query=query, body=body)
     if response.status == 404 and flags["pull"] == "missing":
         answer = response.read().decode("utf-8", "replace")
-        if "No such image" not in answer:
+        if "No such image" not in answer and "was found but its platform" not in answer:
             raise ApiError(404, answer.partition('"message":"')[2].rpartition('"')[0] or answer)
         if not flags["quiet"]:
             warn(f"Unable to find image '{_with_tag(arguments[0])}' locally")
@@ -81,7 +85,8 @@ def run(context: Context, flags: Values, arguments: list[str]) -> int:
     """Create a container, attach to it, start it, and return its exit code."""
     detached = flags["detach"]
     if detached and flags["attach"]:
-        raise UsageError("conflicting options: cannot specify both --attach and --detach")
+        warn("conflicting options: cannot specify both --attach and --detach")
+        return 1
     if not detached:
         refuse_without_terminal(tty=flags["tty"], stdin=flags["interactive"])
     container_id = create_container(context, flags, arguments)
