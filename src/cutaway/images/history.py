@@ -36,7 +36,7 @@ class TagHistory:
         self._path = path
 
     def append(
-        self, at: str, name: Reference, old: Digest | None, new: Digest | None, by: str
+        self, at: str, name: Reference, old: Digest | None, new: Digest | None, *, by: str
     ) -> None:
         """Note one move. A full disk loses the note, not the tag."""
         line = json.dumps({"at": at, "name": str(name), "old": old, "new": new, "by": by})

@@ -149,7 +149,7 @@ class ManifestLists:
         draft = self.inspect(target)
         repository = self._connect(target, "pull,push")
         for member in draft.members:
-            _MemberPush(self._store, self._connect, repository, target, member).run()
+            _MemberPush(self._store, self._connect, repository, target=target, member=member).run()
         index = draft.to_index()
         data = encode_document(index.to_json())
         repository.put_manifest(target.tag or "", data, index.media_type)
@@ -190,6 +190,7 @@ class _MemberPush:
         store: ImageStore,
         connect: Connect,
         repository: Repository,
+        *,
         target: Reference,
         member: Member,
     ) -> None:

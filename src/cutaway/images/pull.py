@@ -160,7 +160,13 @@ class _Pull:
         self.reference = request.reference.with_default_tag()
         self.progress = Progress(request.progress)
         self.source = Source(transport, self.reference, request.credentials, request.is_cancelled)
-        self.transfer = Transfer(store, snapshots, self.source, self.progress, request.is_cancelled)
+        self.transfer = Transfer(
+            store,
+            snapshots,
+            self.source,
+            progress=self.progress,
+            is_cancelled=request.is_cancelled,
+        )
 
     def run(self) -> Image:
         try:

@@ -240,7 +240,7 @@ class ImageStore:
             )
             self._index.save(plan.remaining)
             for untagged in plan.untagged_names:
-                self.history.append(self._now(), untagged, image_id, None, "rmi")
+                self.history.append(self._now(), untagged, image_id, None, by="rmi")
             chains = self._free(entries, plan.remaining)
         return tuple(plan.records(chains))
 
@@ -387,7 +387,7 @@ class ImageStore:
         self, moved: Sequence[tuple[Reference, Digest | None]], image_id: Digest, by: str
     ) -> None:
         for name, old in moved:
-            self.history.append(self._now(), name, old, image_id, by)
+            self.history.append(self._now(), name, old, image_id, by=by)
 
     def _now(self) -> str:
         moment = datetime.datetime.fromtimestamp(self._clock(), datetime.UTC)

@@ -86,6 +86,7 @@ class Transfer:
         store: ImageStore,
         snapshots: LayerSnapshots,
         source: Source,
+        *,
         progress: Progress,
         is_cancelled: Callable[[], bool],
     ) -> None:
@@ -238,7 +239,9 @@ class Transfer:
         self, repository: Repository, descriptor: Descriptor, report: Callable[[int], None]
     ) -> None:
         content = self._content
-        if fetch_blob(repository, content, descriptor, report, self.is_stopped):
+        if fetch_blob(
+            repository, content, descriptor, on_bytes=report, is_cancelled=self.is_stopped
+        ):
             with self._lock:
                 self._fetched.append(descriptor.digest)
 

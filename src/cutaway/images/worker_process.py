@@ -133,7 +133,7 @@ class _Template:
         if process.stderr is not None:
             with process.stderr as stderr:
                 while words := os.read(stderr.fileno(), _LAST_WORDS):
-                    self._last_words = words
+                    self._last_words = (self._last_words + words)[-_LAST_WORDS:]
         process.wait()
 
     def _drop(self) -> None:

@@ -29,7 +29,7 @@ QUICK = RegistrySettings(backoff_s=0.01, stall_timeout_s=2.0, certificate_dirs=(
 @pytest.fixture
 def repository_of():
     transport = Transport(QUICK)
-    yield functools.partial(connect, transport, None, lambda: False)
+    yield functools.partial(connect, transport, None, is_cancelled=lambda: False)
     transport.close()
 
 

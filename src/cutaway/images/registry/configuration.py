@@ -33,13 +33,13 @@ def with_configuration(settings: RegistrySettings) -> RegistrySettings:
     for path in settings.configuration_files:
         for number, entry in enumerate(_read_entries(path)):
             where = f"{path}: registry[{number}]"
-            prefix = _checked(entry, "prefix", str, "", where).rstrip("/")
+            prefix = _checked(entry, "prefix", str, "", where=where).rstrip("/")
             if not prefix or "://" in prefix:
                 raise InvalidParameter(f"{where}.prefix: expected a registry or a name")
-            urls = _checked(entry, "mirrors", list, [], where)
+            urls = _checked(entry, "mirrors", list, [], where=where)
             if urls:
                 mirrors[prefix] = tuple(_checked_url(url, where) for url in urls)
-            if _checked(entry, "insecure", bool, False, where):
+            if _checked(entry, "insecure", bool, False, where=where):
                 insecure.append(prefix.partition("/")[0])
     return replace(settings, mirrors_by_prefix=mirrors, insecure_registries=tuple(insecure))
 
@@ -59,7 +59,7 @@ def _read_entries(path: str) -> list[Any]:
     return entries
 
 
-def _checked(entry: Any, key: str, kind: type, default: Any, where: str) -> Any:
+def _checked(entry: Any, key: str, kind: type, default: Any, *, where: str) -> Any:
     if not isinstance(entry, dict):
         raise InvalidParameter(f"{where}: expected a table")
     unknown = sorted(set(entry) - _KEYS)

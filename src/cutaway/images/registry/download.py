@@ -17,6 +17,7 @@ def fetch_blob(
     repository: Repository,
     content: ContentStore,
     descriptor: Descriptor,
+    *,
     on_bytes: Callable[[int], None],
     is_cancelled: Callable[[], bool],
 ) -> bool:
@@ -44,7 +45,7 @@ def fetch_blob(
             return False
         ingest = content.ingest(descriptor)
         try:
-            _fill(repository, ingest, descriptor, on_bytes, is_cancelled)
+            _fill(repository, ingest, descriptor, on_bytes=on_bytes, is_cancelled=is_cancelled)
         except (TransportFailure, RegistryRefusal, Cancelled) as error:
             if ingest.offset and may_resume(error):
                 ingest.suspend()
@@ -65,6 +66,7 @@ def _fill(
     repository: Repository,
     ingest: Ingest,
     descriptor: Descriptor,
+    *,
     on_bytes: Callable[[int], None],
     is_cancelled: Callable[[], bool],
 ) -> None:
@@ -73,7 +75,14 @@ def _fill(
     while True:
         try:
             if ingest.offset < descriptor.size or descriptor.size == 0:
-                _receive(repository, ingest, descriptor, patience, on_bytes, is_cancelled)
+                _receive(
+                    repository,
+                    ingest,
+                    descriptor,
+                    patience,
+                    on_bytes=on_bytes,
+                    is_cancelled=is_cancelled,
+                )
             ingest.verify()
         except TransportFailure as failure:
             if not failure.is_transient:
@@ -96,6 +105,7 @@ def _receive(
     ingest: Ingest,
     descriptor: Descriptor,
     patience: Patience,
+    *,
     on_bytes: Callable[[int], None],
     is_cancelled: Callable[[], bool],
 ) -> None:

@@ -333,7 +333,15 @@ class Repository:
         challenged = False
         while True:
             try:
-                response = self._send(method, url, headers, body(), patience, follow, timeout_s)
+                response = self._send(
+                    method,
+                    url,
+                    headers,
+                    body(),
+                    patience=patience,
+                    follow=follow,
+                    timeout_s=timeout_s,
+                )
                 if response.status < 400 or response.status == 416:
                     return response
                 answer = b"" if method == "HEAD" else response.read(_ERROR_LIMIT)
@@ -358,6 +366,7 @@ class Repository:
         url: str,
         headers: dict[str, str],
         body: Body,
+        *,
         patience: Patience,
         follow: bool,
         timeout_s: float | None,

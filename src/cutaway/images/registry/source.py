@@ -99,9 +99,10 @@ class Source:
 def connect(
     transport: Transport,
     credentials: Credentials | None,
-    is_cancelled: Callable[[], bool],
     reference: Reference,
     actions: str,
+    *,
+    is_cancelled: Callable[[], bool],
 ) -> Repository:
     """Return the first endpoint's repository that answers.
 

@@ -216,7 +216,7 @@ class Transport:
         sent = {"User-Agent": self.settings.user_agent, "Accept-Encoding": "identity", **headers}
         first = url
         for _ in range(MAX_REDIRECTS + 1):
-            response = self._exchange(method, url, endpoint, sent, body, timeout_s)
+            response = self._exchange(method, url, endpoint, sent, body=body, timeout_s=timeout_s)
             location = response.header("Location")
             if not follow or response.status not in _REDIRECTS or not location:
                 return response
@@ -259,6 +259,7 @@ class Transport:
         url: str,
         endpoint: Endpoint,
         headers: Headers,
+        *,
         body: Body,
         timeout_s: float | None,
     ) -> Response:
@@ -300,12 +301,12 @@ class Transport:
         pool = self._pools.get((origin, verify))
         if pool is not None:
             return pool
-        pool = self._make_pool(scheme, host, port, netloc, verify)
+        pool = self._make_pool(scheme, host, port, netloc, verify=verify)
         use_tracked_connections(pool, self._sockets)
         return self._pools.setdefault((origin, verify), pool)
 
     def _make_pool(
-        self, scheme: str, host: str, port: int, netloc: str, verify: bool
+        self, scheme: str, host: str, port: int, netloc: str, *, verify: bool
     ) -> urllib3.HTTPConnectionPool:
         context = make_context(netloc, self.settings, verify=verify) if scheme == "https" else None
         size = self.settings.max_downloads + self.settings.max_uploads
