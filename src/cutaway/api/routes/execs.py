@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from cutaway import model
+from cutaway.api.answers import document_answer
 from cutaway.api.backend import Backends
 from cutaway.api.request import Request
 from cutaway.api.response import Answer, Response, Taken, json_answer
@@ -52,7 +53,7 @@ async def resize(request: Request, backends: Backends) -> Response:
 
 async def inspect(request: Request, backends: Backends) -> Response:
     """Tell all about an exec."""
-    return json_answer(await backends.execs.inspect(request.reference))
+    return document_answer(request, await backends.execs.inspect(request.reference))
 
 
 _G = "Exec"
