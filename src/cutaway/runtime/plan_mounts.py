@@ -1,7 +1,7 @@
 """The container's file system tree: root, mounts, devices, hidden paths. Pure."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from cutaway.cgroups import CgroupMode, ContainerCgroup, cgroup_directory
@@ -148,21 +148,11 @@ def plan_mounts(
             *detach,
         ),
         rootfs=(OpenNullDevice(why="runtime-spec linux.maskedPaths"), *attach),
-        common=tuple(
-            s
-            for e, steps in zip(entries, mounts, strict=True)
-            if e.index not in late
-            for s in steps
-        ),
+        common=_select(mounts, set(range(len(mounts))) - late),
         devices=() if has_own_dev else _plan_devices(devices, namespaces.has_user),
         common_paths=common_paths,
         of_init=(
-            *(
-                s
-                for e, steps in zip(entries, mounts, strict=True)
-                if e.index in late
-                for s in steps
-            ),
+            *_select(mounts, late),
             MakeWorkingDirectory(path=cwd, why="runtime-spec process.cwd"),
         ),
         console=_plan_console(spec),
@@ -170,10 +160,12 @@ def plan_mounts(
     )
 
 
-def _select(
-    mounts: list[tuple[InitStep, ...]], is_wanted: Callable[[int], bool]
-) -> tuple[InitStep, ...]:
-    return tuple(s for index, steps in enumerate(mounts) if is_wanted(index) for s in steps)
+def _select(mounts: list[tuple[InitStep, ...]], indexes: Iterable[int]) -> tuple[InitStep, ...]:
+    """Return the steps of some mounts, in config.json's order."""
+    steps: list[InitStep] = []
+    for index in sorted(indexes):
+        steps += mounts[index]
+    return tuple(steps)
 
 
 def _find_late(entries: list[_Entry], namespaces: NamespacePlan) -> frozenset[int]:
