@@ -334,13 +334,7 @@ class Repository:
         while True:
             try:
                 response = self._send(
-                    method,
-                    url,
-                    headers,
-                    body(),
-                    patience=patience,
-                    follow=follow,
-                    timeout_s=timeout_s,
+                    (method, url), headers, body(), patience, follow=follow, timeout_s=timeout_s
                 )
                 if response.status < 400 or response.status == 416:
                     return response
@@ -362,15 +356,15 @@ class Repository:
 
     def _send(
         self,
-        method: str,
-        url: str,
+        target: tuple[str, str],
         headers: dict[str, str],
         body: Body,
-        *,
         patience: Patience,
+        *,
         follow: bool,
         timeout_s: float | None,
     ) -> Response:
+        method, url = target
         sent = dict(headers)
         # A whole URL may be an upload's Location on another host: rule 1 of the transport.
         if origin_of(url) == origin_of(self.endpoint.url):
