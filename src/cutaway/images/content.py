@@ -140,7 +140,8 @@ class ContentStore:
         """
         if digest in self:
             return
-        with self.ingest(Descriptor("", digest, len(data))) as ingest:
+        expected = Descriptor("", digest, len(data))
+        with self.exclusive(digest), self.ingest(expected) as ingest:
             ingest.restart()
             ingest.write(data)
             ingest.commit()

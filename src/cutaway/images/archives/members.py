@@ -4,6 +4,7 @@ Links are kept as names and followed in memory, a few times at most: old Dockers
 layer as a link to another's ``layer.tar``.
 """
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -144,7 +145,8 @@ def _ingest(
             for piece in counted:
                 layer.write(piece)
             return Blob(*layer.commit())
-    with content.ingest(expected) as ingest:
+    alone = content.exclusive(expected.digest) if expected else contextlib.nullcontext()
+    with alone, content.ingest(expected) as ingest:
         if ingest.offset:
             ingest.restart()
         for piece in counted:
