@@ -94,11 +94,18 @@ class Flag:
             return parse_duration_ns(text)
         if self.kind == "decimal":
             return parse_cpus(text)
+        self._check_text(text)
+        return text
+
+    def _check_text(self, text: str) -> None:
         if self.kind == "ulimit":
             split_ulimit(text)
         if self.name == "sysctl":
-            return check_sysctl(text)
-        return text
+            check_sysctl(text)
+        if self.kind == "filter" and "=" not in text:
+            raise ValueError("bad format of filter (expected name=value)")
+        if self.name == "env" and text.startswith("="):
+            raise ValueError(f"invalid environment variable: {text}")
 
 
 def _parse_int(text: str) -> int:

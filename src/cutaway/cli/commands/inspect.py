@@ -1,5 +1,6 @@
 """``inspect`` and the ``inspect`` of every kind of object."""
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -55,7 +56,10 @@ def _run(kinds: tuple[str, ...]) -> Callable[[Context, Values, list[str]], int]:
                 )
             wanted = (flags["type"],)
         found, problems = _inspect_kinds(context, flags, arguments, wanted)
-        print_inspected(found, flags["format"] or None) if found or not flags["format"] else None
+        if flags["format"] == "json":
+            print(json.dumps(found, separators=(",", ":"), ensure_ascii=False))
+        elif found or not flags["format"]:
+            print_inspected(found, flags["format"] or None)
         for problem in problems:
             warn(problem)
         return 1 if problems else 0

@@ -7,7 +7,7 @@ from cutaway.cli.command import Command, Context
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import Values
 from cutaway.cli.table import print_rows
-from cutaway.cli.units import human_size
+from cutaway.cli.units import human_ago, human_size, parse_rfc3339
 
 _FILTER = '    --filter filter   Provide filter values (e.g. "label=<key>=<value>")\n'
 _FORCE = "-f, --force           Do not prompt for confirmation\n"
@@ -121,7 +121,10 @@ def prune_system(context: Context, flags: Values, arguments: list[str]) -> int:
 
 def disk_usage(context: Context, flags: Values, arguments: list[str]) -> int:
     """Print how much disk images, containers, volumes and the build cache take."""
-    usage = context.client.get("/system/df")
+    usage = _with_lists(context.client.get("/system/df", verbose=True))
+    if flags["verbose"] and not flags["format"]:
+        _print_details(usage)
+        return 0
     columns = {
         "Type": "TYPE",
         "TotalCount": "TOTAL",
@@ -131,9 +134,17 @@ def disk_usage(context: Context, flags: Values, arguments: list[str]) -> int:
     }
     rows = _usage_rows(usage)
     print_rows(rows, columns, template=flags["format"] or None, default=list(columns))
-    if flags["verbose"]:
-        _print_details(usage)
     return 0
+
+
+def _with_lists(usage: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer as versions before 1.52 shape it: a list a kind, and ``LayersSize``."""
+    if "ImageUsage" not in usage:
+        return usage
+    kinds = {"Images": "ImageUsage", "Containers": "ContainerUsage",
+             "Volumes": "VolumeUsage", "BuildCache": "BuildCacheUsage"}  # fmt: skip
+    lists = {old: (usage.get(new) or {}).get("Items") for old, new in kinds.items()}
+    return {**lists, "LayersSize": usage["ImageUsage"].get("TotalSize", 0)}
 
 
 def _usage_rows(usage: dict[str, Any]) -> list[dict[str, Any]]:
@@ -184,7 +195,7 @@ def _print_details(usage: dict[str, Any]) -> None:
     from cutaway.cli.commands.containers import container_row
     from cutaway.cli.commands.images import image_rows
 
-    print("\nImages space usage:\n")
+    print("Images space usage:\n")
     rows = [row for i in usage.get("Images") or [] for row in _detailed_images(i, image_rows)]
     headings = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID",
                 "CreatedSince": "CREATED", "Size": "SIZE", "SharedSize": "SHARED SIZE",
@@ -207,6 +218,33 @@ def _print_details(usage: dict[str, Any]) -> None:
     ]
     headings = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
     print_rows(rows, headings, template=None, default=list(headings))
+    cache = usage.get("BuildCache") or []
+    print(f"\nBuild cache usage: {human_size(sum(c.get('Size', 0) for c in cache))}\n")
+    print_rows(map(_cache_row, cache), _CACHE_HEADINGS, template=None, default=_CACHE_HEADINGS)
+
+
+_CACHE_HEADINGS = {
+    "ID": "CACHE ID",
+    "Type": "CACHE TYPE",
+    "Size": "SIZE",
+    "Created": "CREATED",
+    "LastUsed": "LAST USED",
+    "Usage": "USAGE",
+    "Shared": "SHARED",
+}
+
+
+def _cache_row(record: dict[str, Any]) -> dict[str, Any]:
+    used = record.get("LastUsedAt")
+    return {
+        "ID": record["ID"][:12],
+        "Type": record["Type"],
+        "Size": human_size(record["Size"]),
+        "Created": human_ago(parse_rfc3339(record["CreatedAt"])),
+        "LastUsed": human_ago(parse_rfc3339(used)) if used else "",
+        "Usage": str(record.get("UsageCount", 0)),
+        "Shared": str(bool(record.get("Shared"))).lower(),
+    }
 
 
 def _detailed_images(image: dict[str, Any], image_rows: Any) -> list[dict[str, Any]]:

@@ -44,6 +44,9 @@ def list_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
         "Label": "LABEL",
         "Links": "LINKS",
         "Size": "SIZE",
+        "Availability": "AVAILABILITY",
+        "Group": "GROUP",
+        "Status": "STATUS",
     }
     rows = [_volume_row(volume) for volume in volumes]
     print_rows(rows, columns, template=flags["format"] or None, default=["Driver", "Name"])
@@ -61,6 +64,9 @@ def _volume_row(volume: dict[str, Any]) -> dict[str, Any]:
         "Label": lambda name: labels.get(name, ""),
         "Links": "N/A",
         "Size": "N/A",
+        "Availability": "N/A",
+        "Group": "N/A",
+        "Status": "N/A",
     }
 
 
