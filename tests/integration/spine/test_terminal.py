@@ -1,6 +1,7 @@
 """`-it`, attach and detach as at a keyboard, with both clients."""
 
 from support.cli import Cli
+from support.terminal import Terminal
 from support.waiting import eventually
 
 IMAGE = "busybox"
@@ -18,12 +19,22 @@ def test_run_it_is_a_session(cli: Cli) -> None:
         assert shell.wait() == 6
 
 
+def _resize_is_seen(shell: Terminal) -> bool:
+    shell.resize(43, 120)
+    shell.resize(44, 120)
+    try:
+        shell.expect(rb"\n44 120\r\n", timeout_s=0.5)
+    except AssertionError:
+        return False
+    return True
+
+
 def test_resize_reaches_the_container(cli: Cli) -> None:
     with cli.terminal("run", "-it", "--rm", IMAGE, "sh") as shell:
         shell.expect(PROMPT)
         shell.send(b"while ! stty size | grep '44 120'; do sleep 0.05; done\r")
-        shell.resize(44, 120)
-        shell.expect(rb"\n44 120\r\n")
+        # docker's client listens for SIGWINCH only some time after the container has started.
+        eventually(lambda: _resize_is_seen(shell))
         shell.send(b"exit\r")
         assert shell.wait() == 0
 
