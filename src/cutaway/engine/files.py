@@ -196,7 +196,7 @@ async def archive_put(
         finally:
             os.close(read_end)
 
-    with reader:
+    with reader, _naming(path, container):
         await _feed_and_unpack(core, container, feed, unpack)
     core.commit(container, told=[("extract-to-dir", {})])
 

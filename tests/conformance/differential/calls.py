@@ -393,7 +393,7 @@ MADE: dict[str, tuple[dict[str, Any], bool]] = {
     "devices": (
         {
             "Image": "busybox",
-            "Cmd": ["ls", "-l", "/dev/nul"],
+            "Cmd": ["stat", "-c", "%A %t %T", "/dev/nul"],
             "HostConfig": {
                 "Devices": [
                     {

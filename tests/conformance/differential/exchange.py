@@ -73,6 +73,8 @@ def _body(data: bytes, headers: dict[str, str]) -> Any:
     kind = headers.get("content-type", "")
     if not data:
         return None
+    if data[257:262] == b"ustar":
+        return "<tar>"
     if kind.startswith("application/vnd.docker.multiplexed-stream"):
         return _frames(data)
     if kind.startswith("application/vnd.docker.raw-stream"):

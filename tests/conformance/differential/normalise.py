@@ -36,7 +36,6 @@ _RULES = (
 )
 _NUMBERS = frozenset(
     {
-        *("usage", "max_usage", "total_usage", "usage_in_usermode"),
         "Pid",
         "time",
         "timeNano",
