@@ -33,14 +33,14 @@ class Progress:
         """
         event: dict[str, Any] = {"status": status}
         if item:
-            event |= {"progressDetail": {}, "id": item}
+            event |= {"progressDetail": {}, "id": str(item)}
         with self._lock:
             self._send(event)
 
     def title(self, status: str, item: str) -> None:
         """Say a line that has an id but is about no layer: ``latest: Pulling from …``."""
         with self._lock:
-            self._send({"status": status, "id": item})
+            self._send({"status": status, "id": str(item)})
 
     def auxiliary(self, value: dict[str, Any]) -> None:
         """Send facts for programs: ``{"Tag": …, "Digest": …, "Size": …}``."""
@@ -60,7 +60,7 @@ class Progress:
                     "status": status,
                     "progressDetail": {"current": current, "total": total},
                     "progress": progress_bar(current, total),
-                    "id": item,
+                    "id": str(item),
                 }
             )
 

@@ -144,7 +144,9 @@ def execute(
             stdio=stdio.descriptors(),
             seccomp_program=context.seccomp_program,
         )
-        _be_exec(context, process, scope, facts, extensions, container_pidfd)
+        _be_exec(
+            context, process, scope, facts, extensions=extensions, container_pidfd=container_pidfd
+        )
     child_end.close()
     return _wait_running(child, pid)
 
@@ -197,6 +199,7 @@ def _be_exec(
     document: dict[str, Any],
     scope: InitScope,
     facts: HostFacts,
+    *,
     extensions: Extensions,
     container_pidfd: int,
 ) -> NoReturn:

@@ -51,10 +51,12 @@ def make_directory_in_root(
     except linux.KernelError as error:
         if error.errno != errno.ENOENT:
             raise
-    return _make_directories(root_fd, _split(path), mode, links, _MAX_LINKS)
+    return _make_directories(root_fd, _split(path), mode, links, budget=_MAX_LINKS)
 
 
-def _make_directories(root_fd: int, parts: list[str], mode: int, links: bool, budget: int) -> int:
+def _make_directories(
+    root_fd: int, parts: list[str], mode: int, links: bool, *, budget: int
+) -> int:
     flags = os.O_PATH | os.O_DIRECTORY
     prefix = ""
     parent = open_in_root(root_fd, "/", flags)
@@ -67,7 +69,7 @@ def _make_directories(root_fd: int, parts: list[str], mode: int, links: bool, bu
                 os.close(parent)
                 raise
             try:
-                child = _make_child(root_fd, parent, prefix, mode, links, budget)
+                child = _make_child(root_fd, parent, prefix, mode, links=links, budget=budget)
             except BaseException:
                 os.close(parent)
                 raise
@@ -76,7 +78,9 @@ def _make_directories(root_fd: int, parts: list[str], mode: int, links: bool, bu
     return parent
 
 
-def _make_child(root_fd: int, parent: int, prefix: str, mode: int, links: bool, budget: int) -> int:
+def _make_child(
+    root_fd: int, parent: int, prefix: str, mode: int, *, links: bool, budget: int
+) -> int:
     name = prefix.rpartition("/")[2]
     try:
         os.mkdir(name, mode, dir_fd=parent)
@@ -86,7 +90,8 @@ def _make_child(root_fd: int, parent: int, prefix: str, mode: int, links: bool, 
         target = _read_link(parent, name)
         if target is not None:  # a link to nothing: make what it means
             base = "" if target.startswith("/") else prefix.rpartition("/")[0]
-            return _make_directories(root_fd, _split(f"{base}/{target}"), mode, links, budget - 1)
+            parts = _split(f"{base}/{target}")
+            return _make_directories(root_fd, parts, mode, links, budget=budget - 1)
     except OSError as error:
         raise linux.kernel_error(error.errno or 0, "mkdirat", parent, prefix) from None
     flags = os.O_PATH | os.O_DIRECTORY

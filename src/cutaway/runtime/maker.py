@@ -177,7 +177,13 @@ def _serve(control: SyncSocket, facts: HostFacts, cache: SeccompCache) -> NoRetu
     letter, payload, fds = control.receive()
     if letter != "B":
         os._exit(0)
-    work = _Work(MakeRequest.from_json(json.loads(payload)), facts, cache, control.fd, fds)
+    work = _Work(
+        MakeRequest.from_json(json.loads(payload)),
+        facts,
+        cache,
+        control_fd=control.fd,
+        fds=fds,
+    )
     work.make()
     while True:
         letter, payload, _ = control.receive()
@@ -194,6 +200,7 @@ class _Work:
         request: MakeRequest,
         facts: HostFacts,
         cache: SeccompCache,
+        *,
         control_fd: int,
         fds: list[int],
     ) -> None:
