@@ -187,6 +187,13 @@ def describe_image(
 ) -> ImageSummary:
     """Return the image's line in the list."""
     tags, digests = describe_names(image)
+    wanted = [re.compile(translate(value)) for value in options.filters.get("reference", ())]
+    if wanted:  # an image found by a name is listed by the names that fit
+        tags = tuple(
+            tag
+            for tag in tags
+            if any(e.fullmatch(text) for e in wanted for text in (tag, tag.rpartition(":")[0]))
+        )
     own = [user for user in users if user.image_id == image.id]
     return ImageSummary(
         id=str(image.id),

@@ -51,6 +51,7 @@ def test_pull_by_digest(cli: Cli, name: str) -> None:
     assert cli("run", "--rm", by_digest, "true") == ""
     assert digest in cli("images", "--digests", "--format", "{{.Digest}}")
     cli("rmi", by_digest)
+    cli("rmi", name)
 
 
 def test_push_of_what_was_tagged(cli: Cli, registry: Registry) -> None:

@@ -1,5 +1,6 @@
 """``exec``."""
 
+import time
 from typing import Any
 
 from cutaway.cli.command import Command, Context
@@ -17,6 +18,9 @@ from cutaway.cli.terminal import (
 )
 from cutaway.client import ApiError
 from cutaway.client.http import quote
+
+RESIZE_TRIES = 10
+RESIZE_PAUSE_S = 0.02
 
 EXEC_FLAGS = """
 -d, --detach               Detached mode: run command in the background
@@ -55,7 +59,12 @@ def run_exec(context: Context, flags: Values, arguments: list[str]) -> int:
 
     def resize(rows: int, columns: int) -> None:
         size = {"h": rows, "w": columns}
-        client.send("POST", f"/exec/{exec_id}/resize", query=size).close()
+        for _ in range(RESIZE_TRIES):  # the process may not run yet
+            response = client.send("POST", f"/exec/{exec_id}/resize", query=size)
+            response.close()
+            if response.status < 400:
+                return
+            time.sleep(RESIZE_PAUSE_S)
 
     keys = parse_detach_keys(flags["detach-keys"] or DEFAULT_DETACH_KEYS)
     session = Session(
