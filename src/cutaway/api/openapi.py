@@ -12,9 +12,10 @@ import msgspec
 from cutaway import __version__
 from cutaway.api.router import Param, Route
 from cutaway.api.version import NEWEST
-from cutaway.model import ErrorResponse
+from cutaway.model import ContainerStats, ErrorResponse, EventMessage, ProgressMessage
 
 _REF = "#/components/schemas/{name}"
+_SEQUENCES = (ContainerStats, EventMessage, ProgressMessage)
 
 
 def describe(routes: Sequence[Route]) -> dict[str, Any]:
@@ -89,6 +90,9 @@ def _answer(type_: Any, schemas: dict[str, Any]) -> dict[str, Any]:
 def _content(type_: Any, schemas: dict[str, Any], raw: str) -> dict[str, Any]:
     if type_ is bytes:
         return {raw: {"schema": {"type": "string", "format": "binary"}}}
+    if type_ in _SEQUENCES:
+        # A body of many documents: OpenAPI 3.1 has no word for it, 3.2 says itemSchema.
+        return {"application/json": {"x-itemSchema": schemas[str(type_)]}}
     if type_ is str:
         return {"text/plain": {"schema": {"type": "string"}}}
     return {"application/json": {"schema": schemas[str(type_)]}}
