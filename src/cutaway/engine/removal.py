@@ -146,8 +146,10 @@ def _remove_things(core: Core, container: Container, volumes: bool) -> None:
     if volumes:
         remove_volumes(core, container.document.anonymous_volumes)
     directory = core.paths.container(container.id)
-    with suppress(FileNotFoundError):
-        shutil.rmtree(directory)
+    # The shim is gone; a bundle that it wrote into until its end may still be there.
+    for path in (directory, core.paths.bundle(container.id)):
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)
 
 
 def remove_volumes(core: Core, names: tuple[str, ...]) -> None:
