@@ -15,7 +15,7 @@ from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import ShimFailed, ShimLost
 from cutaway.engine.processes import exec_process
 from cutaway.engine.stopping import NotRunning, live_shim
-from cutaway.engine.validate.container import validate_user
+from cutaway.engine.validate.container import check_environment_entry, validate_user
 from cutaway.errors import Conflict, InvalidParameter, NotFound
 from cutaway.model import (
     ExecConfig,
@@ -57,8 +57,7 @@ class ExecService:
         if config.working_dir and not config.working_dir.startswith("/"):
             raise InvalidParameter(f"Cwd must be an absolute path: {config.working_dir}")
         for entry in config.env or ():
-            if not entry.partition("=")[0] or "\0" in entry:
-                raise InvalidParameter(f"invalid environment variable: {entry}")
+            check_environment_entry(entry)
         validate_user(config.user)
         check_detach_keys(config.detach_keys)
         identifier = secrets.token_hex(32)

@@ -40,8 +40,7 @@ def validate_config(config: ContainerConfig) -> None:
     if config.stop_signal:
         parse_signal(config.stop_signal)
     for entry in config.env or ():
-        if not entry.partition("=")[0] or "\0" in entry:
-            raise InvalidParameter(f"invalid environment variable: {entry}")
+        check_environment_entry(entry)
     for argument in (*(config.entrypoint or ()), *(config.cmd or ())):
         if "\0" in argument:
             raise InvalidParameter("an argument of the command contains a NUL character")
@@ -55,6 +54,17 @@ def _refuse_control(what: str, text: str) -> None:
     # CVE-2022-4318: a newline would write a second line into /etc/passwd, /etc/hosts, …
     if any(ord(character) < 32 or ord(character) == 127 for character in text):
         raise InvalidParameter(f"invalid {what}: {text!r} contains a control character")
+
+
+def check_environment_entry(entry: str) -> None:
+    """Check ``NAME=value`` or ``NAME``.
+
+    Raises:
+        InvalidParameter: no name, or one that a line of ``env``'s output could not show.
+    """
+    name = entry.partition("=")[0]
+    if not name or "\n" in name or "\0" in entry:
+        raise InvalidParameter(f"invalid environment variable: {entry}")
 
 
 def validate_user(user: str) -> None:
