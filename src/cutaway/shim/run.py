@@ -1,5 +1,6 @@
 """One life of a container's PID 1: prepared, started, ended."""
 
+import select
 import time
 from collections.abc import Callable
 from typing import Any
@@ -144,5 +145,16 @@ class Run:
         self.fail(Conflict("the container was deleted before it was started"))
 
     def ended_early(self, exit_code: int) -> None:
-        """The init has ended before it was started (somebody killed it)."""
-        self.fail(System(f"the container's init ended with {exit_code} before it was started"))
+        """The init has ended before it was started: it says why, or somebody killed it."""
+        error: Exception = System(
+            f"the container's init ended with {exit_code} before it was started"
+        )
+        # What it said before its end is in the socket, heard of later than the end itself.
+        fd = -1 if self.is_prepared else self.runtime.ready_fd
+        if fd >= 0 and select.select([fd], [], [], 0)[0]:
+            try:
+                self.runtime.finish_create()
+            except (CutawayError, OSError) as reason:
+                error = reason
+        self.runtime.mark_stopped()
+        self.fail(error)

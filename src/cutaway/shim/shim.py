@@ -226,8 +226,8 @@ class Shim:
     def _child_ended(self, pid: int, exit_code: int) -> None:
         run = self.run
         if run is not None and pid == run.runtime.pid and self.status is not Status.STOPPED:
-            run.runtime.mark_stopped()
             if run.is_started:
+                run.runtime.mark_stopped()
                 self._run_ended(run, exit_code)
             else:
                 run.ended_early(exit_code)
