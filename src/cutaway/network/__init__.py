@@ -15,18 +15,18 @@ Words: *pool* (a range to cut subnets from), *lease* (an address that an endpoin
 of the host lead to a container's), *hairpin* (a container that reaches itself that way).
 
 Read ``network.py``, ``endpoint.py``, ``sandbox.py`` (the nouns), ``ipam.py``, ``drivers/``,
-``attaching.py``, ``ruleset.py`` (the firewall, one table that tells it all), ``decisions.py``, then
-``controller.py``.
+``firewall/`` (``ruleset.py`` has one table that tells it all), ``publishing/``, ``decisions/``,
+then ``controller.py``.
 
 Docker's counterpart: libnetwork (``daemon/libnetwork`` of moby).
 """
 
 from cutaway.network.controller import Controller
 from cutaway.network.endpoint import Endpoint, EndpointRequest
-from cutaway.network.etcfiles import EtcFiles
 from cutaway.network.facts import NetworkFacts, probe_network_facts
+from cutaway.network.naming.etcfiles import EtcFiles
 from cutaway.network.network import IpamConfig, Network, NetworkRequest
-from cutaway.network.ports import PortBinding, PortRequest
+from cutaway.network.publishing.ports import PortBinding, PortRequest
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.settings import AddressPool, NetworkSettings
 from cutaway.network.store import Change, LeaseStore, MemoryStore

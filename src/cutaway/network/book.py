@@ -19,7 +19,7 @@ from cutaway.network.errors import (
 )
 from cutaway.network.ipam import IPAddress, Pool, pools_of
 from cutaway.network.network import Network
-from cutaway.network.ports import PortBook
+from cutaway.network.publishing.ports import PortBook
 from cutaway.network.sandbox import Sandbox
 from cutaway.network.store import Change, LeaseStore
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 
 from cutaway.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
 from cutaway.linux.nftables import dump_rules, get_generation
-from cutaway.network import attaching
 from cutaway.network.book import Book
-from cutaway.network.decisions import Decisions
+from cutaway.network.decisions import endpoints as attaching
+from cutaway.network.decisions.decisions import Decisions
 from cutaway.network.drivers import (
     BridgeDriver,
     DriverContext,
@@ -29,7 +29,6 @@ from cutaway.network.drivers import (
     NullDriver,
 )
 from cutaway.network.endpoint import Endpoint, EndpointRequest
-from cutaway.network.etcfiles import EtcFiles
 from cutaway.network.facts import (
     NetworkFacts,
     has_ipv6,
@@ -38,13 +37,14 @@ from cutaway.network.facts import (
     probe_ephemeral_ports,
     probe_network_facts,
 )
-from cutaway.network.files import has_name_server, sandbox_files
-from cutaway.network.hostports import release_ports
+from cutaway.network.firewall.ruleset import Tables, count_rules
 from cutaway.network.namespace import inside
+from cutaway.network.naming.etcfiles import EtcFiles
+from cutaway.network.naming.files import has_name_server, sandbox_files
 from cutaway.network.network import Network, NetworkRequest
-from cutaway.network.ruleset import Tables, count_rules
+from cutaway.network.publishing.hostports import release_ports
 from cutaway.network.sandbox import Sandbox, SandboxRequest, default_network, parse_mode
-from cutaway.network.services import NOTHING, Services
+from cutaway.network.services.keeper import NOTHING, Services
 from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import DeleteLinkGroup, NetworkScope
 from cutaway.network.store import LeaseStore

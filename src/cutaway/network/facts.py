@@ -16,7 +16,7 @@ from cutaway.linux.rtnetlink import (
     dump_routes,
 )
 from cutaway.network.ipam import IPNetwork, Occupied, find_overlap
-from cutaway.network.ports import DEFAULT_EPHEMERAL
+from cutaway.network.publishing.ports import DEFAULT_EPHEMERAL
 
 _RT_TABLE_LOCAL = 255
 _AF_INET = 2

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from cutaway.network.endpoint import Endpoint, EndpointRequest
-from cutaway.network.ports import PortBinding, PortRequest
+from cutaway.network.publishing.ports import PortBinding, PortRequest
 
 
 class SandboxMode(StrEnum):

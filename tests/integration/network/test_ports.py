@@ -12,7 +12,7 @@ from cutaway.errors import InvalidParameter
 from cutaway.linux.netlink import NETLINK_NETFILTER, NetlinkSocket
 from cutaway.linux.nftables import Batch, dump_tables
 from cutaway.network import NetworkRequest, PortRequest
-from cutaway.network.ports import PortInUse
+from cutaway.network.publishing.ports import PortInUse
 from support.machine import HOST_ADDRESS, HOST_ADDRESS_V6, NEIGHBOUR_ADDRESS, Machine
 from support.netns import fetch, serve_once, wait_for
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cutaway.errors import InvalidParameter
-from cutaway.network.etcfiles import (
+from cutaway.network.naming.etcfiles import (
     ResolverConfig,
     edit_hosts,
     embedded_resolv_conf,

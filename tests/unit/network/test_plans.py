@@ -4,8 +4,9 @@ import pytest
 
 from cutaway.errors import Forbidden, InvalidParameter
 from cutaway.network import EndpointRequest, IpamConfig, MemoryStore, NetworkRequest
-from cutaway.network.attaching import check_combination, lease_endpoint, plan_sandbox
 from cutaway.network.book import Book
+from cutaway.network.decisions.endpoints import check_combination, lease_endpoint, plan_sandbox
+from cutaway.network.decisions.networks import Surroundings, default_bridge_request, plan_network
 from cutaway.network.drivers import BridgeDriver, DriverContext, HostDriver, NullDriver
 from cutaway.network.drivers.bridge import mac_from_ipv4, parse_endpoint_sysctls
 from cutaway.network.endpoint import Endpoint
@@ -18,12 +19,11 @@ from cutaway.network.errors import (
     PoolOverlaps,
 )
 from cutaway.network.facts import Link, NetworkFacts, Route
-from cutaway.network.firewall import endpoint_entries, network_entries, port_entries
-from cutaway.network.firewall_steps import AddFirewallElements
+from cutaway.network.firewall.entries import endpoint_entries, network_entries, port_entries
+from cutaway.network.firewall.ruleset import Entry
+from cutaway.network.firewall.steps import AddFirewallElements
 from cutaway.network.network import Network
-from cutaway.network.planning import Surroundings, default_bridge_request, plan_network
-from cutaway.network.ports import PortBinding
-from cutaway.network.ruleset import Entry
+from cutaway.network.publishing.ports import PortBinding
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import (
     ConfigureInterface,

@@ -3,7 +3,7 @@
 import pytest
 
 from cutaway.errors import InvalidParameter
-from cutaway.network.ports import (
+from cutaway.network.publishing.ports import (
     PortBinding,
     PortBook,
     PortRequest,

@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 
 from cutaway.network.endpoint import Endpoint
-from cutaway.network.files import has_name_server, split_link
-from cutaway.network.firewall import gateway_mode
+from cutaway.network.firewall.entries import gateway_mode
+from cutaway.network.naming.files import has_name_server, split_link
 from cutaway.network.network import HOST_BINDING_OPTION, Network
-from cutaway.network.ports import PortRequest, parse_exposed
+from cutaway.network.publishing.ports import PortRequest, parse_exposed
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
-from cutaway.network.settings import NetworkSettings
-from cutaway.network.steps import NetworkScope
-from cutaway.network.userland_steps import (
+from cutaway.network.services.steps import (
     AnnounceEndpoint,
     ChangeNames,
     RelayPort,
@@ -19,6 +17,8 @@ from cutaway.network.userland_steps import (
     StopNames,
     WithdrawEndpoint,
 )
+from cutaway.network.settings import NetworkSettings
+from cutaway.network.steps import NetworkScope
 from cutaway.steps import Step
 
 RELAYED = ("tcp", "udp")

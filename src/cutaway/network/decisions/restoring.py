@@ -12,13 +12,13 @@ never touched.
 
 from collections.abc import Iterable, Mapping
 
-from cutaway.network.attaching import sandbox_entries
+from cutaway.network.decisions.endpoints import sandbox_entries
 from cutaway.network.drivers import Driver, DriverContext
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
-from cutaway.network.firewall import network_entries
+from cutaway.network.firewall.entries import network_entries
+from cutaway.network.firewall.ruleset import Entry
 from cutaway.network.network import ICC_OPTION, Network
-from cutaway.network.ruleset import Entry
 from cutaway.network.sandbox import Sandbox
 from cutaway.network.steps import AttachPorts, DeleteLink, NetworkScope, RetireLinks
 from cutaway.steps import Step

@@ -11,19 +11,19 @@ from ipaddress import ip_address
 
 from cutaway.errors import Forbidden, InvalidParameter
 from cutaway.network.book import Book
+from cutaway.network.decisions.networks import gateway_of, interface_names
 from cutaway.network.drivers import Driver, DriverContext
 from cutaway.network.drivers.bridge import mac_from_id, mac_from_ipv4, parse_endpoint_sysctls
 from cutaway.network.endpoint import Endpoint, EndpointRequest
 from cutaway.network.errors import EndpointExists
-from cutaway.network.firewall import endpoint_entries, port_entries
-from cutaway.network.firewall_steps import AddFirewallElements
+from cutaway.network.firewall.entries import endpoint_entries, port_entries
+from cutaway.network.firewall.ruleset import Entry
+from cutaway.network.firewall.steps import AddFirewallElements
 from cutaway.network.ipam import parse_address
 from cutaway.network.network import INTERFACE_PREFIX_OPTION, Network
-from cutaway.network.planning import gateway_of, interface_names
-from cutaway.network.ruleset import Entry
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import RaiseLoopback, SetDefaultRoute
-from cutaway.network.serving import plan_serving
+from cutaway.network.services.plans import plan_serving
 from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import NetworkScope
 from cutaway.steps import Plan, Step

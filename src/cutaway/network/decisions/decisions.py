@@ -10,21 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from cutaway.errors import InvalidParameter
-from cutaway.network import attaching, restoring
 from cutaway.network.book import Book
-from cutaway.network.drivers import Driver, DriverContext
-from cutaway.network.endpoint import Endpoint, EndpointRequest
-from cutaway.network.errors import NetworkExists, NetworkInUse, PredefinedNetwork, UnknownDriver
-from cutaway.network.facts import NetworkFacts
-from cutaway.network.firewall import network_entries
-from cutaway.network.firewall_steps import (
-    AddFirewallElements,
-    InstallFirewall,
-    RemoveFirewallElements,
-)
-from cutaway.network.hostports import HeldPort, hold_ports
-from cutaway.network.network import Network, NetworkRequest
-from cutaway.network.planning import (
+from cutaway.network.decisions import endpoints as attaching
+from cutaway.network.decisions import restoring
+from cutaway.network.decisions.networks import (
     Surroundings,
     check_name,
     default_bridge_request,
@@ -32,17 +21,30 @@ from cutaway.network.planning import (
     plan_network,
     timestamp,
 )
-from cutaway.network.ports import ANY_IPV4, ANY_IPV6, PortBinding
-from cutaway.network.ruleset import Entry
+from cutaway.network.drivers import Driver, DriverContext
+from cutaway.network.endpoint import Endpoint, EndpointRequest
+from cutaway.network.errors import NetworkExists, NetworkInUse, PredefinedNetwork, UnknownDriver
+from cutaway.network.facts import NetworkFacts
+from cutaway.network.firewall.entries import network_entries
+from cutaway.network.firewall.ruleset import Entry
+from cutaway.network.firewall.steps import (
+    AddFirewallElements,
+    InstallFirewall,
+    RemoveFirewallElements,
+)
+from cutaway.network.network import Network, NetworkRequest
+from cutaway.network.publishing.hostports import HeldPort, hold_ports
+from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, PortBinding
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import RemoveInterface
-from cutaway.network.serving import (
+from cutaway.network.services.plans import (
     default_host_address,
     is_routed,
     plan_serving_change,
     port_requests,
     publishing_network,
 )
+from cutaway.network.services.steps import ReleasePorts, StopNames, WithdrawEndpoint
 from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import (
     DeleteLinkGroup,
@@ -50,7 +52,6 @@ from cutaway.network.steps import (
     NetworkScope,
     RetireLinks,
 )
-from cutaway.network.userland_steps import ReleasePorts, StopNames, WithdrawEndpoint
 from cutaway.steps import Plan, Step
 
 RESERVED_NAMES = ("bridge", "host", "none", "default")

@@ -18,8 +18,8 @@ from cutaway.linux.nftables import (
     pack_port,
 )
 from cutaway.linux.nftables.abi import PAYLOAD
-from cutaway.network.etcfiles import EMBEDDED_DNS
-from cutaway.network.ruleset import PROTOCOL_NUMBERS, RAW
+from cutaway.network.firewall.ruleset import PROTOCOL_NUMBERS, RAW
+from cutaway.network.naming.etcfiles import EMBEDDED_DNS
 from cutaway.network.steps import NetworkScope
 from cutaway.network.userland.protocol import (
     EndpointGone,

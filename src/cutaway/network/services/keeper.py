@@ -9,16 +9,11 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 
-from cutaway.network.hostports import HeldPort, bind_port
 from cutaway.network.network import Network
+from cutaway.network.publishing.hostports import HeldPort, bind_port
 from cutaway.network.sandbox import Sandbox
-from cutaway.network.serving import plan_serving
-from cutaway.network.settings import NetworkSettings
-from cutaway.network.steps import NetworkScope
-from cutaway.network.userland import protocol
-from cutaway.network.userland.client import UserlandClient, reap
-from cutaway.network.userland.protocol import State
-from cutaway.network.userland_steps import (
+from cutaway.network.services.plans import plan_serving
+from cutaway.network.services.steps import (
     AnnounceEndpoint,
     RelayPort,
     ReleasePorts,
@@ -26,6 +21,11 @@ from cutaway.network.userland_steps import (
     StopNames,
     WithdrawEndpoint,
 )
+from cutaway.network.settings import NetworkSettings
+from cutaway.network.steps import NetworkScope
+from cutaway.network.userland import protocol
+from cutaway.network.userland.client import UserlandClient, reap
+from cutaway.network.userland.protocol import State
 from cutaway.steps import Ledger, Plan, Step
 
 log = logging.getLogger(__name__)

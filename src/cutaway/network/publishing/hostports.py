@@ -11,7 +11,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from cutaway.network.ports import (
+from cutaway.network.publishing.ports import (
     PortBinding,
     PortBook,
     PortInUse,

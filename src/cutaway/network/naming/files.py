@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from cutaway.network.book import Book
 from cutaway.network.endpoint import Endpoint
-from cutaway.network.etcfiles import (
+from cutaway.network.naming.etcfiles import (
     EtcFiles,
     ResolverConfig,
     embedded_resolv_conf,

@@ -7,7 +7,7 @@ from typing import Any
 
 from cutaway.linux import KernelError
 from cutaway.linux.nftables import Batch
-from cutaway.network.ruleset import Entry, Tables, build_ruleset, encode_entry
+from cutaway.network.firewall.ruleset import Entry, Tables, build_ruleset, encode_entry
 from cutaway.network.steps import NetworkScope
 from cutaway.steps import Step
 

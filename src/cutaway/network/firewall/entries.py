@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from cutaway.network.endpoint import Endpoint
+from cutaway.network.firewall.ruleset import Entry
 from cutaway.network.network import (
     ANTI_SPOOFING_OPTION,
     GATEWAY_MODE_IPV4_OPTION,
@@ -18,8 +19,7 @@ from cutaway.network.network import (
     TRUSTED_INTERFACES_OPTION,
     Network,
 )
-from cutaway.network.ports import ANY_IPV4, ANY_IPV6, PortBinding
-from cutaway.network.ruleset import Entry
+from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, PortBinding
 
 
 def gateway_mode(network: Network, version: int) -> str:
