@@ -471,7 +471,11 @@ class FakeImages:
         return [model.ImageSearchResult(name=term)]
 
     async def distribution(
-        self, reference: str, *, auth: model.AuthConfig | None
+        self,
+        reference: str,
+        *,
+        auth: model.AuthConfig | None,
+        trust: model.RegistryTrust | None = None,
     ) -> model.DistributionInspect:
         return model.DistributionInspect(descriptor=model.OCIDescriptor(digest=IMAGE_ID))
 

@@ -327,7 +327,11 @@ class ImageBackend(Protocol):
         ...
 
     async def distribution(
-        self, reference: str, *, auth: model.AuthConfig | None
+        self,
+        reference: str,
+        *,
+        auth: model.AuthConfig | None,
+        trust: model.RegistryTrust | None = None,
     ) -> model.DistributionInspect:
         """Ask a registry what a reference is, without fetching it."""
         ...

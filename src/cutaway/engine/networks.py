@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.endpoints import endpoint_request
-from cutaway.engine.image_views import parse_created
+from cutaway.engine.images.views import parse_created
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.listing import truth
 from cutaway.engine.spec.namespaces import shares

@@ -117,6 +117,7 @@ from cutaway.model.options import (
     LogsOptions,
     PullOptions,
     PushOptions,
+    RegistryTrust,
 )
 from cutaway.model.port import PortBinding, PortMap, PortSummary
 from cutaway.model.progress import ErrorDetail, ProgressDetail, ProgressMessage
@@ -294,6 +295,7 @@ __all__ = [
     "ProgressMessage",
     "PullOptions",
     "PushOptions",
+    "RegistryTrust",
     "RegistryServiceConfig",
     "Resources",
     "RestartPolicy",

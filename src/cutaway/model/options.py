@@ -113,6 +113,19 @@ class ImageListOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryTrust:
+    """What one command says about a registry's certificate.
+
+    Attributes:
+        tls_verify: False accepts any certificate.
+        ca: one more trusted issuer, as PEM text.
+    """
+
+    tls_verify: bool = True
+    ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PullOptions:
     """``POST /images/create?fromImage=…``.
 
@@ -120,12 +133,15 @@ class PullOptions:
         image: as the user wrote it, without tag.
         tag: a tag or a digest ``sha256:…``; empty: all tags.
         platform: ``os[/arch[/variant]]``; empty: this machine's.
+        explain: tell each request and decision.
     """
 
     image: str
     tag: str = "latest"
     platform: str = ""
     auth: AuthConfig | None = None
+    trust: RegistryTrust = RegistryTrust()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +152,8 @@ class PushOptions:
     tag: str = ""
     platform: str = ""
     auth: AuthConfig | None = None
+    trust: RegistryTrust = RegistryTrust()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -269,7 +269,7 @@ def test_an_unknown_issuer_is_refused_with_the_chain_and_the_ways_out(
     # The two ways out, and the directory.
     store.pull(
         f"{server.address}/app",
-        settings=RegistrySettings(ca_file=f"{certificates}/ca.crt", certificate_dirs=()),
+        settings=RegistrySettings(ca=(certificates / "ca.crt").read_text(), certificate_dirs=()),
     )
     store.pull(
         f"{server.address}/app",
@@ -297,7 +297,7 @@ def test_a_certificate_that_is_not_valid_is_told_why(
         server = serve_tls(days, subject)
     except subprocess.CalledProcessError:
         pytest.skip("this openssl can't make an expired certificate")
-    settings = RegistrySettings(ca_file=f"{certificates}/ca.crt", certificate_dirs=())
+    settings = RegistrySettings(ca=(certificates / "ca.crt").read_text(), certificate_dirs=())
 
     with pytest.raises(CertificateRefused, match=message):
         store.pull(f"{server.address}/app", settings=settings)

@@ -25,7 +25,7 @@ class RegistrySettings:
         certificate_dirs: where ``HOST/ca.crt`` and the like are looked up, for each pull afresh.
         configuration_files: ``registries.toml``; likewise.
         tls_verify: False accepts any certificate of the registry, for this command.
-        ca_file: one more trusted issuer, for this command.
+        ca: one more trusted issuer as PEM text, for this command.
         connect_timeout_s: for a TCP connection and the TLS handshake.
         stall_timeout_s: without an answer, or with less than ``stall_rate`` in that time.
         stall_rate: bytes a second.
@@ -42,7 +42,7 @@ class RegistrySettings:
     certificate_dirs: tuple[str, ...] = ("/etc/docker/certs.d", "/etc/cutaway/certs.d")
     configuration_files: tuple[str, ...] = ("/etc/cutaway/registries.toml",)
     tls_verify: bool = True
-    ca_file: str = ""
+    ca: str = ""
     connect_timeout_s: float = 10.0
     stall_timeout_s: float = 30.0
     stall_rate: int = 1024

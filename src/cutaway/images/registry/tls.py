@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from cutaway.errors import System
+from cutaway.errors import InvalidParameter, System
 from cutaway.images.registry.settings import RegistrySettings
 
 _OPENSSL_REASONS = {
@@ -37,14 +37,18 @@ def make_context(host: str, settings: RegistrySettings, *, verify: bool) -> ssl.
 
     Raises:
         System: a file in ``certs.d`` is missing or unreadable.
+        InvalidParameter: the command's issuer is no certificate.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if settings.ca_file:
-        _load_issuer(context, settings.ca_file)
+    if settings.ca:
+        try:
+            context.load_verify_locations(cadata=settings.ca)
+        except (ssl.SSLError, ValueError) as error:
+            raise InvalidParameter(f"the CA given is no PEM certificate: {error}") from error
     for directory in settings.certificate_dirs:
         _load_directory(context, os.path.join(directory, host))
     return context

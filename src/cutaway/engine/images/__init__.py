@@ -1,0 +1,19 @@
+"""The image use cases: what the API asks of images, done with ``cutaway.images``.
+
+The problem: the image store works in threads and speaks of digests; clients speak of names, want
+progress as it happens, and may leave in the middle.
+
+The model: ``ImageService`` fits ``api``'s ``ImageBackend``. Its transport half moves images in
+and out (registries, archives, this machine's programs) as streams of progress; the other half
+looks, names and removes. ``views.py`` says images in Docker's words; ``trust.py`` joins what one
+command says about certificates with the daemon's settings.
+
+Read ``service.py``, ``transport.py``, ``views.py``.
+
+Docker's counterpart: moby ``daemon/images`` and ``daemon/server/router/image``.
+"""
+
+from cutaway.engine.images.service import ImageService
+from cutaway.engine.images.transport import make_credentials
+
+__all__ = ["ImageService", "make_credentials"]

@@ -1,0 +1,283 @@
+"""Images on their way in and out: registries, archives, this machine's programs."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import IO, Any
+
+import msgspec
+
+from cutaway.build.errors import BuildError
+from cutaway.build.fetch import fetch_url
+from cutaway.engine.core import Core
+from cutaway.engine.images.trust import settings_with
+from cutaway.engine.threads import Inflow, Outflow, flow_out
+from cutaway.errors import CutawayError, InvalidParameter, NotFound, Unavailable
+from cutaway.errors import NotImplemented as Unsupported
+from cutaway.images.archives.import_tar import import_tar
+from cutaway.images.archives.load import load_images
+from cutaway.images.archives.save import save_images
+from cutaway.images.host.image import build_host_image
+from cutaway.images.image import Image
+from cutaway.images.pull import PullRequest, list_remote_tags, pull
+from cutaway.images.push import PushRequest, push
+from cutaway.images.registry.credentials import Credentials, credentials_from_json
+from cutaway.images.registry.settings import RegistrySettings
+from cutaway.model import (
+    AuthConfig,
+    ByteStream,
+    ImportOptions,
+    ProgressMessage,
+    PullOptions,
+    PushOptions,
+)
+from cutaway.oci import Platform, Reference
+
+log = logging.getLogger(__name__)
+HOST_IMAGE = "host"
+Progress = AsyncIterator[ProgressMessage]
+
+
+class ImageTransport:
+    """The half of the image use cases that moves images; ``ImageService`` is the whole.
+
+    Each operation works in a thread and tells its progress; a client that leaves stops it.
+    """
+
+    def __init__(self, core: Core, registry: RegistrySettings) -> None:
+        self._core = core
+        self._registry = registry
+
+    async def pull(self, options: PullOptions) -> Progress:
+        """Fetch it from its registry; ``host`` is made of this machine's programs instead."""
+        name = _join(options.image, options.tag)
+        if self._is_host(name):
+            return await self.from_host(HOST_IMAGE, ())
+        credentials = make_credentials(options.auth)
+
+        def work(flow: "Outflow[dict[str, Any]]") -> None:
+            request = PullRequest(
+                reference=Reference.parse(name),
+                platform=Platform.parse(options.platform) if options.platform else None,
+                credentials=credentials,
+                settings=settings_with(self._registry, options.trust),
+                progress=flow.put,
+                is_cancelled=flow.is_cancelled,
+                explain=explainer(flow) if options.explain else None,
+            )
+            for tag in [options.tag] if options.tag else list_remote_tags(request):
+                reference = Reference.parse(_join(options.image, tag))
+                one = replace(request, reference=reference)
+                image = pull(self._core.images, self._core.snapshots, one)
+                self._tell_from_thread("pull", reference.familiar, image)
+
+        return await self._progress(work)
+
+    def _is_host(self, name: str) -> bool:
+        reference = Reference.parse(name).with_default_tag()
+        if reference.familiar != f"{HOST_IMAGE}:latest":
+            return False
+        return self._core.images.find_name(reference) is None
+
+    def _tell_from_thread(self, action: str, name: str, image: Image) -> None:
+        self._core.loop.call_soon_threadsafe(self._tell, action, str(image.id), name)
+
+    async def _progress(self, work: Any) -> Progress:
+        pieces: AsyncIterator[dict[str, Any]] = await flow_out(self._core.transfers, work)
+        return _messages(pieces)
+
+    async def push(self, options: PushOptions) -> Progress:
+        """Send it to its registry."""
+        reference = Reference.parse(_join(options.image, options.tag))
+        references = (reference,) if options.tag else self._tags_of(reference)
+        for one in references:
+            image = self._core.images.find_name(one.with_default_tag())
+            if image is None:
+                raise NotFound(f"An image does not exist locally with the tag: {one.familiar_name}")
+            check_platform(image, one.familiar, options.platform)
+
+        def work(flow: "Outflow[dict[str, Any]]") -> None:
+            for one in references:
+                request = PushRequest(
+                    reference=one,
+                    credentials=make_credentials(options.auth),
+                    settings=settings_with(self._registry, options.trust),
+                    progress=flow.put,
+                    is_cancelled=flow.is_cancelled,
+                    explain=explainer(flow) if options.explain else None,
+                )
+                push(self._core.images, request)
+                image = self._core.images.find(one.familiar)
+                self._tell_from_thread("push", one.familiar, image)
+
+        return await self._progress(work)
+
+    def _tags_of(self, reference: Reference) -> tuple[Reference, ...]:
+        found = tuple(
+            name
+            for image in self._core.images.list()
+            for name in image.names
+            if name.name == reference.name
+        )
+        if not found:
+            raise NotFound(
+                f"An image does not exist locally with the tag: {reference.familiar_name}"
+            )
+        return found
+
+    async def save(self, names: Sequence[str], *, platforms: Sequence[str] = ()) -> ByteStream:
+        """Read images as one tar."""
+        for name in names:
+            image = self._core.images.resolve(name)
+            for platform in platforms:
+                check_platform(image, name, platform)
+            self._tell("save", str(image.id), name)
+
+        def work(flow: "Outflow[bytes]") -> None:
+            save_images(self._core.images, names, lambda piece: flow.put(bytes(piece)))
+
+        return await flow_out(self._core.transfers, work)
+
+    async def load(
+        self, body: ByteStream, *, quiet: bool, platforms: Sequence[str] = ()
+    ) -> Progress:
+        """Take images from a tar."""
+        if platforms:
+            raise Unsupported("loading single platforms of an archive is not supported")
+        reader = Inflow(body)
+
+        def work(flow: "Outflow[dict[str, Any]]") -> None:
+            progress = None if quiet else flow.put
+            with reader:
+                loaded = load_images(
+                    self._core.images, self._core.snapshots, reader.read, progress=progress
+                )
+            for one in loaded:
+                name = one.reference.familiar if one.reference else str(one.image.id)
+                told = f"Loaded image: {name}" if one.reference else f"Loaded image ID: {name}"
+                flow.put({"stream": f"{told}\n"})
+                self._tell_from_thread("load", name, one.image)
+
+        # Docker answers 200 to every load and tells an error in the stream.
+        return _messages(await flow_out(self._core.transfers, work, waits=False))
+
+    async def import_tar(self, options: ImportOptions, body: ByteStream) -> Progress:
+        """Make an image of one file system tar, sent or fetched from a URL."""
+        reference = Reference.parse(_join(options.repo, options.tag)) if options.repo else None
+        source = _import_source(options.source)
+        reader = Inflow(body)
+
+        def take(read: Callable[[int], bytes], flow: "Outflow[dict[str, Any]]") -> None:
+            image = import_tar(
+                self._core.images,
+                self._core.snapshots,
+                read,
+                reference=reference,
+                changes=options.changes,
+                message=options.message,
+                source=source,
+                platform=Platform.parse(options.platform) if options.platform else None,
+            )
+            flow.put({"status": str(image.id)})
+            name = reference.familiar if reference else str(image.id)
+            self._tell_from_thread("import", name, image)
+
+        def work(flow: "Outflow[dict[str, Any]]") -> None:
+            with reader:
+                if source == "-":
+                    take(reader.read, flow)
+                    return
+                flow.put({"status": f"Downloading from {source}"})
+                with _fetched(source) as file:
+                    flow.put({"status": "Importing"})
+                    take(file.read, flow)
+
+        return await self._progress(work)
+
+    async def from_host(self, name: str, programs: Sequence[str]) -> Progress:
+        """Make an image of this machine's own programs."""
+        reference = Reference.parse(name).with_default_tag()
+
+        def work(flow: "Outflow[dict[str, Any]]") -> None:
+            flow.put({"status": f"Making {reference.familiar} of this machine's programs"})
+            image = build_host_image(
+                self._core.images,
+                self._core.snapshots,
+                name,
+                programs=programs,
+                progress=lambda line: flow.put({"status": line}),
+            )
+            flow.put({"aux": {"ID": str(image.id)}})
+            flow.put({"status": f"Status: Made {reference.familiar}"})
+            self._tell_from_thread("import", reference.familiar, image)
+
+        return await self._progress(work)
+
+    def _tell(self, action: str, identifier: str, name: str) -> None:
+        attributes = {"name": name}
+        try:
+            labels = self._core.images.find(identifier).config.config.labels
+            attributes = {**labels, **attributes}
+        except CutawayError:
+            log.debug("event %s of the image %s, which is gone", action, identifier)
+        self._core.bus.publish("image", action, identifier, attributes)
+
+
+async def _messages(pieces: AsyncIterator[dict[str, Any]]) -> Progress:
+    async for piece in pieces:
+        yield msgspec.convert(piece, ProgressMessage)
+
+
+def _join(image: str, tag: str) -> str:
+    if not tag:
+        return image
+    return f"{image}@{tag}" if tag.startswith("sha256:") else f"{image}:{tag}"
+
+
+def make_credentials(auth: AuthConfig | None) -> Credentials | None:
+    """Return credentials as the registry client takes them; None for none."""
+    if auth is None:
+        return None
+    return credentials_from_json(msgspec.to_builtins(auth))
+
+
+def check_platform(image: Image, reference: str, platform: str) -> None:
+    """Refuse an image that is not for the platform asked for, if one was.
+
+    Raises:
+        NotFound: in Docker's words.
+    """
+    if platform and not Platform.parse(platform).normalized().matches(image.platform):
+        raise NotFound(
+            f"image with reference {reference} was found but its platform ({image.platform}) "
+            f"does not match the specified platform ({platform})"
+        )
+
+
+def explainer(flow: "Outflow[dict[str, Any]]") -> Callable[[str], None]:
+    """Return what tells each request and decision of the registry client, a line each."""
+    return lambda line: flow.put({"stream": f"{line}\n"})
+
+
+def _import_source(source: str) -> str:
+    """Return ``-`` or a URL; a bare address is http, as Docker takes it.
+
+    Raises:
+        InvalidParameter: another scheme.
+    """
+    if source == "-":
+        return source
+    scheme, separator, _ = source.partition("://")
+    if separator and scheme not in ("http", "https"):
+        raise InvalidParameter(f"import from {source}: expected an http or https address")
+    return source if separator else f"http://{source}"
+
+
+@contextmanager
+def _fetched(url: str) -> Iterator[IO[bytes]]:
+    try:
+        with fetch_url(url) as found:
+            yield found.file
+    except BuildError as error:
+        raise Unavailable(str(error)) from error
