@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.engine import EngineUnderTest
+from support.forked_engine import ForkedEngine
 from support.images import busybox_archive
 
 
@@ -29,6 +30,17 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def module_engine(archives: Path) -> Iterator[EngineUnderTest]:
     """An engine with the busybox image, for all tests of a module."""
     engine = EngineUnderTest().start()
+    try:
+        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.fixture(scope="module")
+def killable_engine(archives: Path) -> Iterator[EngineUnderTest]:
+    """Like ``module_engine``, but cheap to start again: for ``support.killing``."""
+    engine = ForkedEngine().start()
     try:
         engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
         yield engine

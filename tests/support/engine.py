@@ -10,6 +10,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
+from typing import Protocol
 
 from cutaway.client import Client, parse_host
 from support.host import TestHost
@@ -17,6 +18,17 @@ from support.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30
+
+
+class EngineProcess(Protocol):
+    """What a test does with an engine's process; ``subprocess.Popen`` fits."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int, /) -> None: ...
+    def terminate(self) -> None: ...
 
 
 class EngineUnderTest:
@@ -43,7 +55,7 @@ class EngineUnderTest:
         self.socket = f"{self.directory}/docker.sock"
         self.cgroup_parent = f"/cutaway-test-{uuid.uuid4().hex[:8]}"
         self.flags = list(flags)
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: EngineProcess | None = None
         self.log = self.directory / "engine.log"
 
     @property
@@ -58,8 +70,11 @@ class EngineUnderTest:
 
     def words(self) -> list[str]:
         """Return the command line: the program's name apart, dockerd takes the same."""
+        return [*self.program, *self.arguments()]
+
+    def arguments(self) -> list[str]:
+        """Return dockerd's flags that keep this engine apart from every other."""
         return [
-            *self.program,
             f"--data-root={self.data_root}",
             f"--exec-root={self.exec_root}",
             f"--pidfile={self.directory}/engine.pid",
@@ -70,16 +85,18 @@ class EngineUnderTest:
 
     def start(self) -> "EngineUnderTest":
         """Start it and wait until it answers."""
-        with open(self.log, "ab") as log:
-            self.process = self.host.popen(
-                self.words(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self.process = self.spawn()
         deadline = time.monotonic() + READY_S
         while not self.answers():
             assert self.process.poll() is None, f"the engine ended:\n{self.log.read_text()}"
             assert time.monotonic() < deadline, f"the engine is silent:\n{self.log.read_text()}"
             time.sleep(0.02)  # polling a process that is starting, bounded by READY_S
         return self
+
+    def spawn(self) -> "EngineProcess":
+        """Make the engine's process; its output goes to ``log``."""
+        with open(self.log, "ab") as log:
+            return self.host.popen(self.words(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def answers(self) -> bool:
         """Tell whether ``GET /_ping`` works."""
