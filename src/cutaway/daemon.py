@@ -20,8 +20,8 @@ from cutaway.api.backend import Backends
 from cutaway.api.server import Server
 from cutaway.api.tls import make_server_context
 from cutaway.engine import reconcile
-from cutaway.engine.build_run import sweep_builds
-from cutaway.engine.builds import BuildService
+from cutaway.engine.building.run import sweep_builds
+from cutaway.engine.building.service import BuildService
 from cutaway.engine.containers import ContainerService
 from cutaway.engine.core import Core
 from cutaway.engine.directives import load_settings, parse_command_line, usage

@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "api": {"oci", "model"},
     "client": {"oci"},
-    "cli": {"oci", "client", "build.dockerignore"},
+    "cli": {"oci", "client", "build.dockerfile.dockerignore"},
     "daemon": {"engine", "api", "images", "network", "volumes", "shim", "model", "linux", "build"},
 }  # fmt: skip
 

@@ -7,10 +7,10 @@ caches are poisoned.
 
 The model, in four stages, each a value that can be printed:
 
-1. ``lines`` and ``instructions``: text to typed instructions, every error with line and caret.
-2. ``frontend``: instructions to a ``Graph`` of vertices (an image, a copy, a run) and, for each
+1. ``dockerfile/``: text to typed instructions, every error with line and caret.
+2. ``dockerfile/frontend``: instructions to a ``Graph`` of vertices (an image, a copy, a run) and, for each
    stage, the image configuration. Pure, but for asking what a base image is.
-3. ``solver``: vertices to layers. Unused stages are never reached; independent vertices run at the
+3. ``solve/``: vertices to layers. Unused stages are never reached; independent vertices run at the
    same time; a vertex's cache key is a digest of its definition and of its inputs' *content*.
 4. ``classic``: what happened, told in the words of Docker's classic builder.
 
@@ -19,7 +19,7 @@ The core takes a graph, not a Dockerfile, so that BuildKit's own protocol can fe
 Words: *instruction*, *stage*, *context*, *ONBUILD trigger* (Dockerfile reference); *vertex*,
 *frontend*, *solver*, *cache key* (BuildKit).
 
-Read ``lines.py``, ``instructions.py``, ``expand.py``, ``graph.py``, ``frontend.py``, ``solver.py``.
+Read ``dockerfile/__init__.py``, ``graph.py``, ``solve/__init__.py``, ``service.py``.
 
 Docker's counterpart: ``builder/dockerfile`` in moby (the classic builder), and BuildKit.
 """

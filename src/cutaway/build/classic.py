@@ -21,10 +21,10 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from cutaway.build.frontend import BuildStep, StagePlan
+from cutaway.build.dockerfile.frontend import BuildStep, StagePlan
 from cutaway.build.graph import BaseImage
-from cutaway.build.progress import VertexState
-from cutaway.build.solver import Solver
+from cutaway.build.solve.progress import VertexState
+from cutaway.build.solve.solver import Solver
 
 Message = dict[str, Any]
 

@@ -9,10 +9,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from cutaway.build.cache import CacheRecord, CacheStore, Layer
 from cutaway.build.classic import Message, failure, stream, tell_steps
-from cutaway.build.executor import Executor
-from cutaway.build.frontend import (
+from cutaway.build.dockerfile.frontend import (
     BuildOptions,
     BuildStep,
     ImageKey,
@@ -24,10 +22,12 @@ from cutaway.build.frontend import (
     read_stages,
     unused_args,
 )
+from cutaway.build.dockerfile.parser import parse_dockerfile
 from cutaway.build.graph import BaseImage, CopyFiles, MakeDirectory, RunCommand, Vertex
-from cutaway.build.origins import OriginStore
-from cutaway.build.parser import parse_dockerfile
-from cutaway.build.solver import Result, Solver, SolverOptions
+from cutaway.build.solve.cache import CacheRecord, CacheStore, Layer
+from cutaway.build.solve.executor import Executor
+from cutaway.build.solve.origins import OriginStore
+from cutaway.build.solve.solver import Result, Solver, SolverOptions
 from cutaway.errors import CutawayError, NotFound
 from cutaway.images.assemble import assemble_image
 from cutaway.images.image import Image

@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from cutaway.build.dockerignore import IgnoreRules, parse_dockerignore
+from cutaway.build.dockerfile.dockerignore import IgnoreRules, parse_dockerignore
 from cutaway.cli.flags import UsageError
 
 _CHUNK_BYTES = 1 << 20

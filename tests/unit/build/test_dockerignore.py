@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutaway.build.dockerignore import IgnoreRules, compile_glob, parse_dockerignore
+from cutaway.build.dockerfile.dockerignore import IgnoreRules, compile_glob, parse_dockerignore
 from cutaway.errors import InvalidParameter
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cutaway.build.expand import Expander, ExpansionError
+from cutaway.build.dockerfile.expand import Expander, ExpansionError
 
 EXPANDER = Expander({"a": "1", "empty": "", "path": "/usr/local/bin", "sp": "x  y"})
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from cutaway.build.errors import BuildError, DockerfileError
-from cutaway.build.frontend import (
+from cutaway.build.dockerfile.frontend import (
     BuildOptions,
     ResolvedImage,
     evaluate,
@@ -11,6 +10,8 @@ from cutaway.build.frontend import (
     read_stages,
     unused_args,
 )
+from cutaway.build.dockerfile.parser import parse_dockerfile
+from cutaway.build.errors import BuildError, DockerfileError
 from cutaway.build.graph import (
     BaseImage,
     Context,
@@ -23,7 +24,6 @@ from cutaway.build.graph import (
     RunCommand,
     Scratch,
 )
-from cutaway.build.parser import parse_dockerfile
 from cutaway.oci import ContainerDefaults, ImageConfig, Platform
 from cutaway.oci.image_config import RootFS
 

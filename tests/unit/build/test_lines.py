@@ -2,8 +2,8 @@
 
 import pytest
 
+from cutaway.build.dockerfile.lines import parse_lines
 from cutaway.build.errors import DockerfileError
-from cutaway.build.lines import parse_lines
 
 
 def rests(text):

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cutaway.build import instructions as ins
+from cutaway.build.dockerfile import instructions as ins
+from cutaway.build.dockerfile.parser import parse_dockerfile, parse_trigger
+from cutaway.build.dockerfile.run_mounts import parse_run_mount
 from cutaway.build.errors import DockerfileError
-from cutaway.build.parser import parse_dockerfile, parse_trigger
-from cutaway.build.run_mounts import parse_run_mount
 from cutaway.errors import InvalidParameter
 
 

@@ -9,7 +9,7 @@ from typing import IO, Any
 import msgspec
 
 from cutaway.build.errors import BuildError
-from cutaway.build.fetch import fetch_url
+from cutaway.build.solve.fetch import fetch_url
 from cutaway.engine.core import Core
 from cutaway.engine.images.trust import settings_with
 from cutaway.engine.threads import Inflow, Outflow, flow_out

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from cutaway.build import instructions as ins
+from cutaway.build.dockerfile import instructions as ins
+from cutaway.build.dockerfile.expand import Expander
+from cutaway.build.dockerfile.stages import expand
 from cutaway.build.errors import suggestion
-from cutaway.build.expand import Expander
-from cutaway.build.stages import expand
 from cutaway.errors import InvalidParameter
 from cutaway.oci import ContainerDefaults, HealthConfig
 

@@ -7,8 +7,8 @@ Source: Dockerfile reference.
 
 from dataclasses import dataclass
 
+from cutaway.build.dockerfile.lines import Heredoc
 from cutaway.build.errors import Place
-from cutaway.build.lines import Heredoc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

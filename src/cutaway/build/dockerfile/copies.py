@@ -3,10 +3,10 @@
 import re
 from collections.abc import Callable
 
+from cutaway.build.dockerfile.instructions import Copy
+from cutaway.build.dockerfile.lines import Heredoc
 from cutaway.build.errors import BuildError
 from cutaway.build.graph import Context, CopyFiles, CopySource, Git, Inline, Remote, Vertex
-from cutaway.build.instructions import Copy
-from cutaway.build.lines import Heredoc
 from cutaway.errors import InvalidParameter
 
 _CHECKSUM = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")

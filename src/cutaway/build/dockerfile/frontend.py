@@ -7,17 +7,21 @@ system after it (a vertex), the configuration after it, and its line of history.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from cutaway.build import instructions as ins
-from cutaway.build.copies import plan_copy
-from cutaway.build.environment import (
+from cutaway.build.dockerfile import instructions as ins
+from cutaway.build.dockerfile.copies import plan_copy
+from cutaway.build.dockerfile.environment import (
     DEFAULT_PATH,
     HIDDEN_ARGS,
     Environment,
     merge_env,
     platform_args,
 )
+from cutaway.build.dockerfile.expand import Expander
+from cutaway.build.dockerfile.parser import Parsed, parse_trigger
+from cutaway.build.dockerfile.run_mounts import parse_run_mount
+from cutaway.build.dockerfile.settings import change_settings
+from cutaway.build.dockerfile.stages import Stage, StageList, expand, split_stages
 from cutaway.build.errors import BuildError, DockerfileError
-from cutaway.build.expand import Expander
 from cutaway.build.graph import (
     BaseImage,
     Context,
@@ -28,10 +32,6 @@ from cutaway.build.graph import (
     Scratch,
     Vertex,
 )
-from cutaway.build.parser import Parsed, parse_trigger
-from cutaway.build.run_mounts import parse_run_mount
-from cutaway.build.settings import change_settings
-from cutaway.build.stages import Stage, StageList, expand, split_stages
 from cutaway.errors import InvalidParameter
 from cutaway.oci import ContainerDefaults, ImageConfig, Platform
 

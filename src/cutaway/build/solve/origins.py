@@ -11,10 +11,10 @@ import tempfile
 import uuid
 from typing import IO
 
-from cutaway.build.dockerignore import IgnoreRules, parse_dockerignore
+from cutaway.build.dockerfile.dockerignore import IgnoreRules, parse_dockerignore
 from cutaway.build.errors import BuildError
-from cutaway.build.fetch import fetch_git, fetch_url
 from cutaway.build.graph import Context, Git, Inline, Remote
+from cutaway.build.solve.fetch import fetch_git, fetch_url
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.trees.tree import Tree, put_archive
 

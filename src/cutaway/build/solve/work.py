@@ -6,12 +6,12 @@ import os
 import threading
 import uuid
 
-from cutaway.build.cache import Layer
-from cutaway.build.dockerignore import compile_glob
+from cutaway.build.dockerfile.dockerignore import compile_glob
 from cutaway.build.errors import BuildError
-from cutaway.build.executor import ExecMount, Execution, Executor
 from cutaway.build.graph import CopyFiles, MakeDirectory, MountSpec, RunCommand
-from cutaway.build.progress import VertexLog
+from cutaway.build.solve.cache import Layer
+from cutaway.build.solve.executor import ExecMount, Execution, Executor
+from cutaway.build.solve.progress import VertexLog
 from cutaway.images.layer_blob import LayerBlobWriter
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore

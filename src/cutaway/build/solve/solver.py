@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cutaway.build.cache import CacheRecord, CacheStore, Layer, cache_key
-from cutaway.build.executor import Executor
 from cutaway.build.graph import (
     BaseImage,
     CopyFiles,
@@ -22,9 +20,11 @@ from cutaway.build.graph import (
     Scratch,
     Vertex,
 )
-from cutaway.build.origins import Origin, OriginStore
-from cutaway.build.progress import VertexLog, VertexState
-from cutaway.build.work import StepWork
+from cutaway.build.solve.cache import CacheRecord, CacheStore, Layer, cache_key
+from cutaway.build.solve.executor import Executor
+from cutaway.build.solve.origins import Origin, OriginStore
+from cutaway.build.solve.progress import VertexLog, VertexState
+from cutaway.build.solve.work import StepWork
 from cutaway.images.store import ImageStore
 
 

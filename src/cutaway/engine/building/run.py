@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from cutaway import linux
-from cutaway.build.executor import ExecMount, Execution, Output
+from cutaway.build.solve.executor import ExecMount, Execution, Output
 from cutaway.engine import removal
 from cutaway.engine.container import Container, ContainerDocument, ContainerState, PendingAttach
 from cutaway.engine.core import Core

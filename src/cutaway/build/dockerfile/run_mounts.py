@@ -5,8 +5,8 @@ Source: Dockerfile reference, "RUN --mount".
 
 import re
 
+from cutaway.build.dockerfile.instructions import RunMount
 from cutaway.build.errors import suggestion
-from cutaway.build.instructions import RunMount
 from cutaway.errors import InvalidParameter
 
 _KINDS = ("bind", "cache", "tmpfs", "secret", "ssh")

@@ -7,11 +7,11 @@ does not reach is never built.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from cutaway.build import instructions as ins
+from cutaway.build.dockerfile import instructions as ins
+from cutaway.build.dockerfile.expand import Expander, ExpansionError
+from cutaway.build.dockerfile.parser import Parsed
+from cutaway.build.dockerfile.run_mounts import mount_origin
 from cutaway.build.errors import BuildError, DockerfileError, suggestion
-from cutaway.build.expand import Expander, ExpansionError
-from cutaway.build.parser import Parsed
-from cutaway.build.run_mounts import mount_origin
 
 
 @dataclass(frozen=True, slots=True)

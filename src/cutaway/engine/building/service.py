@@ -11,16 +11,16 @@ from typing import Any
 
 import msgspec
 
-from cutaway.build.cache import CacheRecord, Layer
 from cutaway.build.classic import failure
-from cutaway.build.dockerignore import IgnoreRules, parse_dockerignore
+from cutaway.build.dockerfile.dockerignore import IgnoreRules, parse_dockerignore
+from cutaway.build.dockerfile.frontend import BuildOptions
 from cutaway.build.errors import BuildError
-from cutaway.build.fetch import fetch_git, fetch_url
-from cutaway.build.frontend import BuildOptions
 from cutaway.build.graph import Git
-from cutaway.build.origins import OriginStore
 from cutaway.build.service import Builder, BuildJob
-from cutaway.engine.build_run import BuildExecutor
+from cutaway.build.solve.cache import CacheRecord, Layer
+from cutaway.build.solve.fetch import fetch_git, fetch_url
+from cutaway.build.solve.origins import OriginStore
+from cutaway.engine.building.run import BuildExecutor
 from cutaway.engine.core import Core
 from cutaway.engine.images import ImageService
 from cutaway.engine.units import parse_time_ns

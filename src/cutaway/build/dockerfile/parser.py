@@ -4,10 +4,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cutaway.build import instructions as ins
-from cutaway.build.durations import parse_duration_ns
+from cutaway.build.dockerfile import instructions as ins
+from cutaway.build.dockerfile.durations import parse_duration_ns
+from cutaway.build.dockerfile.lines import Dockerfile, Node, parse_lines
 from cutaway.build.errors import DockerfileError, suggestion
-from cutaway.build.lines import Dockerfile, Node, parse_lines
 
 
 @dataclass(slots=True)
