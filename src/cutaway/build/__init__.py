@@ -8,8 +8,8 @@ caches are poisoned.
 The model, in four stages, each a value that can be printed:
 
 1. ``dockerfile/``: text to typed instructions, every error with line and caret.
-2. ``dockerfile/frontend``: instructions to a ``Graph`` of vertices (an image, a copy, a run) and, for each
-   stage, the image configuration. Pure, but for asking what a base image is.
+2. ``dockerfile/frontend``: instructions to a ``Graph`` of vertices (an image, a copy, a run) and,
+   for each stage, the image configuration. Pure, but for asking what a base image is.
 3. ``solve/``: vertices to layers. Unused stages are never reached; independent vertices run at the
    same time; a vertex's cache key is a digest of its definition and of its inputs' *content*.
 4. ``classic``: what happened, told in the words of Docker's classic builder.
