@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 BUSYBOX = "/bin/busybox"
@@ -54,28 +56,50 @@ def _add(
     tar.addfile(info, io.BytesIO(data))
 
 
+@dataclass(frozen=True)
+class ArchiveImage:
+    """An image for ``docker load``: uncompressed layers, and what its configuration says."""
+
+    name: str
+    layers: Sequence[bytes]
+    config: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def diff_ids(self) -> list[str]:
+        return ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in self.layers]
+
+    def document(self) -> bytes:
+        """Return the image configuration."""
+        path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        history = [{"created": _EPOCH, "created_by": f"layer {n}"} for n in range(len(self.layers))]
+        document = {
+            "architecture": "amd64",
+            "os": "linux",
+            "created": _EPOCH,
+            "config": {"Env": [path], "Cmd": ["sh"], **self.config},
+            "rootfs": {"type": "layers", "diff_ids": self.diff_ids},
+            "history": history,
+        }
+        return json.dumps(document).encode()
+
+
 def docker_archive(path: Path, name: str, layers: list[bytes], config: dict | None = None) -> None:
     """Write an archive for ``docker load`` with the given uncompressed layers."""
-    diff_ids = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
-    document = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": _EPOCH,
-        "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-                   "Cmd": ["sh"], **(config or {})},
-        "rootfs": {"type": "layers", "diff_ids": diff_ids},
-        "history": [{"created": _EPOCH, "created_by": f"layer {n}"} for n in range(len(layers))],
-    }  # fmt: skip
-    data = json.dumps(document).encode()
-    config_name = hashlib.sha256(data).hexdigest() + ".json"
-    names = [f"{d.removeprefix('sha256:')}/layer.tar" for d in diff_ids]
-    manifest = [{"Config": config_name, "RepoTags": [name], "Layers": names}]
+    write_archive(path, ArchiveImage(name, layers, config or {}))
+
+
+def write_archive(path: Path, *images: ArchiveImage) -> None:
+    """Write an archive of several images; a layer they share is in it once."""
+    members: dict[str, bytes] = {}
+    manifest = []
+    for image in images:
+        document = image.document()
+        config_name = hashlib.sha256(document).hexdigest() + ".json"
+        names = [f"{d.removeprefix('sha256:')}/layer.tar" for d in image.diff_ids]
+        members |= {config_name: document, **dict(zip(names, image.layers, strict=True))}
+        manifest.append({"Config": config_name, "RepoTags": [image.name], "Layers": names})
     with tarfile.open(path, "w") as tar:
-        for member, content in (
-            (config_name, data),
-            *zip(names, layers, strict=True),
-            ("manifest.json", json.dumps(manifest).encode()),
-        ):
+        for member, content in (*members.items(), ("manifest.json", json.dumps(manifest).encode())):
             _add(tar, member, 0o644, content)
 
 
