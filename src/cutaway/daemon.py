@@ -193,6 +193,7 @@ def network_settings(settings: DaemonSettings) -> NetworkSettings:
         ip_forward=settings.ip_forward,
         ipv6=settings.ipv6,
         host_address=settings.ip,
+        publish_mode=settings.publish_mode,
         default_address_pools=pools or DEFAULT_POOLS,
         dns=settings.dns,
         dns_search=settings.dns_search,

@@ -6,6 +6,7 @@ one test can talk from one namespace to another.
 
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -109,6 +110,15 @@ class Namespace:
                 file.write(value)
                 return value
             return file.read().strip()
+
+    def nft(self, script: str) -> str:
+        """Run nft(8) here: the firewall of somebody else."""
+        words = ["nft", "-f", "-"] if "list" not in script.split()[:1] else ["nft", *script.split()]
+        done = self.run(
+            lambda: subprocess.run(words, input=script, capture_output=True, text=True, check=False)
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def open(self, kind: int = socket.SOCK_STREAM, family: int = socket.AF_INET) -> socket.socket:
         """Return a socket of this namespace with a short patience."""

@@ -210,6 +210,18 @@ class ContainerBackend(Protocol):
         """Tell, as JSON, the steps that create and start would do. Nothing is done."""
         ...
 
+    async def add_ports(self, reference: str, ports: model.PortMap) -> model.PortMap:
+        """Publish more ports of a container, also while it runs; return all it has.
+
+        Raises:
+            System: a port is taken; the sentence names the owner and the next free port.
+        """
+        ...
+
+    async def remove_ports(self, reference: str, ports: model.PortMap) -> model.PortMap:
+        """Publish ports no more, also while it runs; return those that are left."""
+        ...
+
     async def story(self, reference: str) -> Any:
         """Tell, as JSON, the recorded steps of its last start: the ledger."""
         ...

@@ -111,6 +111,8 @@ _OTHERS = {
     "volume remove": ("volumes", "volume rm", ""),
     "daemon": ("daemon", "daemon", "Run the engine in the foreground (the same as cutawayd)"),
     "story": ("transparent", "story", "Tell what was done to the kernel for a container, why, and how long it took"),
+    "port add": ("ports", "port add", "Publish ports of a running container, at once and at its next starts"),
+    "port rm": ("ports", "port rm", "Publish ports of a running container no more"),
     "plan run": ("transparent", "plan run", "Show every step that `run` would take, and take none"),
 }  # fmt: skip
 

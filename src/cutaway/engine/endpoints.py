@@ -7,8 +7,15 @@ from cutaway.engine.core import Core
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.validate.container import parse_port
 from cutaway.errors import CutawayError
-from cutaway.model import EndpointIPAMConfig, EndpointSettings, NetworkSettings, PortBinding
+from cutaway.model import (
+    EndpointIPAMConfig,
+    EndpointSettings,
+    NetworkSettings,
+    PortBinding,
+    PortMap,
+)
 from cutaway.network import Endpoint, EndpointRequest, PortRequest, Sandbox, SandboxRequest
+from cutaway.network import PortBinding as Published
 
 
 def sandbox_request(core: Core, container: Container) -> SandboxRequest:
@@ -24,7 +31,7 @@ def sandbox_request(core: Core, container: Container) -> SandboxRequest:
             endpoint_request(name, settings, container)
             for name, settings in container.document.networks.items()
         ),
-        ports=tuple(port_requests(container)),
+        ports=tuple(port_requests(host.port_bindings or {})),
         publish_all=host.publish_all_ports,
         exposed=tuple(config.exposed_ports or ()),
         dns=host.dns or core.settings.dns,
@@ -54,10 +61,10 @@ def endpoint_request(
     )
 
 
-def port_requests(container: Container) -> list[PortRequest]:
+def port_requests(ports: PortMap) -> list[PortRequest]:
     """Say what is to be published; a range of container ports becomes one request a port."""
     requests: list[PortRequest] = []
-    for port, bindings in (container.host_config.port_bindings or {}).items():
+    for port, bindings in ports.items():
         first, last, protocol = parse_port(port)
         for number in range(first, last + 1):
             requests += [
@@ -66,6 +73,7 @@ def port_requests(container: Container) -> list[PortRequest]:
                     protocol=protocol,
                     host_ip=binding.host_ip,
                     host_port="" if binding.host_port in ("", "0") else binding.host_port,
+                    mode=binding.mode,
                 )
                 for binding in bindings or (PortBinding(),)
             ]
@@ -104,9 +112,14 @@ def describe_ports(
             ports[f"{number}/{protocol}"] = None
     for binding in sandbox.ports:
         key = f"{binding.container_port}/{binding.protocol}"
-        answer = PortBinding(host_ip=binding.host_ip, host_port=str(binding.host_port))
-        ports[key] = (*(ports.get(key) or ()), answer)
+        ports[key] = (*(ports.get(key) or ()), describe_binding(binding))
     return ports
+
+
+def describe_binding(binding: Published) -> PortBinding:
+    """Return where a port is published; the mode only when it is not Docker's."""
+    mode = "" if binding.mode == "dnat" else binding.mode
+    return PortBinding(host_ip=binding.host_ip, host_port=str(binding.host_port), mode=mode)
 
 
 def describe_endpoints(

@@ -13,6 +13,7 @@ from cutaway.engine.endpoints import endpoint_request
 from cutaway.engine.images.views import parse_created
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.listing import truth
+from cutaway.engine.planning import add_to_story
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.starting import rewrite_etc
 from cutaway.engine.units import parse_time_ns
@@ -125,13 +126,15 @@ class NetworkService:
                 )
             if container.is_alive:
                 wanted = endpoint_request(network.name, settings, container)
+                ledger = Ledger("engine")
                 await self._core.in_thread(
                     self._core.network.connect,
                     container.id,
                     wanted,
                     container.netns_fd,
-                    Ledger("engine"),
+                    ledger,
                 )
+                await add_to_story(container, ledger)
                 rewrite_etc(self._core, container)
             networks = {**container.document.networks, network.name: settings}
             self._core.commit(container, document=replace(container.document, networks=networks))
@@ -152,13 +155,15 @@ class NetworkService:
                     f"container {container.id} is not connected to network {network.name}"
                 )
             if container.is_alive:
+                ledger = Ledger("engine")
                 await self._core.in_thread(
                     self._core.network.disconnect,
                     container.id,
                     network.id,
                     container.netns_fd,
-                    Ledger("engine"),
+                    ledger,
                 )
+                await add_to_story(container, ledger)
                 rewrite_etc(self._core, container)
             networks = dict(container.document.networks)
             del networks[network.name]

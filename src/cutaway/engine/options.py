@@ -161,6 +161,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("dns-search", Kind.LIST, "DNS search domains to use"),
     Option("host-gateway-ip", Kind.LIST, "Address of host-gateway", key="host-gateway-ips"),
     Option("ip", Kind.TEXT, "Default host address when binding ports", default="0.0.0.0"),
+    Option(
+        "publish-mode",
+        Kind.TEXT,
+        "How ports are published: by dnat, or by a listener of the host",
+        default="dnat",
+        accept_only=("dnat", "host"),
+    ),
     Option("icc", Kind.FLAG, "Enable inter-container communication", default=True),
     Option("ip-masq", Kind.FLAG, "Enable IP masquerading", default=True),
     Option("ip-forward", Kind.FLAG, "Enable IP forwarding in the kernel", default=True),

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+import msgspec
+
 from cutaway.engine import creation
 from cutaway.engine.container import Container, ContainerDocument, ContainerState
 from cutaway.engine.core import Core
@@ -20,7 +22,8 @@ from cutaway.model import ContainerCreate
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts, probe_host_facts
 from cutaway.runtime.plan import plan as plan_runtime
-from cutaway.steps import Step
+from cutaway.shim.protocol import Ledger as TellLedger
+from cutaway.steps import Ledger, Step
 from cutaway.steps.ledger import LEDGER_VERSION
 
 LEDGER_PATIENCE_S = 2.0
@@ -115,6 +118,13 @@ def _planned_mounts(core: Core, container: Container) -> tuple[Mount, ...]:
     lower = (core.snapshots.directory(chain), *core.snapshots.lower_directories(chain))
     options = (f"lowerdir={':'.join(lower)}", f"upperdir={root}/fs", f"workdir={root}/work")
     return (Mount("overlay", "overlay", options),)
+
+
+async def add_to_story(container: Container, ledger: Ledger) -> None:
+    """Add to the story of a running container what was done to it since its start."""
+    records = tuple(msgspec.to_builtins(record.to_json()) for record in ledger.records())
+    if records and container.shim is not None:
+        await container.shim.request(TellLedger(more=records))
 
 
 def story(core: Core, container: Container) -> Any:

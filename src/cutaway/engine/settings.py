@@ -84,6 +84,7 @@ class DaemonSettings:
     dns_search: tuple[str, ...] = ()
     host_gateway_ips: tuple[str, ...] = ()
     ip: str = "0.0.0.0"  # noqa: S104, RUF100 - dockerd's default for published ports
+    publish_mode: str = "dnat"
     icc: bool = True
     ip_masq: bool = True
     ip_forward: bool = True

@@ -119,7 +119,7 @@ from cutaway.model.options import (
     PushOptions,
     RegistryTrust,
 )
-from cutaway.model.port import PortBinding, PortMap, PortSummary
+from cutaway.model.port import PortBinding, PortMap, PortsChange, PortSummary
 from cutaway.model.progress import ErrorDetail, ProgressDetail, ProgressMessage
 from cutaway.model.registry import AuthConfig, AuthResponse
 from cutaway.model.state import (
@@ -289,6 +289,7 @@ __all__ = [
     "PluginsInfo",
     "PortBinding",
     "PortMap",
+    "PortsChange",
     "PortSummary",
     "ProductPlatform",
     "ProgressDetail",

@@ -14,10 +14,22 @@ class PortBinding(Model):
     Attributes:
         host_ip: empty: all addresses, of both families.
         host_port: a number, a range ``8000-8010``, or empty for any free port.
+        mode: not Docker's: ``dnat`` or ``host``; empty: as the network or the daemon says.
     """
 
     host_ip: str = always("")
     host_port: str = always("")
+    mode: str = ""
+
+
+class PortsChange(Model):
+    """The body of ``POST /cutaway/containers/{name}/ports/add`` and ``…/rm``.
+
+    Attributes:
+        ports: as ``HostConfig.PortBindings``.
+    """
+
+    ports: "PortMap" = always({})
 
 
 PortMap = dict[str, tuple[PortBinding, ...] | None]

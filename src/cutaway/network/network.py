@@ -23,6 +23,7 @@ INHIBIT_IPV4_OPTION = "com.docker.network.bridge.inhibit_ipv4"
 HOST_IPV4_OPTION = "com.docker.network.host_ipv4"
 HOST_IPV6_OPTION = "com.docker.network.host_ipv6"
 TRUSTED_INTERFACES_OPTION = "com.docker.network.bridge.trusted_host_interfaces"
+PUBLISH_MODE_OPTION = "com.cutaway.network.bridge.publish_mode"
 ANTI_SPOOFING_OPTION = "com.cutaway.network.bridge.anti_spoofing"
 
 

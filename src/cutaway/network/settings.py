@@ -60,6 +60,7 @@ class NetworkSettings:
         ip_forward: ``--ip-forward``: switch on the kernel's forwarding.
         ipv6: ``--ipv6``: the default bridge has IPv6.
         host_address: ``--ip``: where ports without an address are published.
+        publish_mode: ``--publish-mode``: ``dnat``, or ``host``: by a listener.
         default_address_pools: where subnets come from, in order.
         dns: ``--dns``.
         dns_search: ``--dns-search``.
@@ -81,6 +82,7 @@ class NetworkSettings:
     ip_forward: bool = True
     ipv6: bool = False
     host_address: str = "0.0.0.0"  # noqa: S104, RUF100 - Docker's default for published ports
+    publish_mode: str = "dnat"
     default_address_pools: tuple[AddressPool, ...] = DEFAULT_POOLS
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()

@@ -309,9 +309,15 @@ class Health(Message):
 
 @dataclass(frozen=True, slots=True)
 class Ledger(Message):
-    """Ask for the records of the current run, and have ledger.json written at once."""
+    """Ask for the records of the current run, and have ledger.json written at once.
+
+    Attributes:
+        more: what the engine did to the running container, to be added.
+    """
 
     type: ClassVar[str] = "ledger"
+
+    more: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class RequestHandler:
             protocol.Stats: lambda message, fds: self._live_run().runtime.statistics(),
             protocol.Processes: lambda message, fds: {"pids": self._live_run().runtime.pids()},
             protocol.Health: self._health,
-            protocol.Ledger: lambda message, fds: {"records": shim.write_ledger()},
+            protocol.Ledger: lambda message, fds: {"records": shim.write_ledger(message.more)},
             protocol.Delete: self._delete,
         }
 

@@ -19,6 +19,7 @@ import contextlib
 import gc
 import signal
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from cutaway import linux
@@ -212,13 +213,16 @@ class Shim:
         except OSError as error:
             self.link.emit("log_failed", {"message": f"ledger.json could not be kept: {error}"})
 
-    def write_ledger(self) -> list[dict[str, Any]]:
-        """Write ledger.json once a run, and return its records."""
+    def write_ledger(self, more: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+        """Write ledger.json once a run, and when there is more; return its records."""
         path = f"{self.launch.directory}/ledger.json"
         if not self._is_ledger_written and self.run is not None:
             own = [record.to_json() for record in self.sandbox.ledger.records()]
             self.run.runtime.write_ledger(path, [*self.engine_ledger, *own])
             self._is_ledger_written = True
+        if more:
+            self.engine_ledger += more
+            records.write_ledger(path, [*records.read_ledger(path), *more])
         return records.read_ledger(path)
 
     # -- the end of a run -----------------------------------------------------------------------

@@ -20,6 +20,18 @@ async def story(request: Request, backends: Backends) -> Response:
     return json_answer(await backends.containers.story(request.reference))
 
 
+async def add_ports(request: Request, backends: Backends) -> Response:
+    """Publish more ports of a container, also while it runs."""
+    change = await request.document(model.PortsChange)
+    return json_answer(await backends.containers.add_ports(request.reference, change.ports))
+
+
+async def remove_ports(request: Request, backends: Backends) -> Response:
+    """Publish ports of a container no more, also while it runs."""
+    change = await request.document(model.PortsChange)
+    return json_answer(await backends.containers.remove_ports(request.reference, change.ports))
+
+
 _G = "Cutaway"
 ROUTES = (
     Route(
@@ -29,6 +41,22 @@ ROUTES = (
         group=_G,
         body=model.ContainerCreateRequest,
         answers={200: Any},
+    ),
+    Route(
+        method="POST",
+        path="/cutaway/containers/{name}/ports/add",
+        handler=add_ports,
+        group=_G,
+        body=model.PortsChange,
+        answers={200: model.PortMap},
+    ),
+    Route(
+        method="POST",
+        path="/cutaway/containers/{name}/ports/rm",
+        handler=remove_ports,
+        group=_G,
+        body=model.PortsChange,
+        answers={200: model.PortMap},
     ),
     Route(
         method="GET",

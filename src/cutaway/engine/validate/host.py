@@ -13,7 +13,7 @@ from cutaway.engine.validate.container import parse_port
 from cutaway.engine.validate.limits import validate_resources
 from cutaway.errors import InvalidParameter
 from cutaway.errors import NotImplemented as Unsupported
-from cutaway.model import ContainerConfig, HostConfig, RestartPolicy
+from cutaway.model import ContainerConfig, HostConfig, PortMap, RestartPolicy
 
 LOG_DRIVERS = frozenset({"json-file", "local", "none"})
 _SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][A-Za-z0-9_\-]+)+")
@@ -39,7 +39,7 @@ def validate_host_config(config: ContainerConfig, host: HostConfig, machine: Mac
     """
     _check_modes(host)
     _check_network_mode(config, host)
-    _check_ports(host)
+    check_ports(host.port_bindings or {})
     _check_names(host)
     validate_restart_policy(host.restart_policy)
     if host.auto_remove and host.restart_policy.name not in ("", "no"):
@@ -111,8 +111,13 @@ def _check_network_mode(config: ContainerConfig, host: HostConfig) -> None:
             raise InvalidParameter(f"conflicting options: {words}")
 
 
-def _check_ports(host: HostConfig) -> None:
-    for port, bindings in (host.port_bindings or {}).items():
+def check_ports(ports: PortMap) -> None:
+    """Check ``PortBindings``.
+
+    Raises:
+        InvalidParameter: a port, address or mode that is none.
+    """
+    for port, bindings in ports.items():
         parse_port(port)
         for binding in bindings or ():
             numbers = [int(n) for n in binding.host_port.split("-") if n.isdecimal()]
@@ -120,6 +125,10 @@ def _check_ports(host: HostConfig) -> None:
                 raise InvalidParameter(f'invalid port specification: "{binding.host_port}"')
             if binding.host_ip:
                 _check_address(binding.host_ip, "invalid IP address in port binding")
+            if binding.mode not in ("", "dnat", "host"):
+                raise InvalidParameter(
+                    f'invalid publish mode "{binding.mode}": it must be dnat or host'
+                )
 
 
 def _check_address(text: str, sentence: str) -> None:

@@ -6,7 +6,7 @@ what would be done without doing it.
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from cutaway.errors import InvalidParameter
@@ -34,14 +34,14 @@ from cutaway.network.firewall.steps import (
 )
 from cutaway.network.network import Network, NetworkRequest
 from cutaway.network.publishing.hostports import HeldPort, hold_ports
-from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, PortBinding
+from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, PortBinding, PortRequest
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import RemoveInterface
 from cutaway.network.services.plans import (
     default_host_address,
+    default_publish_mode,
     is_routed,
     plan_serving_change,
-    port_requests,
     publishing_network,
 )
 from cutaway.network.services.steps import ReleasePorts, StopNames, WithdrawEndpoint
@@ -286,8 +286,12 @@ class Decisions:
             self.book, request, sandbox, driver=driver, network=network, present=present
         )
 
-    def hold_ports(self, sandbox: Sandbox) -> list[HeldPort]:
+    def hold_ports(self, sandbox: Sandbox, requests: Sequence[PortRequest]) -> list[HeldPort]:
         """Find and take the host's ports for a sandbox: the one decision that needs the kernel.
+
+        Args:
+            sandbox: whose.
+            requests: what is to be published.
 
         Returns:
             Nothing where ports can't be published: host, none, internal networks, macvlan.
@@ -297,7 +301,6 @@ class Decisions:
             InvalidParameter: an address or a port that is none.
         """
         network = publishing_network(sandbox, self.book.networks)
-        requests = port_requests(sandbox.request)
         if network is None or not requests:
             return []
         if is_routed(network):
@@ -317,6 +320,7 @@ class Decisions:
             self.book.ports,
             requests,
             default=default_host_address(network, self.settings),
+            mode=default_publish_mode(network, self.settings),
             owner=f"container {sandbox.request.container_name}",
             ipv6=self.context.has_ipv6,
         )

@@ -12,6 +12,7 @@ from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.ipam import parse_address
 from cutaway.network.network import Network, NetworkRequest, parse_bool
+from cutaway.network.publishing.ports import PUBLISH_MODES
 from cutaway.network.sandbox_steps import ConfigureInterface, CreateVeth
 from cutaway.network.steps import CreateBridge, DeleteLink, NetworkScope, SetBridge, SetSysctl
 from cutaway.steps import Plan, Step
@@ -56,6 +57,10 @@ class BridgeDriver:
                 raise InvalidParameter(
                     "gateway mode isolated can only be used on internal networks"
                 )
+        if options.get(options_of.PUBLISH_MODE_OPTION, "dnat") not in PUBLISH_MODES:
+            raise InvalidParameter(
+                f"invalid value for option {options_of.PUBLISH_MODE_OPTION}: dnat or host"
+            )
         for name in (
             options_of.HOST_BINDING_OPTION,
             options_of.HOST_IPV4_OPTION,

@@ -19,7 +19,7 @@ from cutaway.network.network import (
     TRUSTED_INTERFACES_OPTION,
     Network,
 )
-from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, PortBinding
+from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, HOST, PortBinding
 
 
 def gateway_mode(network: Network, version: int) -> str:
@@ -103,7 +103,7 @@ def port_entries(
         address_v6: its IPv6 address; may be empty.
 
     Returns:
-        Nothing for a port on loopback only: the port keeper alone serves it.
+        Nothing for a port on loopback only or in mode host: the userland process alone serves it.
     """
     host_ip = ip_address(binding.host_ip)
     version = host_ip.version
@@ -114,7 +114,7 @@ def port_entries(
     mode = gateway_mode(network, version)
     if mode == "routed":
         return [Entry(f"open{version}", (target, binding.protocol, str(binding.container_port)))]
-    if host_ip.is_loopback:
+    if host_ip.is_loopback or binding.mode == HOST:
         return []
     value = (target, str(binding.container_port))
     if binding.host_ip in (ANY_IPV4, ANY_IPV6):

@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cutaway.network.publishing.ports import (
     PortBinding,
@@ -17,6 +17,7 @@ from cutaway.network.publishing.ports import (
     PortInUse,
     PortRequest,
     PortUnavailable,
+    choose_mode,
     host_addresses,
     parse_host_ports,
 )
@@ -75,7 +76,13 @@ def bind_port(protocol: str, address: str, port: int) -> socket.socket | None:
 
 
 def hold_ports(
-    book: PortBook, requests: Iterable[PortRequest], *, default: str, owner: str, ipv6: bool
+    book: PortBook,
+    requests: Iterable[PortRequest],
+    *,
+    default: str,
+    mode: str,
+    owner: str,
+    ipv6: bool,
 ) -> list[HeldPort]:
     """Find and take the ports of a container.
 
@@ -83,6 +90,7 @@ def hold_ports(
         book: who has which; what is found is written into it.
         requests: what is asked for, in order.
         default: the address for requests without one.
+        mode: how those without a mode are published.
         owner: whose they will be, for the book.
         ipv6: the host has IPv6: requests without an address are for ``::``, too.
 
@@ -93,6 +101,7 @@ def hold_ports(
     held: list[HeldPort] = []
     try:
         for request in requests:
+            request = replace(request, mode=choose_mode(request, mode))
             addresses = host_addresses(request, default, ipv4=True, ipv6=ipv6)
             for one in _hold(book, request, addresses):
                 held.append(one)
@@ -140,6 +149,7 @@ def _bind_all(request: PortRequest, addresses: list[str], port: int) -> list[Hel
             protocol=request.protocol,
             host_ip=address,
             host_port=port,
+            mode=request.mode,
         )
         try:
             held.append(HeldPort(binding, bind_port(request.protocol, address, port)))

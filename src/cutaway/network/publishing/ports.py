@@ -16,6 +16,8 @@ PROTOCOLS = ("tcp", "udp", "sctp")
 ANY_IPV4 = "0.0.0.0"  # noqa: S104, RUF100 - the word for "every address", not a bind
 ANY_IPV6 = "::"
 DEFAULT_EPHEMERAL = (32768, 60999)
+DNAT, HOST = "dnat", "host"
+PUBLISH_MODES = (DNAT, HOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,22 +29,31 @@ class PortRequest:
         protocol: ``tcp``, ``udp`` or ``sctp``.
         host_ip: address to publish on; empty means the daemon's ``--ip``, and IPv6 as well.
         host_port: ``8080``, ``8000-8010`` (the first free one) or empty (an ephemeral one).
+        mode: ``dnat`` or ``host``; empty means the network's or the daemon's.
     """
 
     container_port: int
     protocol: str = "tcp"
     host_ip: str = ""
     host_port: str = ""
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class PortBinding:
-    """A published port as it is: ``host_ip:host_port`` leads to ``container_port``."""
+    """A published port as it is: ``host_ip:host_port`` leads to ``container_port``.
+
+    Attributes:
+        mode: ``dnat``: the firewall translates, the container sees the client's address.
+            ``host``: a listener of the host relays, so that the host's own firewall (its INPUT
+            rules: ufw's, firewalld's) decides who may come in; the container sees the bridge's.
+    """
 
     container_port: int
     protocol: str
     host_ip: str
     host_port: int
+    mode: str = DNAT
 
     def __str__(self) -> str:
         return f"{bracket(self.host_ip)}:{self.host_port}->{self.container_port}/{self.protocol}"
@@ -97,6 +108,23 @@ def parse_port(text: str, whole: str) -> int:
     return int(text)
 
 
+def choose_mode(request: PortRequest, default: str) -> str:
+    """Decide how a port is published.
+
+    Raises:
+        InvalidParameter: there is no such mode, or the mode can't carry the protocol.
+    """
+    mode = request.mode or default
+    if mode not in PUBLISH_MODES:
+        raise InvalidParameter(f"invalid publish mode {mode!r}: it must be dnat or host")
+    if mode == HOST and request.protocol == "sctp":
+        raise InvalidParameter(
+            f"port {request.container_port}/sctp can't be published in mode host: "
+            "the listener relays TCP and UDP; use mode dnat"
+        )
+    return mode
+
+
 def parse_host_ports(text: str) -> range:
     """Read ``host_port``: one port, a range, or nothing (an empty range: any ephemeral port).
 
@@ -134,6 +162,36 @@ def host_addresses(request: PortRequest, default: str, *, ipv4: bool, ipv6: bool
     if not request.host_ip and text == ANY_IPV4:
         return [ANY_IPV4] * ipv4 + [ANY_IPV6] * ipv6
     return [str(address)]
+
+
+def is_binding_of(wanted: PortRequest, binding: PortBinding) -> bool:
+    """A published port is one of those that ``port rm`` names.
+
+    Args:
+        wanted: an empty ``host_ip`` or ``host_port`` means any; both wildcard addresses mean both.
+        binding: as it is.
+    """
+    return (
+        (binding.container_port, binding.protocol) == (wanted.container_port, wanted.protocol)
+        and (not wanted.host_ip or _same_address(wanted.host_ip, binding.host_ip))
+        and binding.host_port in (parse_host_ports(wanted.host_port) or (binding.host_port,))
+    )
+
+
+def is_asked_by(wanted: PortRequest, asked: PortRequest) -> bool:
+    """An earlier request is one of those that ``port rm`` takes back."""
+    ports = parse_host_ports(asked.host_port)
+    named = parse_host_ports(wanted.host_port)
+    return (
+        (asked.container_port, asked.protocol) == (wanted.container_port, wanted.protocol)
+        and (not wanted.host_ip or _same_address(wanted.host_ip, asked.host_ip or ANY_IPV4))
+        and (not ports or not named or bool(set(ports) & set(named)))
+    )
+
+
+def _same_address(one: str, other: str) -> bool:
+    wildcards = (ANY_IPV4, ANY_IPV6)
+    return one == other or (one in wildcards and other in wildcards)
 
 
 @dataclass(slots=True)

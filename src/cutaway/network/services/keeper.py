@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from cutaway.network.network import Network
 from cutaway.network.publishing.hostports import HeldPort, bind_port
 from cutaway.network.sandbox import Sandbox
-from cutaway.network.services.plans import plan_serving
+from cutaway.network.services.plans import plan_serving, port_key
 from cutaway.network.services.steps import (
     AnnounceEndpoint,
     RelayPort,
@@ -54,8 +54,13 @@ class Services:
         """Keep the sockets of a sandbox's ports until they are handed over."""
         for port in ports:
             if port.bound is not None:
-                key = f"{port.binding.protocol} {port.binding.host_ip} {port.binding.host_port}"
-                self.held[sandbox_id, key] = port.bound
+                self.held[sandbox_id, port_key(port.binding)] = port.bound
+
+    def let_go(self, sandbox_id: str, ports: Iterable[HeldPort]) -> None:
+        """Close those of a sandbox's sockets that were not handed over."""
+        for port in ports:
+            self.held.pop((sandbox_id, port_key(port.binding)), None)
+            port.close()
 
     def remember(self, sandbox_id: str, netns_fd: int) -> None:
         """Keep a descriptor of a sandbox's namespace, to serve in it again if need be."""

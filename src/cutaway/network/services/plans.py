@@ -6,13 +6,14 @@ from ipaddress import ip_address
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.firewall.entries import gateway_mode
 from cutaway.network.naming.files import has_name_server, split_link
-from cutaway.network.network import HOST_BINDING_OPTION, Network
-from cutaway.network.publishing.ports import PortRequest, parse_exposed
+from cutaway.network.network import HOST_BINDING_OPTION, PUBLISH_MODE_OPTION, Network
+from cutaway.network.publishing.ports import PortBinding, PortRequest, parse_exposed
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.services.steps import (
     AnnounceEndpoint,
     ChangeNames,
     RelayPort,
+    ReleasePort,
     ServeNames,
     StopNames,
     WithdrawEndpoint,
@@ -62,6 +63,16 @@ def is_routed(network: Network) -> bool:
 def default_host_address(network: Network, settings: NetworkSettings) -> str:
     """Return where ports without an address are published."""
     return network.options.get(HOST_BINDING_OPTION) or settings.host_address
+
+
+def default_publish_mode(network: Network, settings: NetworkSettings) -> str:
+    """Return how ports without a mode are published."""
+    return network.options.get(PUBLISH_MODE_OPTION) or settings.publish_mode
+
+
+def port_key(binding: PortBinding) -> str:
+    """Return what the userland process calls a port."""
+    return f"{binding.protocol} {binding.host_ip} {binding.host_port}"
 
 
 def relay_steps(sandbox: Sandbox, networks: Mapping[str, Network], why: str) -> list[RelayPort]:
@@ -159,12 +170,12 @@ def plan_serving_change(
         announced = announce_step(endpoint, why)
         if announced is not None and had.get(endpoint.id) != endpoint:
             steps.append(announced)
-    old_relays = {
-        (r.protocol, r.host_ip, r.host_port): r for r in relay_steps(before, networks, why)
-    }
-    for relay in relay_steps(after, networks, why):
-        if old_relays.get((relay.protocol, relay.host_ip, relay.host_port)) != relay:
-            steps.append(relay)
+    old_relays = {r.message().key: r for r in relay_steps(before, networks, why)}
+    relays = {r.message().key: r for r in relay_steps(after, networks, why)}
+    # A port without a way to lead to is kept all the same: the next connect needs it again.
+    gone = [b for b in before.ports if b not in after.ports and b.protocol in RELAYED]
+    steps += [ReleasePort(why=why, sandbox=after.id, key=port_key(b)) for b in gone]
+    steps += [relay for key, relay in relays.items() if old_relays.get(key) != relay]
     old_names = name_step(before, networks, settings, why)
     names = name_step(after, networks, settings, why)
     if names is None:

@@ -25,6 +25,7 @@ from cutaway.network.userland.protocol import (
     EndpointGone,
     EndpointNames,
     Port,
+    PortGone,
     PortsGone,
     SandboxGone,
     SandboxNames,
@@ -288,7 +289,31 @@ class RelayPort(Step[NetworkScope]):
 
     def undo(self, scope: NetworkScope, result: Any) -> None:
         """Close the port."""
-        ReleasePorts(why="undo", sandbox=self.sandbox).apply(scope)
+        ReleasePort(why="undo", sandbox=self.sandbox, key=self.message().key).apply(scope)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleasePort(Step[NetworkScope]):
+    """Close the socket of one published port."""
+
+    sandbox: str
+    key: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"close the published port {self.key}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return "# tell the userland process"
+
+    def apply(self, scope: NetworkScope) -> None:
+        """One message; what was not handed over yet is closed."""
+        bound = scope.held.pop((self.sandbox, self.key), None)
+        if bound is not None:
+            bound.close()
+        if scope.userland is not None:
+            scope.userland.tell(PortGone(sandbox=self.sandbox, key=self.key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from cutaway.network.userland.protocol import (
     Hello,
     Message,
     Port,
+    PortGone,
     PortsGone,
     Quit,
     SandboxGone,
@@ -97,6 +98,8 @@ class Userland:
             server = self._servers.pop(message.id, None)
             if server is not None:
                 server.close()
+        elif isinstance(message, PortGone):
+            self._remove_port(message)
         elif isinstance(message, PortsGone):
             for port in self._ports.pop(message.sandbox, {}).values():
                 port.close()
@@ -121,6 +124,14 @@ class Userland:
         kind = TcpListener if message.protocol == "tcp" else UdpPort
         own[message.key] = kind(self._loop, bound, target)
         return True
+
+    def _remove_port(self, message: PortGone) -> None:
+        own = self._ports.get(message.sandbox, {})
+        port = own.pop(message.key, None)
+        if port is not None:
+            port.close()
+        if not own:
+            self._ports.pop(message.sandbox, None)
 
     def _set_sandbox(self, message: SandboxNames, fds: list[int]) -> bool:
         server = self._servers.get(message.id)

@@ -10,6 +10,7 @@
 | ``endpoint_gone`` | – | no more |
 | ``port`` | listening socket | relay what comes here to the container |
 | ``port`` | – | the same port leads to another address of the container now |
+| ``port_gone`` | – | close the socket of this port |
 | ``ports_gone`` | – | close the sockets of this sandbox's ports |
 | ``quit`` | – | close everything and end |
 
@@ -135,6 +136,14 @@ class Port:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PortGone:
+    """One port of a sandbox is no more; ``key`` is ``Port.key``."""
+
+    sandbox: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PortsGone:
     """A sandbox's ports are no more."""
 
@@ -154,6 +163,7 @@ Message: TypeAlias = (
     | EndpointNames
     | EndpointGone
     | Port
+    | PortGone
     | PortsGone
     | Quit
 )
@@ -166,6 +176,7 @@ _TYPES: dict[str, type[Any]] = {
     "endpoint": EndpointNames,
     "endpoint_gone": EndpointGone,
     "port": Port,
+    "port_gone": PortGone,
     "ports_gone": PortsGone,
     "quit": Quit,
 }

@@ -1,0 +1,180 @@
+"""What changes while a container runs: its networks, its ports, its name."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cutaway.errors import InvalidParameter
+from cutaway.network.controller.sandboxes import Sandboxes
+from cutaway.network.decisions import endpoints as attaching
+from cutaway.network.endpoint import Endpoint, EndpointRequest
+from cutaway.network.naming.files import has_name_server
+from cutaway.network.publishing.hostports import release_ports
+from cutaway.network.publishing.ports import (
+    PortBinding,
+    PortRequest,
+    is_asked_by,
+    is_binding_of,
+)
+from cutaway.network.sandbox import Sandbox
+from cutaway.network.services.keeper import NOTHING
+from cutaway.network.services.plans import publishing_network
+from cutaway.steps import Ledger
+
+
+class LiveChanges(Sandboxes):
+    """Changes of a running sandbox: the old state stays when the new one can't be had."""
+
+    def connect(
+        self,
+        sandbox_id: str,
+        request: EndpointRequest,
+        netns_fd: int | None,
+        ledger: Ledger | None = None,
+    ) -> Endpoint:
+        """Attach a running container to one more network. Writes the store.
+
+        Raises:
+            CutawayError: the network can't give what is asked.
+            OSError: the kernel refused; the container is as it was.
+        """
+        with self._lock:
+            before = self._book.sandbox(sandbox_id)
+            network = self._book.find_network(request.network)
+            attaching.check_combination(before.mode, network)
+            endpoint = self._decisions.lease(
+                request, before.request, list(before.endpoints), before.mode
+            )
+            after = replace(before, endpoints=(*before.endpoints, endpoint))
+            try:
+                self._book.write_sandbox(after)
+            except BaseException:
+                self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                raise
+            why = f"network connect {network.name}"
+            self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
+        return endpoint
+
+    def disconnect(
+        self,
+        sandbox_id: str,
+        reference: str,
+        netns_fd: int | None,
+        ledger: Ledger | None = None,
+    ) -> Endpoint:
+        """Detach a running container from a network. Writes the store.
+
+        Raises:
+            NetworkNotFound: there is no such network.
+            NotConnected: the container is not on it.
+            OSError: the kernel refused.
+        """
+        with self._lock:
+            before = self._book.sandbox(sandbox_id)
+            network = self._book.find_network(reference)
+            endpoint = self._book.endpoint_on(before, network)
+            kept = tuple(e for e in before.endpoints if e.id != endpoint.id)
+            after = replace(before, endpoints=kept)
+            why = f"network disconnect {network.name}"
+            self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
+            self._book.write_sandbox(after)
+        return endpoint
+
+    def publish(
+        self,
+        sandbox_id: str,
+        requests: Sequence[PortRequest],
+        netns_fd: int | None,
+        ledger: Ledger,
+    ) -> tuple[PortBinding, ...]:
+        """Publish more ports of a running container. Writes the store.
+
+        Returns:
+            The new ones, with the addresses and ports that were found.
+
+        Raises:
+            PortInUse: with the owner's name. InvalidParameter: nothing can be published on its
+                networks, or a port or mode that is none. OSError: the kernel refused. Nothing is
+                published then.
+        """
+        with self._lock:
+            before = self._book.sandbox(sandbox_id)
+            if publishing_network(before, self._book.networks) is None:
+                raise InvalidParameter(
+                    f"container {before.request.container_name} is on no bridge network with a "
+                    "way out: its ports can't be published; connect it to one first"
+                )
+            held = self._decisions.hold_ports(before, requests)
+            new = tuple(h.binding for h in held)
+            request = replace(before.request, ports=(*before.request.ports, *requests))
+            after = replace(before, ports=(*before.ports, *new), request=request)
+            self._services.hold(sandbox_id, held)
+            try:
+                self._book.write_sandbox(after)
+                self._change(before, after, netns_fd=netns_fd, ledger=ledger, why="port add")
+            except BaseException:
+                release_ports(self._book.ports, held)
+                self._services.let_go(sandbox_id, held)
+                raise
+        return new
+
+    def unpublish(
+        self,
+        sandbox_id: str,
+        requests: Sequence[PortRequest],
+        netns_fd: int | None,
+        ledger: Ledger,
+    ) -> tuple[PortBinding, ...]:
+        """Take published ports of a running container back. Writes the store.
+
+        Returns:
+            Those that are no more; empty when none fits.
+
+        Raises:
+            InvalidParameter: a port that is none. OSError: the kernel refused.
+        """
+        with self._lock:
+            before = self._book.sandbox(sandbox_id)
+            gone = tuple(b for b in before.ports if any(is_binding_of(r, b) for r in requests))
+            kept = tuple(b for b in before.ports if b not in gone)
+            asked = before.request.ports
+            asked = tuple(a for a in asked if not any(is_asked_by(r, a) for r in requests))
+            after = replace(before, ports=kept, request=replace(before.request, ports=asked))
+            self._change(before, after, netns_fd=netns_fd, ledger=ledger, why="port rm")
+            self._book.write_sandbox(after)
+        return gone
+
+    def _change(
+        self,
+        before: Sandbox,
+        after: Sandbox,
+        *,
+        netns_fd: int | None,
+        ledger: Ledger | None,
+        why: str,
+    ) -> None:
+        """Turn one state of a running sandbox into another; on failure the old one stays."""
+        ledger = ledger or Ledger("engine")
+        inner, outer = self._decisions.plan_change(before, after, why)
+        if self._needs_services(after) and self._services.ensure(ledger):
+            self._reconcile_services(NOTHING, ledger)
+        if netns_fd is not None and has_name_server(after, self._book.networks):
+            self._services.remember(after.id, netns_fd)
+        try:
+            self._apply_inside(inner, netns_fd, ledger)
+            self._apply(outer, ledger)
+        except BaseException:
+            ledger.undo_all()
+            self._book.write_sandbox(before)
+            raise
+
+    def rename(self, sandbox_id: str, name: str) -> None:
+        """Tell the networks a container's new name; harmless when it does not run.
+
+        Writes the store.
+        """
+        with self._lock:
+            before = self._book.sandboxes.get(sandbox_id)
+            if before is not None:
+                after = self._book.rename(sandbox_id, name)
+                inner, outer = self._decisions.plan_change(before, after, "rename")
+                self._apply((*inner, *outer), Ledger("engine"))

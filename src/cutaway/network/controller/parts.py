@@ -1,0 +1,93 @@
+"""What all of the controller works with: the book, the host's sockets, one lock.
+
+Lock order: ``_lock`` guards the book; ``_kernel`` guards the two host sockets. ``_kernel`` may be
+taken with ``_lock`` held, never the other way round.
+"""
+
+import threading
+import zlib
+from dataclasses import replace
+
+from cutaway.network.book import Book
+from cutaway.network.decisions.decisions import Decisions
+from cutaway.network.drivers import (
+    BridgeDriver,
+    DriverContext,
+    HostDriver,
+    IpvlanDriver,
+    MacvlanDriver,
+    NullDriver,
+)
+from cutaway.network.facts import (
+    has_ipv6,
+)
+from cutaway.network.namespace import inside
+from cutaway.network.naming.files import has_name_server
+from cutaway.network.sandbox import Sandbox
+from cutaway.network.services.keeper import NOTHING, Services
+from cutaway.network.settings import NetworkSettings
+from cutaway.network.steps import NetworkScope
+from cutaway.network.store import LeaseStore
+from cutaway.network.userland.protocol import State
+from cutaway.steps import Ledger, Plan
+
+_GROUP_BASE = 0x63740000  # "ct": a number no administrator uses by chance
+
+
+class ControllerParts:
+    """The parts, and the few moves that everything is made of."""
+
+    def __init__(self, store: LeaseStore, settings: NetworkSettings) -> None:
+        self.settings = settings
+        self._book = Book(store)
+        self._lock = threading.RLock()
+        self._kernel = threading.Lock()
+        self._scope: NetworkScope | None = None
+        self._generation = 0
+        self._has_retired_links = False
+        self._services = Services(settings)
+        group = _GROUP_BASE | (zlib.crc32(settings.instance.encode()) & 0xFFFE)
+        drivers = (BridgeDriver(), MacvlanDriver(), IpvlanDriver(), HostDriver(), NullDriver())
+        self._decisions = Decisions(
+            book=self._book,
+            settings=settings,
+            drivers={d.name: d for d in drivers},
+            context=DriverContext(instance=settings.instance, group=group, has_ipv6=has_ipv6()),
+            trash_group=group | 1,
+        )
+
+    def _host_scope(self) -> NetworkScope:
+        if self._scope is None:
+            raise RuntimeError("the controller was not started, or was closed")
+        return self._scope
+
+    def _apply(self, plan: Plan[NetworkScope], ledger: Ledger) -> None:
+        with self._kernel:
+            ledger.apply_all(plan, self._host_scope())
+
+    def _apply_inside(self, plan: Plan[NetworkScope], netns_fd: int | None, ledger: Ledger) -> None:
+        if not plan or netns_fd is None:
+            return
+        host = self._host_scope()
+        scope = replace(host, netns_fd=netns_fd)
+        with self._kernel, inside(netns_fd):
+            try:
+                ledger.apply_all(plan, scope)
+            finally:
+                scope.close_sandbox()
+
+    def _reconcile_services(self, state: State, ledger: Ledger) -> None:
+        """Make the userland process serve what the book says; start one if it takes one."""
+        sandboxes = list(self._book.sandboxes.values())
+        if any(self._needs_services(s) for s in sandboxes) and self._services.ensure(ledger):
+            state = NOTHING
+        self._services.reconcile(
+            state,
+            sandboxes,
+            self._book.networks,
+            apply=self._apply,
+            apply_inside=self._apply_inside,
+        )
+
+    def _needs_services(self, sandbox: Sandbox) -> bool:
+        return bool(sandbox.ports) or has_name_server(sandbox, self._book.networks)

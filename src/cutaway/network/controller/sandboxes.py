@@ -1,0 +1,130 @@
+"""Sandboxes: a container joins its networks when it starts, and leaves them when it has ended."""
+
+from dataclasses import replace
+
+from cutaway.network.controller.parts import ControllerParts
+from cutaway.network.endpoint import Endpoint, EndpointRequest
+from cutaway.network.facts import (
+    host_hosts,
+    host_resolv_conf,
+)
+from cutaway.network.naming.etcfiles import EtcFiles
+from cutaway.network.naming.files import has_name_server, sandbox_files
+from cutaway.network.publishing.hostports import release_ports
+from cutaway.network.sandbox import Sandbox, SandboxRequest, default_network, parse_mode
+from cutaway.network.services.keeper import NOTHING
+from cutaway.network.services.plans import port_requests
+from cutaway.network.steps import NetworkScope
+from cutaway.steps import Ledger, Plan
+
+
+class Sandboxes(ControllerParts):
+    """What the controller does with sandboxes as wholes."""
+
+    def sandbox(self, sandbox_id: str) -> Sandbox:
+        """Return a container's sandbox.
+
+        Raises:
+            NotFound: it has none: it does not run.
+        """
+        with self._lock:
+            return self._book.sandbox(sandbox_id)
+
+    def create_sandbox(self, request: SandboxRequest) -> Sandbox:
+        """Lease the addresses and ports of a container that is about to start.
+
+        Writes the store; the kernel is touched only if a sandbox of that id was left over.
+
+        Raises:
+            CutawayError: a network is missing, an address or port is taken …; nothing is leased.
+        """
+        with self._lock:
+            self.delete_sandbox(request.container_id)
+            mode = parse_mode(request.mode)
+            wanted = request.endpoints or (EndpointRequest(network=default_network(request.mode)),)
+            endpoints: list[Endpoint] = []
+            try:
+                for one in wanted:
+                    endpoints.append(self._decisions.lease(one, request, endpoints, mode))
+                sandbox = Sandbox(
+                    id=request.container_id,
+                    mode=mode,
+                    endpoints=tuple(endpoints),
+                    request=request,
+                )
+                sandbox = self._publish(sandbox)
+            except BaseException:
+                for endpoint in endpoints:
+                    self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                raise
+            return sandbox
+
+    def _publish(self, sandbox: Sandbox) -> Sandbox:
+        """Take a sandbox's ports and write its record."""
+        held = self._decisions.hold_ports(sandbox, port_requests(sandbox.request))
+        sandbox = replace(sandbox, ports=tuple(h.binding for h in held))
+        try:
+            self._book.write_sandbox(sandbox)
+            self._services.hold(sandbox.id, held)
+            if self._needs_services(sandbox) and self._services.ensure(Ledger("engine")):
+                self._reconcile_services(NOTHING, Ledger("engine"))
+        except BaseException:
+            self.delete_sandbox(sandbox.id)
+            release_ports(self._book.ports, held)
+            raise
+        return sandbox
+
+    def plan_join(self, sandbox: Sandbox) -> Plan[NetworkScope]:
+        """Return what connects a sandbox, without doing it."""
+        with self._lock:
+            return self._decisions.plan_join(sandbox)
+
+    def join(self, sandbox_id: str, netns_fd: int | None, ledger: Ledger) -> None:
+        """Connect a sandbox: make its interfaces, addresses, routes, open its ports.
+
+        Does not write the store; any thread.
+
+        Args:
+            sandbox_id: of ``create_sandbox``.
+            netns_fd: its network namespace; may be None in mode host.
+            ledger: records the steps; on failure ``ledger.undo_all()`` takes them back.
+
+        Raises:
+            NotFound: there is no such sandbox.
+            OSError: the kernel refused.
+        """
+        sandbox = self.sandbox(sandbox_id)
+        if netns_fd is not None and has_name_server(sandbox, self._book.networks):
+            with self._lock:
+                self._services.remember(sandbox_id, netns_fd)
+        self._apply_inside(self.plan_join(sandbox), netns_fd, ledger)
+
+    def delete_sandbox(self, sandbox_id: str, ledger: Ledger | None = None) -> None:
+        """Forget a container that ended: free its addresses, ports, names and links.
+
+        Writes the store. Harmless when there is no such sandbox.
+        """
+        with self._lock:
+            sandbox = self._book.sandboxes.get(sandbox_id)
+            if sandbox is None:
+                return
+            self._apply(self._decisions.plan_leave(sandbox), ledger or Ledger("engine"))
+            self._has_retired_links = True
+            self._services.forget(sandbox_id)
+            self._book.remove_sandboxes([sandbox])
+
+    def etc_files(self, sandbox_id: str) -> EtcFiles:
+        """Return the texts of a sandbox's ``/etc/hosts``, ``resolv.conf`` and ``hostname``.
+
+        Raises:
+            NotFound: there is no such sandbox.
+            InvalidParameter: a name or option of the request can't be written into one.
+        """
+        with self._lock:
+            return sandbox_files(
+                self._book.sandbox(sandbox_id),
+                self._book,
+                self.settings,
+                host_text=host_resolv_conf(),
+                host_hosts=host_hosts(),
+            )

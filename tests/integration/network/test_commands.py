@@ -1,0 +1,68 @@
+"""Commands of our own about networks, on a real engine: ``port add`` and ``rm``."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.engine import EngineUnderTest
+from support.waiting import eventually
+
+
+@pytest.fixture
+def web(engine: EngineUnderTest) -> Iterator[EngineUnderTest]:
+    """An engine with a container ``web`` that serves HTTP on port 80."""
+    engine.docker("run", "-d", "--name", "web", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
+    eventually(lambda: "LISTEN" in engine.docker("exec", "web", "netstat", "-ltn").stdout)
+    yield engine
+
+
+def fetch(engine: EngineUnderTest, url: str) -> bool:
+    done = engine.host.run("curl", "-s", "-m", "3", url, check=False)
+    return "root:" in done.stdout
+
+
+def test_port_add_is_told_in_the_story_and_kept_over_restarts(web: EngineUnderTest):
+    assert web.cutaway("port", "add", "web", "8080:80").stdout == (
+        "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n"
+    )
+    url = "http://127.0.0.1:8080/passwd"
+    assert fetch(web, url)
+    assert "0.0.0.0:8080->80/tcp" in web.docker("ps").stdout
+    story = web.cutaway("story", "web").stdout
+    assert "why: port add" in story
+    assert "anyports4 tcp . 8080" in story
+    web.kill()
+    assert fetch(web, url)
+    web.start()
+    assert fetch(web, url)
+    web.docker("restart", "-t", "0", "web")
+    eventually(lambda: fetch(web, url))
+    web.cutaway("port", "rm", "web", "80")
+    assert not fetch(web, url)
+    assert web.docker("port", "web").stdout == ""
+    web.docker("restart", "-t", "0", "web")
+    assert not fetch(web, url)
+
+
+def test_a_port_of_mode_host_says_so(web: EngineUnderTest):
+    web.cutaway("port", "add", "--mode", "host", "web", "127.0.0.1:8081:80")
+    assert fetch(web, "http://127.0.0.1:8081/passwd")
+    ports = web.client.get("/containers/web/json")["NetworkSettings"]["Ports"]
+    assert ports == {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8081", "Mode": "host"}]}
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("add", "web", "70000:80"), "invalid hostPort: 70000"),
+        (("add", "web", "8080:80/icmp"), "invalid proto: icmp"),
+        (("add", "--mode", "nat", "web", "80"), 'invalid publish mode "nat"'),
+        (("rm", "web", "81"), "No public port '81/tcp' published for web"),
+        (("add", "nobody", "80"), "No such container: nobody"),
+    ],
+)
+def test_bad_words_change_nothing(web: EngineUnderTest, words: tuple[str, ...], text: str):
+    done = web.cutaway("port", *words, check=False)
+    assert done.returncode != 0
+    assert text in done.stderr
+    assert web.docker("port", "web").stdout == ""
