@@ -31,6 +31,7 @@ from cutaway.engine.images import ImageService
 from cutaway.engine.launching import Launcher
 from cutaway.engine.machine import probe_machine
 from cutaway.engine.networks import NetworkService
+from cutaway.engine.own_networks import OwnNetworkService
 from cutaway.engine.paths import Paths
 from cutaway.engine.settings import BadSettings, DaemonSettings, instance_name
 from cutaway.engine.store import Store
@@ -224,6 +225,7 @@ def build_server(core: Core) -> Server:
         networks=NetworkService(core),
         volumes=VolumeService(core),
         builds=BuildService(core, images),
+        own_networks=OwnNetworkService(core),
     )
     return Server(
         backends, product=f"cutaway/{__version__}", experimental=core.settings.experimental

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cutaway import model
+from cutaway.api.own_backend import OwnNetworkBackend
 
 
 class ContainerBackend(Protocol):
@@ -208,18 +209,6 @@ class ContainerBackend(Protocol):
 
     async def plan(self, request: model.ContainerCreate) -> Any:
         """Tell, as JSON, the steps that create and start would do. Nothing is done."""
-        ...
-
-    async def add_ports(self, reference: str, ports: model.PortMap) -> model.PortMap:
-        """Publish more ports of a container, also while it runs; return all it has.
-
-        Raises:
-            System: a port is taken; the sentence names the owner and the next free port.
-        """
-        ...
-
-    async def remove_ports(self, reference: str, ports: model.PortMap) -> model.PortMap:
-        """Publish ports no more, also while it runs; return those that are left."""
         ...
 
     async def story(self, reference: str) -> Any:
@@ -504,3 +493,4 @@ class Backends:
     networks: NetworkBackend | None = None
     volumes: VolumeBackend | None = None
     builds: BuildBackend | None = None
+    own_networks: OwnNetworkBackend | None = None

@@ -16,7 +16,6 @@ from cutaway.engine import (
     inspection,
     listing,
     planning,
-    publishing,
     removal,
     starting,
     stopping,
@@ -52,7 +51,6 @@ from cutaway.model import (
     LogsOptions,
     LogStream,
     PathStat,
-    PortMap,
     UpdateConfig,
     Upgrade,
 )
@@ -245,14 +243,6 @@ class ContainerService:
     async def plan(self, request: ContainerCreate) -> Any:
         """Tell the steps that create and start would do."""
         return await planning.plan(self._core, request)
-
-    async def add_ports(self, reference: str, ports: PortMap) -> PortMap:
-        """Publish more ports of it."""
-        return await self._whole(publishing.add_ports(self._core, self._find(reference), ports))
-
-    async def remove_ports(self, reference: str, ports: PortMap) -> PortMap:
-        """Publish ports of it no more."""
-        return await self._whole(publishing.remove_ports(self._core, self._find(reference), ports))
 
     async def story(self, reference: str) -> Any:
         """Tell the recorded steps of the last start."""

@@ -1,7 +1,5 @@
 """Commands of our own about networks, on a real engine: ``port add`` and ``rm``."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from support.engine import EngineUnderTest
@@ -9,11 +7,11 @@ from support.waiting import eventually
 
 
 @pytest.fixture
-def web(engine: EngineUnderTest) -> Iterator[EngineUnderTest]:
+def web(engine: EngineUnderTest) -> EngineUnderTest:
     """An engine with a container ``web`` that serves HTTP on port 80."""
     engine.docker("run", "-d", "--name", "web", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc")
     eventually(lambda: "LISTEN" in engine.docker("exec", "web", "netstat", "-ltn").stdout)
-    yield engine
+    return engine
 
 
 def fetch(engine: EngineUnderTest, url: str) -> bool:

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from cutaway.api import backend
+from cutaway.api import backend, own_backend
 from cutaway.engine.containers import ContainerService
 from cutaway.engine.execs import ExecService
 from cutaway.engine.images import ImageService
 from cutaway.engine.networks import NetworkService
+from cutaway.engine.own_networks import OwnNetworkService
 from cutaway.engine.system import SystemService
 from cutaway.engine.volumes import VolumeService
 from support import fake_engine
@@ -31,6 +32,7 @@ ENGINE = [
     (backend.SystemBackend, SystemService),
     (backend.NetworkBackend, NetworkService),
     (backend.VolumeBackend, VolumeService),
+    (own_backend.OwnNetworkBackend, OwnNetworkService),
 ]
 
 

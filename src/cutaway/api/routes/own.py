@@ -4,10 +4,12 @@ from typing import Any
 
 from cutaway import model
 from cutaway.api.backend import Backends
+from cutaway.api.own_backend import OwnNetworkBackend
 from cutaway.api.request import Request
 from cutaway.api.response import Response, json_answer
 from cutaway.api.router import Route
 from cutaway.api.routes.containers import create_request
+from cutaway.errors import NotImplemented as Unsupported
 
 
 async def plan(request: Request, backends: Backends) -> Response:
@@ -20,16 +22,22 @@ async def story(request: Request, backends: Backends) -> Response:
     return json_answer(await backends.containers.story(request.reference))
 
 
+def _networks(backends: Backends) -> OwnNetworkBackend:
+    if backends.own_networks is None:
+        raise Unsupported("this engine has no networks of its own")
+    return backends.own_networks
+
+
 async def add_ports(request: Request, backends: Backends) -> Response:
     """Publish more ports of a container, also while it runs."""
     change = await request.document(model.PortsChange)
-    return json_answer(await backends.containers.add_ports(request.reference, change.ports))
+    return json_answer(await _networks(backends).add_ports(request.reference, change.ports))
 
 
 async def remove_ports(request: Request, backends: Backends) -> Response:
     """Publish ports of a container no more, also while it runs."""
     change = await request.document(model.PortsChange)
-    return json_answer(await backends.containers.remove_ports(request.reference, change.ports))
+    return json_answer(await _networks(backends).remove_ports(request.reference, change.ports))
 
 
 _G = "Cutaway"
