@@ -29,6 +29,7 @@ from cutaway.engine.validate import validate_config, validate_host_config
 from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotFound
 from cutaway.files import write_atomic
 from cutaway.images.image import Image
+from cutaway.images.variants import find_variant, register_variant
 from cutaway.model import (
     ContainerConfig,
     ContainerCreate,
@@ -36,7 +37,6 @@ from cutaway.model import (
     EndpointSettings,
     HostConfig,
 )
-from cutaway.oci import Platform
 from cutaway.volumes import MountPoint
 
 
@@ -60,7 +60,7 @@ async def create(core: Core, request: ContainerCreate) -> ContainerCreateRespons
         NameInUse: the name is taken.
     """
     name = _choose_name(core, request.name)
-    image = find_image(core, request.config.image, request.platform)
+    image = await choose_image(core, request.config.image, request.platform)
     checked = check(core, request, image)
     identifier = new_id()
     points, anonymous = await _make_volumes(core, checked.points)
@@ -94,20 +94,25 @@ def _choose_name(core: Core, asked: str) -> str:
 
 
 def find_image(core: Core, reference: str, platform: str) -> Image:
-    """Return the image a container is to be made of.
+    """Return the image a container is to be made of; it may not be unpacked yet.
 
     Raises:
         NoSuchImage: Docker's clients then pull it. NotFound: it is for another platform.
     """
-    image = core.images.resolve(reference)
-    if platform:
-        wanted = Platform.parse(platform)
-        if not wanted.normalized().matches(image.platform):
-            raise NotFound(
-                f"image with reference {reference} was found but its platform "
-                f"({image.platform}) does not match the specified platform ({wanted})"
-            )
-    return image
+    return find_variant(core.images, core.images.resolve(reference), reference, platform)
+
+
+async def choose_image(core: Core, reference: str, platform: str) -> Image:
+    """Return the image like ``find_image``, ready to make containers of.
+
+    Raises:
+        NoSuchImage, NotFound: as ``find_image``. BadLayer: it can't be unpacked.
+    """
+    named = core.images.resolve(reference)
+    image = find_variant(core.images, named, reference, platform)
+    if image.id == named.id:
+        return image
+    return await core.in_thread(register_variant, core.images, core.snapshots, image)
 
 
 def check(core: Core, request: ContainerCreate, image: Image) -> Checked:

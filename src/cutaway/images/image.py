@@ -39,6 +39,7 @@ class Image:
         tagged_at: RFC 3339, when a name was last given; empty if unknown.
         parent: the image it was built on here.
         damage: why it can't be used; empty for a sound one.
+        index: the whole index it was pulled with, for all platforms; None: it alone.
     """
 
     id: Digest
@@ -51,6 +52,7 @@ class Image:
     tagged_at: str = ""
     parent: Digest | None = None
     damage: str = ""
+    index: Descriptor | None = None
 
     @property
     def chain_id(self) -> Digest | None:

@@ -29,6 +29,7 @@ from cutaway.oci import (
 
 REF_NAME = "org.opencontainers.image.ref.name"
 IMAGE_ID = "dev.cutaway.image.id"
+MANIFEST = "dev.cutaway.image.manifest"
 PARENT = "dev.cutaway.image.parent"
 TAGGED_AT = "dev.cutaway.image.tagged"
 
@@ -45,6 +46,8 @@ class Entry:
         name: with a tag (``docker.io/library/nginx:latest``) or a digest; None: no name.
         tagged_at: RFC 3339; empty when another tool made the entry.
         parent: the image this was built on here, if it was.
+        index: the whole index that the name stands for, of which ``manifest`` is this machine's
+            part; other tools see the index. None: the name stands for one image.
     """
 
     manifest: Descriptor
@@ -52,6 +55,7 @@ class Entry:
     name: Reference | None = None
     tagged_at: str = ""
     parent: Digest | None = None
+    index: Descriptor | None = None
 
     def to_descriptor(self) -> Descriptor:
         """Return the entry as it stands in index.json."""
@@ -62,7 +66,10 @@ class Entry:
             annotations[TAGGED_AT] = self.tagged_at
         if self.parent is not None:
             annotations[PARENT] = str(self.parent)
-        return self.manifest.with_annotations(annotations)
+        if self.index is None:
+            return self.manifest.with_annotations(annotations)
+        annotations[MANIFEST] = encode_document(self.manifest.to_json()).decode()
+        return self.index.with_annotations(annotations)
 
 
 class IndexFile:
@@ -137,12 +144,16 @@ class IndexFile:
             if annotations.get(REF_NAME):
                 name = Reference.parse(annotations[REF_NAME]).with_default_tag()
         parent = annotations.get(PARENT)
+        named = descriptor.with_annotations({})
+        own = annotations.get(MANIFEST)
+        manifest = named if own is None else _parse_descriptor(own)
         return Entry(
-            manifest=descriptor.with_annotations({}),
+            manifest=manifest,
             image_id=image_id,
             name=name,
             tagged_at=annotations.get(TAGGED_AT, ""),
             parent=Digest.parse(parent) if parent else None,
+            index=None if own is None else named,
         )
 
     def _image_id(self, descriptor: Descriptor) -> Digest | None:
@@ -185,3 +196,7 @@ class IndexFile:
             if manifest is not None and config and os.path.exists(config):
                 media_type = manifest.media_type or MediaType.OCI_MANIFEST.value
                 yield Entry(Descriptor(media_type, digest, size), manifest.config.digest)
+
+
+def _parse_descriptor(text: str) -> Descriptor:
+    return Descriptor.from_json(parse_document(text.encode(), MANIFEST), MANIFEST)

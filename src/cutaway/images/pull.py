@@ -67,6 +67,7 @@ class PullRequest:
     Attributes:
         reference: with a tag or a digest.
         platform: None takes this machine's.
+        all_platforms: of an index, keep the images of every platform.
         credentials: None is anonymous.
         settings: registries and time limits.
         progress: called with Docker's JSON objects, from one thread at a time.
@@ -76,6 +77,7 @@ class PullRequest:
 
     reference: Reference
     platform: Platform | None = None
+    all_platforms: bool = False
     credentials: Credentials | None = None
     settings: RegistrySettings = field(default_factory=RegistrySettings)
     progress: ProgressCallback = ignore_progress
@@ -189,9 +191,12 @@ class _Pull:
         layers = self._layers(manifest, config)
         old = self.store.find_name(self.reference)
         self.transfer.fetch_layers(repository, layers)
+        is_whole = self.request.all_platforms and isinstance(top.document, Index)
+        if isinstance(top.document, Index) and is_whole:
+            self._fetch_others(repository, top.document, chosen.descriptor)
         for fetched in {top.descriptor.digest: top, chosen.descriptor.digest: chosen}.values():
             self.store.content.write_document(fetched.data, fetched.descriptor.digest)
-        image = self._commit(layers, top.descriptor, chosen.descriptor)
+        image = self._commit(layers, top.descriptor, chosen.descriptor, is_whole=is_whole)
         is_same = old is not None and old.id == image.id
         self.progress.message(f"Digest: {top.descriptor.digest}")
         what = "Image is up to date" if is_same else "Downloaded newer image"
@@ -218,11 +223,18 @@ class _Pull:
             return top, top.document
         platform = self.request.platform or machine_platform()
         descriptor = top.document.select(platform)
+        if descriptor is None and self.request.all_platforms:
+            descriptor = next(iter(top.document.manifests), None)
         if descriptor is None:
             raise NoMatchingManifest(
                 f"no matching manifest for {platform} in the manifest list entries"
             )
         self.transport.explain(f"chose {descriptor.digest} for {descriptor.platform}")
+        return self._fetch_member(repository, descriptor)
+
+    def _fetch_member(
+        self, repository: Repository, descriptor: Descriptor
+    ) -> tuple[FetchedManifest, Manifest]:
         if descriptor.size > MAX_DOCUMENT_BYTES:
             raise VerificationFailed(f"manifest {descriptor.digest} is larger than 4 MiB")
         chosen = repository.fetch_manifest(descriptor.digest, descriptor.media_type)
@@ -234,6 +246,17 @@ class _Pull:
         if isinstance(chosen.document, Index):
             raise InvalidParameter(f"manifest {descriptor.digest} is an index in an index")
         return chosen, chosen.document
+
+    def _fetch_others(self, repository: Repository, index: Index, chosen: Descriptor) -> None:
+        """Bring the blobs of an index's other members; they stay packed."""
+        for descriptor in index.manifests:
+            if descriptor.digest == chosen.digest:
+                continue
+            self.transport.explain(f"keeping {descriptor.digest} for {descriptor.platform}")
+            fetched, manifest = self._fetch_member(repository, descriptor)
+            self.transfer.fetch_document(repository, manifest.config)
+            self.transfer.fetch_packed(repository, manifest.layers)
+            self.store.content.write_document(fetched.data, fetched.descriptor.digest)
 
     def _fetch_config(self, repository: Repository, manifest: Manifest) -> ImageConfig:
         descriptor = manifest.config
@@ -275,10 +298,16 @@ class _Pull:
             parent = chain_id
         return layers
 
-    def _commit(self, layers: list[Layer], top: Descriptor, chosen: Descriptor) -> Image:
+    def _commit(
+        self, layers: list[Layer], top: Descriptor, chosen: Descriptor, *, is_whole: bool
+    ) -> Image:
         names = (self.reference,) if self.reference.digest is None else ()
         with self.store.committing():
             self.transfer.adopt(layers)
             return self.store.register(
-                chosen, names, (self.reference.with_digest(top.digest),), by="pull"
+                chosen,
+                names,
+                (self.reference.with_digest(top.digest),),
+                index=top if is_whole else None,
+                by="pull",
             )

@@ -1,9 +1,10 @@
 """``docker push``: the layers a registry lacks, the config, then the manifest under its tag.
 
 A manifest is sent as it is stored, so that an image pulled from one registry and pushed to another
-keeps its digest. Only an image with uncompressed layers (``docker load`` of an old archive) is
-compressed on the way, which makes another manifest; isal writes the same bytes each time, so the
-second push finds its layers there.
+keeps its digest; for a name that stands for a whole index, every member is sent, then the index.
+Only an image with uncompressed layers (``docker load`` of an old archive) is compressed on the
+way, which makes another manifest; isal writes the same bytes each time, so the second push finds
+its layers there.
 """
 
 import threading
@@ -26,6 +27,8 @@ from cutaway.images.registry.source import Source
 from cutaway.images.registry.transport import Transport
 from cutaway.images.registry.upload import BlobUpload, Outcome
 from cutaway.images.store import ImageStore
+from cutaway.images.variants import find_variant
+from cutaway.images.whole_index import read_index, read_members
 from cutaway.oci import (
     FOREIGN_LAYER_TYPES,
     Descriptor,
@@ -52,6 +55,7 @@ class PushRequest:
 
     Attributes:
         reference: its tag, ``latest`` if it has none.
+        platform: of a name that stands for a whole index, send this image only.
         all_tags: push every tag of the repository that this machine has.
         credentials: None is anonymous.
         settings: registries and time limits.
@@ -62,6 +66,7 @@ class PushRequest:
     """
 
     reference: Reference
+    platform: str = ""
     all_tags: bool = False
     credentials: Credentials | None = None
     settings: RegistrySettings = field(default_factory=RegistrySettings)
@@ -153,22 +158,14 @@ class _Push:
             raise NotFound(f"tag does not exist: {reference.familiar}")
         if image.damage:
             raise ImageDamaged(image.id, image.damage)
-        manifest = self.store.read_manifest(image)
-        diff_ids = image.config.rootfs.diff_ids
-        # The same layer may occur twice; it is sent once.
-        layers = {
-            layer.digest: (layer, diff_id.short)
-            for layer, diff_id in zip(manifest.layers, diff_ids, strict=True)
-        }
-        for _, item in reversed(layers.values()):
-            self.progress.message("Preparing", item)
         candidates = self._mount_candidates(reference)
         repository.may_mount_from(tuple({p: None for paths in candidates.values() for p in paths}))
-        sent = self._push_layers(repository, layers, candidates)
-        data, media_type = self._manifest(image, manifest, sent)
-        self._upload(repository, manifest.config, lambda offset: None).run(
-            candidates.get(manifest.config.digest, ())
-        )
+        index = self.store.index_of(reference)
+        if index is not None and not self.request.platform:
+            data, media_type = self._push_index(repository, index, candidates), index.media_type
+        else:
+            chosen = find_variant(self.store, image, reference.familiar, self.request.platform)
+            data, media_type = self._push_image(repository, chosen, candidates)
         self._check_not_stopped()
         tag = reference.tag or ""
         repository.put_manifest(tag, data, media_type)
@@ -178,15 +175,59 @@ class _Push:
         self.progress.auxiliary({"Tag": tag, "Digest": str(digest), "Size": len(data)})
         return digest
 
+    def _push_index(
+        self, repository: Repository, index: Descriptor, candidates: dict[Digest, tuple[str, ...]]
+    ) -> bytes:
+        """Send every member of a whole index as it is; return the index."""
+        content = self.store.content
+        for descriptor, manifest in read_members(content, read_index(content, index.digest)):
+            layers = {layer.digest: (layer, layer.digest.short) for layer in manifest.layers}
+            self._push_parts(repository, manifest, layers, candidates, as_is=True)
+            data = content.read(descriptor.digest)
+            repository.put_manifest(descriptor.digest, data, descriptor.media_type)
+        return content.read(index.digest)
+
+    def _push_image(
+        self, repository: Repository, image: Image, candidates: dict[Digest, tuple[str, ...]]
+    ) -> tuple[bytes, str]:
+        manifest = self.store.read_manifest(image)
+        diff_ids = image.config.rootfs.diff_ids
+        # The same layer may occur twice; it is sent once.
+        layers = {
+            layer.digest: (layer, diff_id.short)
+            for layer, diff_id in zip(manifest.layers, diff_ids, strict=True)
+        }
+        sent = self._push_parts(repository, manifest, layers, candidates)
+        return self._manifest(image, manifest, sent)
+
+    def _push_parts(
+        self,
+        repository: Repository,
+        manifest: Manifest,
+        layers: dict[Digest, tuple[Descriptor, str]],
+        candidates: dict[Digest, tuple[str, ...]],
+        *,
+        as_is: bool = False,
+    ) -> dict[Digest, Descriptor]:
+        for _, item in reversed(layers.values()):
+            self.progress.message("Preparing", item)
+        sent = self._push_layers(repository, layers, candidates, as_is=as_is)
+        self._upload(repository, manifest.config, lambda offset: None).run(
+            candidates.get(manifest.config.digest, ())
+        )
+        return sent
+
     def _push_layers(
         self,
         repository: Repository,
         layers: dict[Digest, tuple[Descriptor, str]],
         candidates: dict[Digest, tuple[str, ...]],
+        *,
+        as_is: bool,
     ) -> dict[Digest, Descriptor]:
         def send(layer: Descriptor, item: str) -> Descriptor:
             try:
-                return self._push_layer(repository, layer, item, candidates)
+                return self._push_layer(repository, layer, item, candidates, as_is=as_is)
             except BaseException:
                 self._failed.set()
                 self.transport.close()
@@ -207,12 +248,14 @@ class _Push:
         layer: Descriptor,
         item: str,
         candidates: dict[Digest, tuple[str, ...]],
+        *,
+        as_is: bool,
     ) -> Descriptor:
         self._check_not_stopped()
         if layer.media_type in FOREIGN_LAYER_TYPES and layer.digest not in self.store.content:
             self.progress.message("Skipped foreign layer", item)
             return layer
-        sent = self._compressed(layer)
+        sent = layer if as_is else self._compressed(layer)
 
         def report(offset: int) -> None:
             self.progress.count("Pushing", item, offset, sent.size)

@@ -10,6 +10,7 @@ from cutaway.oci import Digest, ImageConfig, Manifest
 from cutaway.oci.hashing import chain_ids
 
 ReadManifest: TypeAlias = Callable[[Digest], tuple[Manifest, ImageConfig]]
+NeededByIndex: TypeAlias = Callable[[Digest], set[Digest]]
 Keeper: TypeAlias = Callable[[], tuple[Iterable[Digest], Iterable[str]]]
 
 
@@ -29,7 +30,9 @@ class CommittedSnapshots(Protocol):
         """Yield ``.name``, ``.kind`` and ``.parent`` of each."""
 
 
-def needed_blobs(entries: Iterable[Entry], read: ReadManifest) -> set[Digest] | None:
+def needed_blobs(
+    entries: Iterable[Entry], read: ReadManifest, by_index: NeededByIndex
+) -> set[Digest] | None:
     """Return the blobs that images need: manifests, indexes, configs, layers.
 
     Returns:
@@ -43,6 +46,8 @@ def needed_blobs(entries: Iterable[Entry], read: ReadManifest) -> set[Digest] | 
             needed.add(entry.name.digest)
         try:
             manifest, _ = read(entry.manifest.digest)
+            if entry.index is not None:
+                needed |= by_index(entry.index.digest)
         except (CutawayError, OSError):
             return None
         needed |= {layer.digest for layer in manifest.layers}

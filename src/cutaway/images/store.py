@@ -29,6 +29,7 @@ from cutaway.images.reachability import (
     needed_blobs,
     needed_chains,
 )
+from cutaway.images.whole_index import needed_by_index
 from cutaway.oci import (
     CONFIG_TYPES,
     Descriptor,
@@ -125,6 +126,11 @@ class ImageStore:
         image_id = _id_of_name(entries, reference)
         return self.get(image_id) if image_id is not None else None
 
+    def index_of(self, reference: Reference) -> Descriptor | None:
+        """Return the whole index that this very name stands for, or None."""
+        named = (e.index for e in self._index.load() if e.name == reference)
+        return next(named, None)
+
     def children(self, image_id: Digest) -> tuple[Digest, ...]:
         """Return the ids of the images that were built on this one here."""
         return tuple({e.image_id: None for e in self._index.load() if e.parent == image_id})
@@ -161,6 +167,7 @@ class ImageStore:
         repo_digests: Iterable[Reference] = (),
         *,
         parent: Digest | None = None,
+        index: Descriptor | None = None,
         by: str = "load",
     ) -> Image:
         """Make an image known whose blobs are in the content store (under a lease).
@@ -170,6 +177,7 @@ class ImageStore:
             names: with tags (``latest`` if without); each is taken from the image that has it.
             repo_digests: with digests.
             parent: the image it was built on here.
+            index: the whole index that the names stand for; all its blobs are here.
             by: what did it, for the tag history: ``pull``, ``load``, ``build``, …
 
         Raises:
@@ -181,9 +189,9 @@ class ImageStore:
             for layer in parsed.layers:
                 self.content.size(layer.digest)
             entries = list(self._index.load())
-            bare = Entry(
-                manifest.with_annotations({}), parsed.config.digest, None, self._now(), parent
-            )
+            whole = index and replace(index, annotations={}, platform=None)
+            plain = replace(manifest, annotations={}, platform=None)
+            bare = Entry(plain, parsed.config.digest, None, self._now(), parent, whole)
             given = [name.with_default_tag() for name in (*names, *repo_digests)]
             moved = _put(entries, bare, given)
             self._index.save(entries)
@@ -201,7 +209,11 @@ class ImageStore:
             raise InvalidParameter("refusing to create a tag with a digest reference")
         with self._lock:
             entries = list(self._index.load())
-            own = next((e for e in entries if e.image_id == image_id), None)
+            own = max(
+                (e for e in entries if e.image_id == image_id),
+                key=lambda entry: entry.index is not None,
+                default=None,
+            )
             if own is None:
                 raise NoSuchImage(image_id)
             entry = replace(own, name=None, tagged_at=self._now())
@@ -357,10 +369,12 @@ class ImageStore:
             tagged_at=max(e.tagged_at for e in entries),
             parent=next((e.parent for e in entries if e.parent is not None), None),
             damage=damage,
+            index=next((e.index for e in entries if e.index is not None), None),
         )
 
     def _free(self, before: tuple[Entry, ...], after: tuple[Entry, ...]) -> tuple[str, ...]:
-        gone = needed_blobs((e for e in before if e not in after), self._read) or set()
+        lost_entries = (e for e in before if e not in after)
+        gone = needed_blobs(lost_entries, self._read, self._needed_by_index) or set()
         kept = self._needed_blobs(after)
         chains_kept = self._needed_chains(after)
         lost = needed_chains(before, self._read) - chains_kept
@@ -371,11 +385,14 @@ class ImageStore:
         return free_snapshots(self.snapshots, chains_kept, only=lost)
 
     def _needed_blobs(self, entries: Iterable[Entry]) -> set[Digest] | None:
-        needed = needed_blobs(entries, self._read)
+        needed = needed_blobs(entries, self._read, self._needed_by_index)
         if needed is not None:
             for keeper in self.keepers:
                 needed.update(keeper()[0])
         return needed
+
+    def _needed_by_index(self, digest: Digest) -> set[Digest]:
+        return needed_by_index(self.content, digest)
 
     def _needed_chains(self, entries: Iterable[Entry]) -> set[str]:
         needed = needed_chains(entries, self._read).union(*self._pinned)

@@ -113,6 +113,16 @@ class Transfer:
         self._is_sound(descriptor)
         self._fetch(repository, descriptor, lambda offset: None)
 
+    def fetch_packed(self, repository: Repository, blobs: Sequence[Descriptor]) -> None:
+        """Bring blobs that stay as they are: layers of an image for another platform.
+
+        Raises:
+            CutawayError: as ``fetch_layers``.
+        """
+        # Told as a layer that is unpacked already, nothing but its blob is brought.
+        layers = [Layer(b, b.digest, b.digest, None, is_unpacked=True) for b in blobs]
+        self.fetch_layers(repository, layers)
+
     def fetch_layers(self, repository: Repository, layers: Sequence[Layer]) -> None:
         """Bring and unpack all layers that aren't here; ``adopt`` makes them snapshots.
 

@@ -133,6 +133,7 @@ class PullOptions:
         image: as the user wrote it, without tag.
         tag: a tag or a digest ``sha256:…``; empty: all tags.
         platform: ``os[/arch[/variant]]``; empty: this machine's.
+        all_platforms: of an index, keep the images of every platform.
         explain: tell each request and decision.
     """
 
@@ -141,6 +142,7 @@ class PullOptions:
     platform: str = ""
     auth: AuthConfig | None = None
     trust: RegistryTrust = RegistryTrust()
+    all_platforms: bool = False
     explain: bool = False
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from cutaway.engine.images.distribution import inspect_remote
-from cutaway.engine.images.transport import ImageTransport, check_platform, log, make_credentials
+from cutaway.engine.images.transport import ImageTransport, log, make_credentials
 from cutaway.engine.images.trust import settings_with
 from cutaway.engine.images.views import (
     created_ns,
@@ -20,6 +20,7 @@ from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.image import Image
 from cutaway.images.registry.search import search
 from cutaway.images.removal import ImageUser, Removed
+from cutaway.images.variants import find_variant
 from cutaway.model import (
     AttestationStatement,
     AuthConfig,
@@ -54,16 +55,19 @@ class ImageService(ImageTransport):
         self, reference: str, *, platform: str = "", manifests: bool = False
     ) -> ImageInspect:
         """Tell all about one."""
-        image = self._core.images.find(reference)
-        check_platform(image, reference, platform)
-        return await self._core.in_thread(
-            inspect_image, self._core.images, self._core.snapshots, image, manifests=manifests
-        )
+        named = self._core.images.find(reference)
+
+        def look() -> ImageInspect:
+            store = self._core.images
+            image = find_variant(store, named, reference, platform)
+            return inspect_image(store, self._core.snapshots, image, manifests=manifests)
+
+        return await self._core.in_thread(look)
 
     async def history(self, reference: str, *, platform: str = "") -> Sequence[ImageHistoryItem]:
         """List the steps that made it, newest first."""
         image = self._core.images.resolve(reference)
-        check_platform(image, reference, platform)
+        image = find_variant(self._core.images, image, reference, platform)
         return await self._core.in_thread(describe_history, self._core.images, image)
 
     def _users(self) -> tuple[ImageUser, ...]:

@@ -24,6 +24,7 @@ from cutaway.images.pull import PullRequest, list_remote_tags, pull
 from cutaway.images.push import PushRequest, push
 from cutaway.images.registry.credentials import Credentials, credentials_from_json
 from cutaway.images.registry.settings import RegistrySettings
+from cutaway.images.variants import find_variant
 from cutaway.model import (
     AuthConfig,
     ByteStream,
@@ -60,6 +61,7 @@ class ImageTransport:
             request = PullRequest(
                 reference=Reference.parse(name),
                 platform=Platform.parse(options.platform) if options.platform else None,
+                all_platforms=options.all_platforms,
                 credentials=credentials,
                 settings=settings_with(self._registry, options.trust),
                 progress=flow.put,
@@ -95,12 +97,13 @@ class ImageTransport:
             image = self._core.images.find_name(one.with_default_tag())
             if image is None:
                 raise NotFound(f"An image does not exist locally with the tag: {one.familiar_name}")
-            check_platform(image, one.familiar, options.platform)
+            find_variant(self._core.images, image, one.familiar, options.platform)
 
         def work(flow: "Outflow[dict[str, Any]]") -> None:
             for one in references:
                 request = PushRequest(
                     reference=one,
+                    platform=options.platform,
                     credentials=make_credentials(options.auth),
                     settings=settings_with(self._registry, options.trust),
                     progress=flow.put,

@@ -16,6 +16,7 @@ from cutaway.images.image import Image
 from cutaway.images.removal import ImageUser
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
+from cutaway.images.variants import variants
 from cutaway.model import (
     ContainerConfig,
     DriverData,
@@ -128,7 +129,7 @@ def inspect_image(
         root_fs=RootFS(type="layers", layers=tuple(str(d) for d in config.rootfs.diff_ids)),
         metadata=ImageMetadata(last_tag_time=image.tagged_at or ZERO_TIME),
         descriptor=describe_descriptor(image),
-        manifests=(describe_manifest(store, image, ()),) if manifests else None,
+        manifests=describe_manifests(store, image, ()) if manifests else None,
     )
 
 
@@ -160,10 +161,17 @@ def describe_layers(snapshots: Snapshots, image: Image) -> DriverData:
     return DriverData(name=STORAGE_DRIVER, data=data)
 
 
+def describe_manifests(
+    store: ImageStore, image: Image, users: Iterable[ImageUser]
+) -> tuple[ImageManifestSummary, ...]:
+    """Return the manifests that are kept of an image: its own, or a whole index's."""
+    return tuple(describe_manifest(store, one, users) for one in variants(store, image))
+
+
 def describe_manifest(
     store: ImageStore, image: Image, users: Iterable[ImageUser]
 ) -> ImageManifestSummary:
-    """Return the one manifest that is kept of an image."""
+    """Return one manifest of an image."""
     platform = image.platform
     size = store.size_bytes(image)
     return ImageManifestSummary(
@@ -206,7 +214,7 @@ def describe_image(
         labels=image.config.config.labels or None,
         containers=len(own),
         descriptor=describe_descriptor(image),
-        manifests=(describe_manifest(store, image, own),) if options.manifests else None,
+        manifests=describe_manifests(store, image, users) if options.manifests else None,
     )
 
 
