@@ -15,6 +15,11 @@ from typing import Any
 from backports import zstd
 from isal import igzip
 
+from cutaway.images.registry.settings import RegistrySettings
+
+QUICK = RegistrySettings(
+    backoff_s=0.01, stall_timeout_s=1.0, connect_timeout_s=2.0, certificate_dirs=()
+)
 OCI = "application/vnd.oci.image."
 MANIFEST_TYPE = OCI + "manifest.v1+json"
 INDEX_TYPE = OCI + "index.v1+json"

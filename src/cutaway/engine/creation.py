@@ -7,7 +7,7 @@ first and the row in the store last, so a crash in between leaves only what the 
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -28,6 +28,7 @@ from cutaway.engine.spec.security import plan_capabilities
 from cutaway.engine.validate import validate_config, validate_host_config
 from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotFound
 from cutaway.files import write_atomic
+from cutaway.images.assemble import this_platform
 from cutaway.images.image import Image
 from cutaway.images.variants import find_variant, register_variant
 from cutaway.model import (
@@ -124,7 +125,10 @@ def check(core: Core, request: ContainerCreate, image: Image) -> Checked:
     validate_config(request.config)
     config = complete(merge_image(request.config, image.config.config))
     validate_config(config)
-    warnings = validate_host_config(config, request.host_config, core.machine)
+    warnings = [
+        *validate_host_config(config, request.host_config, core.machine),
+        *_warn_of_platform(image, request.platform),
+    ]
     confinement = parse_security_options(
         request.host_config.security_opt or (),
         core.settings,
@@ -143,6 +147,15 @@ def check(core: Core, request: ContainerCreate, image: Image) -> Checked:
         # A 404 makes Docker's clients pull the image, which is here, and try again.
         raise InvalidParameter(str(error)) from None
     return Checked(image, config, host, networks, points, tuple(warnings))
+
+
+def _warn_of_platform(image: Image, asked: str) -> Iterator[str]:
+    machine = this_platform()
+    if not asked and image.platform not in machine.runnable():
+        yield (
+            f"The requested image's platform ({image.platform}) does not match the detected host "
+            f"platform ({machine}) and no specific platform was requested"
+        )
 
 
 def _find_others(core: Core, host: HostConfig) -> None:

@@ -15,12 +15,12 @@ A pull that fails for a lie leaves nothing; one that was cut off leaves what was
 be resumed, for a day.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from cutaway.errors import CutawayError, InvalidParameter, Unavailable
+from cutaway.images.assemble import this_platform
 from cutaway.images.cancellation import run_cancellable
 from cutaway.images.content import (
     MAX_DOCUMENT_BYTES,
@@ -140,11 +140,6 @@ def list_remote_tags(request: PullRequest) -> list[str]:
         transport.close()
 
 
-def machine_platform() -> Platform:
-    """Return this machine's platform."""
-    return Platform.of_machine(os.uname().machine)
-
-
 class _Pull:
     """One pull; ``run`` is called once."""
 
@@ -221,7 +216,7 @@ class _Pull:
     ) -> tuple[FetchedManifest, Manifest]:
         if isinstance(top.document, Manifest):
             return top, top.document
-        platform = self.request.platform or machine_platform()
+        platform = self.request.platform or this_platform()
         descriptor = top.document.select(platform)
         if descriptor is None and self.request.all_platforms:
             descriptor = next(iter(top.document.manifests), None)

@@ -180,4 +180,8 @@ def _explain_format(path: str, header: bytes, machine: str) -> str:
     ours = _MACHINE_NAMES.get(machine, machine)
     if theirs == ours:
         return f"{path} is damaged"
-    return f"{path} is built for {theirs}, this machine is {ours}"
+    return (
+        f"{path} is built for {theirs}, this machine is {ours} and has no emulator for it: "
+        "install one that registers with binfmt_misc (Debian: qemu-user-static), or use the "
+        "image for this machine's platform"
+    )

@@ -9,15 +9,10 @@ import pytest
 
 from cutaway.images.image import Image
 from cutaway.images.pull import PullRequest, pull
-from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
 from cutaway.oci import Platform, Reference
-from support.hostile_registry import HostileRegistry
-
-QUICK = RegistrySettings(
-    backoff_s=0.01, stall_timeout_s=1.0, connect_timeout_s=2.0, certificate_dirs=()
-)
+from support.hostile_registry import QUICK, HostileRegistry
 
 
 class Store:

@@ -8,9 +8,14 @@ from cutaway.errors import NotFound
 from cutaway.images.push import PushRequest, push
 from cutaway.images.variants import find_variant, register_variant, variants
 from cutaway.oci import Reference
-from support.hostile_registry import CONFIG_TYPE, INDEX_TYPE, described, digest_of, make_image
-
-from .conftest import QUICK
+from support.hostile_registry import (
+    CONFIG_TYPE,
+    INDEX_TYPE,
+    QUICK,
+    described,
+    digest_of,
+    make_image,
+)
 
 
 @pytest.fixture
