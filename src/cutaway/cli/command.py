@@ -10,10 +10,22 @@ if TYPE_CHECKING:
     from cutaway.client import Client
 
 PROGRAM = "cutaway"
-_FORMAT_HELP = (
-    "Format output using a custom template: 'json': Print in JSON format. 'table TEMPLATE': Print "
-    "in table format using the given Go template. 'TEMPLATE': Print using the given Go template."
+_FORMAT = "Format output using a custom template:\\n"
+_JSON = "'json':             Print in JSON format\\n"
+_TEMPLATE = (
+    "'TEMPLATE':         Print output using the given Go template.\\n"
+    "Refer to https://docs.docker.com/go/formatting/ for more information about formatting output "
+    "with templates"
 )
+_TABLE = (
+    "'table':            Print output in table format with column headers (default)\\n"
+    "'table TEMPLATE':   Print output in table format using the given Go template\\n"
+)
+# What ``$NAME`` stands for in a command's flags: docker's paragraphs on ``--format``.
+_PARAGRAPHS = {
+    "$FORMAT_TABLE": _FORMAT + _TABLE + _JSON + _TEMPLATE,
+    "$FORMAT": _FORMAT + _JSON + _TEMPLATE,
+}
 
 
 class Context:
@@ -23,12 +35,14 @@ class Context:
         client: talks to the engine that ``-H`` or DOCKER_HOST names; opened on first use.
         config_dir: where ``config.json`` with credentials and defaults lies.
         debug: ``-D`` was given.
+        flags: the flags before the command.
     """
 
     def __init__(
-        self, make_client: "Callable[[], Client]", *, config_dir: str, debug: bool
+        self, make_client: "Callable[[], Client]", *, config_dir: str, debug: bool, flags: Values
     ) -> None:
         self._make_client = make_client
+        self.flags = flags
         self._client: Client | None = None
         self.config_dir = config_dir
         self.debug = debug
@@ -53,7 +67,8 @@ class Command:
         at_least: how many arguments it needs.
         at_most: how many it takes; None means any number.
         interspersed: flags may follow arguments.
-        aliases: other words for the same command.
+        aliases: other words for the same command, as its help lists them; ``words`` comes last
+            unless it is among them.
         details: more text for its help.
         failure_code: exit code when the engine refuses.
         passes_through: its words are not ours to parse (``daemon`` has dockerd's flags).
@@ -76,10 +91,10 @@ class Command:
         passes_through: bool = False,
     ) -> None:
         self.words = words
-        self.usage = f"{PROGRAM} {words} {usage}".strip()
+        self.usage = usage
         self.summary = summary
         self.run = run
-        self.flag_text = flags.replace("$FORMAT", _FORMAT_HELP)
+        self.flag_text = flags
         self.at_least = at_least
         self.at_most = at_most
         self.interspersed = interspersed
@@ -90,16 +105,23 @@ class Command:
 
     def flags(self) -> list[Flag]:
         """Parse the declarations: only the chosen command pays for its own."""
-        return declare(self.flag_text)
+        text = self.flag_text
+        for name, paragraph in _PARAGRAPHS.items():
+            text = text.replace(name, paragraph)
+        return declare(text)
 
-    def check_arguments(self, arguments: list[str]) -> None:
+    def usage_line(self, typed: str) -> str:
+        """Return the command line in docker's notation; ``typed`` is how the user named it."""
+        return f"{PROGRAM} {typed} {self.usage}".rstrip()
+
+    def check_arguments(self, arguments: list[str], typed: str) -> None:
         """Refuse too few or too many arguments.
 
         Raises:
             UsageError: in docker's words.
         """
         count = len(arguments)
-        name = f"'{PROGRAM} {self.words}'"
+        name = f"'{PROGRAM} {typed}'"
         if self.at_least == self.at_most and count != self.at_least:
             if self.at_least == 0:
                 raise UsageError(f"{name} accepts no arguments")
@@ -111,15 +133,15 @@ class Command:
                 raise UsageError(f"{name} accepts no arguments")
             raise UsageError(f"{name} requires at most {_arguments(self.at_most)}")
 
-    def help(self) -> str:
-        """Return the whole help text."""
-        parts = [f"Usage:  {self.usage}", self.summary]
+    def help(self, typed: str) -> str:
+        """Return the whole help text; ``typed`` is how the user named the command."""
+        parts = [f"Usage:  {self.usage_line(typed)}", self.summary]
         if self.details:
             parts.append(self.details)
         if self.aliases:
-            names = [*self.aliases, self.words]
+            names = self.aliases if self.words in self.aliases else [*self.aliases, self.words]
             parts.append("Aliases:\n  " + ", ".join(f"{PROGRAM} {n}" for n in names))
-        flags = sorted(self.flags(), key=lambda f: f.name)
+        flags = self.flags()
         if flags:
             parts.append("Options:\n" + layout_flags(flags))
         return "\n\n".join(parts) + "\n"
@@ -130,19 +152,43 @@ def _arguments(count: int) -> str:
 
 
 def layout_flags(flags: list[Flag]) -> str:
-    """Lay flags out in two columns, the second wrapped to the terminal's width."""
-    import textwrap
-
-    width = int(os.environ.get("COLUMNS") or 0) or 80
+    """Lay flags out by name in two columns, the second wrapped to the terminal's width."""
+    flags = sorted((flag for flag in flags if not flag.hidden), key=lambda flag: flag.name)
     lefts = []
     for flag in flags:
         letter = f"-{flag.letter}, " if flag.letter else "    "
         kind = "" if flag.kind == "bool" else f" {flag.kind}"
         lefts.append(f"  {letter}--{flag.name}{kind}")
     column = max(map(len, lefts)) + 3
+    width = _terminal_width() - 1 - column
+    return "\n".join(
+        left.ljust(column) + f"\n{' ' * column}".join(wrap(flag.help, width))
+        for left, flag in zip(lefts, flags, strict=True)
+    )
+
+
+_SLOP = 5  # a line may be this much longer when that avoids a short last line
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break text at spaces and line ends as the Go library pflag does for docker's help."""
+    if width < 24:
+        return text.split("\n")
+    limit = width - _SLOP
     lines = []
-    for left, flag in zip(lefts, flags, strict=True):
-        wrapped = textwrap.wrap(flag.help, max(width - column, 24)) or [""]
-        lines.append(left.ljust(column) + wrapped[0])
-        lines.extend(" " * column + more for more in wrapped[1:])
-    return "\n".join(lines)
+    while len(text) >= width:
+        space = max(text.rfind(char, 0, limit) for char in " \t\n")
+        if space <= 0:
+            break
+        end = text.rfind("\n", 0, limit)
+        cut = end if 0 < end < space else space
+        lines += text[:cut].split("\n")
+        text = text[cut + 1 :]
+    return [*lines, *text.split("\n")]
+
+
+def _terminal_width() -> int:
+    try:
+        return os.get_terminal_size(0).columns or 80
+    except OSError:
+        return 80

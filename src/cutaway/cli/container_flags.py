@@ -1,15 +1,15 @@
-"""The flags of ``run`` and ``create``, in docker's own words."""
+r"""The flags of ``run`` and ``create``, in docker's own words."""
 
-CREATE_FLAGS = """
+CREATE_FLAGS = r"""
     --add-host list                    Add a custom host-to-IP mapping (host:ip)
-    --annotation map                   Add an annotation to the container (passed through to the OCI runtime)
+    --annotation map                   Add an annotation to the container (passed through to the OCI runtime) (default map[])
 -a, --attach list                      Attach to STDIN, STDOUT or STDERR
     --blkio-weight uint16              Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)
-    --blkio-weight-device list         Block IO weight (relative device weight)
+    --blkio-weight-device list         Block IO weight (relative device weight) (default [])
     --cap-add list                     Add Linux capabilities
     --cap-drop list                    Drop Linux capabilities
     --cgroup-parent string             Optional parent cgroup for the container
-    --cgroupns string                  Cgroup namespace to use (host|private)
+    --cgroupns string                  Cgroup namespace to use (host|private)\n'host':    Run the container in the Docker host's cgroup namespace\n'private': Run the container in its own private cgroup namespace\n'':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)
     --cidfile string                   Write the container ID to the file
     --cpu-period int                   Limit CPU CFS (Completely Fair Scheduler) period
     --cpu-quota int                    Limit CPU CFS (Completely Fair Scheduler) quota
@@ -21,10 +21,11 @@ CREATE_FLAGS = """
     --cpuset-mems string               MEMs in which to allow execution (0-3, 0,1)
     --device list                      Add a host device to the container
     --device-cgroup-rule list          Add a rule to the cgroup allowed devices list
-    --device-read-bps list             Limit read rate (bytes per second) from a device
-    --device-read-iops list            Limit read rate (IO per second) from a device
-    --device-write-bps list            Limit write rate (bytes per second) to a device
-    --device-write-iops list           Limit write rate (IO per second) to a device
+    --device-read-bps list             Limit read rate (bytes per second) from a device (default [])
+    --device-read-iops list            Limit read rate (IO per second) from a device (default [])
+    --device-write-bps list            Limit write rate (bytes per second) to a device (default [])
+    --device-write-iops list           Limit write rate (IO per second) to a device (default [])
+    --disable-content-trust            Skip image verification (default true)
     --dns list                         Set custom DNS servers
     --dns-option list                  Set DNS options
     --dns-search list                  Set custom DNS search domains
@@ -41,6 +42,7 @@ CREATE_FLAGS = """
     --health-start-interval duration   Time between running the check during the start period (ms|s|m|h) (default 0s)
     --health-start-period duration     Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)
     --health-timeout duration          Maximum time to allow one check to run (ms|s|m|h) (default 0s)
+    --help                             Print usage
 -h, --hostname string                  Container host name
     --init                             Run an init inside the container that forwards signals and reaps processes
 -i, --interactive                      Keep STDIN open even if not attached
@@ -48,6 +50,7 @@ CREATE_FLAGS = """
     --ip6 string                       IPv6 address (e.g., 2001:db8::33)
     --ipc string                       IPC mode to use
     --isolation string                 Container isolation technology
+    --kernel-memory bytes              Kernel memory limit
 -l, --label list                       Set meta data on a container
     --label-file list                  Read in a line delimited file of labels
     --link list                        Add link to another container
@@ -72,7 +75,7 @@ CREATE_FLAGS = """
     --privileged                       Give extended privileges to this container
 -p, --publish list                     Publish a container's port(s) to the host
 -P, --publish-all                      Publish all exposed ports to random ports
-    --pull string                      Pull image before running ("always", "missing", "never") (default "missing")
+    --pull string                      Pull image before creating ("always", "missing", "never") (default "missing")
 -q, --quiet                            Suppress the pull output
     --read-only                        Mount the container's root filesystem as read only
     --restart string                   Restart policy to apply when a container exits (default "no")
@@ -83,10 +86,11 @@ CREATE_FLAGS = """
     --stop-signal string               Signal to stop the container
     --stop-timeout int                 Timeout (in seconds) to stop a container
     --storage-opt list                 Storage driver options for the container
-    --sysctl map                       Sysctl options
+    --sysctl map                       Sysctl options (default map[])
     --tmpfs list                       Mount a tmpfs directory
 -t, --tty                              Allocate a pseudo-TTY
-    --ulimit ulimit                    Ulimit options
+    --ulimit ulimit                    Ulimit options (default [])
+    --use-api-socket                   Bind mount Docker API socket and required auth
 -u, --user string                      Username or UID (format: <name|uid>[:<group|gid>])
     --userns string                    User namespace to use
     --uts string                       UTS namespace to use
@@ -97,7 +101,7 @@ CREATE_FLAGS = """
 """  # noqa: E501 - one flag a line, as docker's reference lists them
 
 RUN_FLAGS = (
-    CREATE_FLAGS
+    CREATE_FLAGS.replace("Pull image before creating", "Pull image before running")
     + """
 -d, --detach                           Run container in background and print container ID
     --detach-keys string               Override the key sequence for detaching a container

@@ -176,6 +176,7 @@ def resources(flags: Values) -> dict[str, Any]:
         "CpuRealtimeRuntime": flags["cpu-rt-runtime"] or 0,
         "CpusetCpus": flags["cpuset-cpus"],
         "CpusetMems": flags["cpuset-mems"],
+        "KernelMemory": flags.get("kernel-memory") or 0,
         "MemoryReservation": flags["memory-reservation"] or 0,
         "MemorySwap": flags["memory-swap"] or 0,
         "PidsLimit": flags["pids-limit"] or 0,

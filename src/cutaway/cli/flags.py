@@ -1,11 +1,12 @@
-"""Flags as docker's command line takes them (the rules of Go's pflag).
+r"""Flags as docker's command line takes them (the rules of Go's pflag).
 
 A command declares its flags in the words of its help text, one a line::
 
     -e, --env list          Set environment variables
         --rm                Automatically remove the container when it exits
 
-A word after the name is the value's type; without one the flag is a switch. argparse is not used:
+A word after the name is the value's type; without one the flag is a switch. ``\n`` breaks the line
+of a help text; one that begins with ``(hidden)`` is not listed. argparse is not used:
 it can't take both ``--rm=false`` and ``--rm IMAGE`` (see docs/adr/002).
 """
 
@@ -15,7 +16,19 @@ from cutaway.cli.flag_values import check_sysctl, split_ulimit
 from cutaway.cli.units import parse_bytes, parse_cpus, parse_duration_ns
 from cutaway.errors import InvalidParameter
 
-LIST_TYPES = {"list", "map", "ulimit", "mount", "filter", "network", "strings", "gpu-request"}
+LIST_TYPES = {
+    "list",
+    "map",
+    "ulimit",
+    "mount",
+    "filter",
+    "network",
+    "strings",
+    "gpu-request",
+    "stringToString",
+}
+
+_OLD_NAMES = {"net": "network", "net-alias": "network-alias", "dns-opt": "dns-option"}
 
 
 class UsageError(InvalidParameter):
@@ -38,15 +51,17 @@ class Flag:
         letter: the short name, or empty.
         kind: ``bool`` or the word of the help text: ``string list int bytes duration …``.
         help: the rest of its line; `` (default X)`` at its end is its default.
+        hidden: it works, but help does not list it.
     """
 
-    __slots__ = ("default", "help", "kind", "letter", "name")
+    __slots__ = ("default", "help", "hidden", "kind", "letter", "name")
 
     def __init__(self, name: str, letter: str, kind: str, text: str) -> None:
         self.name = name
         self.letter = letter
         self.kind = kind
-        self.help = text
+        self.hidden = text.startswith("(hidden)")
+        self.help = text.removeprefix("(hidden)").strip().replace("\\n", "\n")
         self.default = self._default()
 
     @property
@@ -59,7 +74,7 @@ class Flag:
             return []
         _, found, text = self.help.rpartition("(default ")
         if found and text.endswith(")"):
-            text = text[:-1].strip('"')
+            text = text.removesuffix(")").strip('"')
             return (text == "true") if self.kind == "bool" else self.parse(text)
         return {"bool": False, "string": ""}.get(self.kind)
 
@@ -156,7 +171,7 @@ class _Parser:
 
     def long(self, word: str, rest: list[str]) -> None:
         name, equals, text = word[2:].partition("=")
-        flag = self.by_name.get(name)
+        flag = self.by_name.get(name) or self.by_name.get(_OLD_NAMES.get(name, ""))
         if flag is None:
             raise UsageError(f"unknown flag: --{name}")
         if not equals:

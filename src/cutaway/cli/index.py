@@ -6,15 +6,19 @@ its module.
 """
 
 GROUPS = {
+    "builder": "Manage builds",
     "container": "Manage containers",
+    "context": "Manage contexts",
     "image": "Manage images",
+    "manifest": "Manage Docker image manifests and manifest lists",
     "network": "Manage networks",
     "system": "Manage Docker",
     "volume": "Manage volumes",
     "plan": "Show what would be done, and do nothing",
 }
 
-ROOT_GROUPS = ("container", "image", "network", "system", "volume")
+# Commands and groups that docker has not; help lists them apart.
+OWN = ("completion", "daemon", "plan", "story")
 
 COMMON = (
     "run",
@@ -26,6 +30,7 @@ COMMON = (
     "images",
     "login",
     "logout",
+    "search",
     "version",
     "info",
 )
@@ -67,6 +72,18 @@ _IMAGE = {
 }  # fmt: skip
 
 _OTHERS = {
+    "builder build": ("build", "build", "Build an image from a Dockerfile"),
+    "builder prune": ("prune", "builder prune", "Remove build cache"),
+    "completion": ("completion", "completion", "Print the script that completes words in bash, zsh or fish"),
+    "__complete": ("completion", "__complete", ""),
+    "context create": ("contexts", "context create", "Create a context"),
+    "context inspect": ("contexts", "context inspect", "Display detailed information on one or more contexts"),
+    "context list": ("contexts", "context ls", ""),
+    "context ls": ("contexts", "context ls", "List contexts"),
+    "context remove": ("contexts", "context rm", ""),
+    "context rm": ("contexts", "context rm", "Remove one or more contexts"),
+    "context show": ("contexts", "context show", "Print the name of the current context"),
+    "context use": ("contexts", "context use", "Set the current docker context"),
     "ps": ("containers", "ps", "List containers"),
     "container ls": ("containers", "ps", "List containers"),
     "container list": ("containers", "ps", ""),
@@ -86,10 +103,12 @@ _OTHERS = {
     "inspect": ("inspect", "inspect", "Return low-level information on Docker objects"),
     "login": ("login", "login", "Authenticate to a registry"),
     "logout": ("login", "logout", "Log out from a registry"),
-    "version": ("system", "version", "Show the version information"),
+    "version": ("system", "version", "Show the Docker version information"),
     "info": ("system", "info", "Display system-wide information"),
     "system info": ("system", "info", "Display system-wide information"),
+    "search": ("search", "search", "Search Docker Hub for images"),
     "events": ("system", "events", "Get real time events from the server"),
+    "system dial-stdio": ("system", "system dial-stdio", ""),
     "system events": ("system", "events", "Get real time events from the server"),
     "system df": ("prune", "system df", "Show docker disk usage"),
     "system prune": ("prune", "system prune", "Remove unused data"),

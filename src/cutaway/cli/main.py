@@ -3,32 +3,22 @@
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import NoReturn
 
 from cutaway import __version__
-from cutaway.cli.command import PROGRAM, Command, Context, layout_flags
+from cutaway.cli.command import PROGRAM, Command, Context
+from cutaway.cli.contexts import engine_host
 from cutaway.cli.exit_codes import exit_code
+from cutaway.cli.find import find, global_flags
 from cutaway.cli.flags import NotATerminal, UsageError, Values, declare, parse
-from cutaway.cli.index import COMMON, GROUPS, INDEX, ROOT_GROUPS
 from cutaway.client import ApiError, Client, EngineUnreachable, parse_host
 from cutaway.client.hosts import DEFAULT_HOST
 from cutaway.errors import CutawayError
 
-GLOBAL_FLAGS = """
-    --config string      Location of client config files
--c, --context string     Name of the context to use to connect to the daemon (only "default" exists)
--D, --debug              Enable debug mode
--H, --host list          Daemon socket to connect to
--l, --log-level string   Set the logging level ("debug", "info", "warn", "error", "fatal") (default "info")
-    --tls                Use TLS; implied by --tlsverify
-    --tlscacert string   Trust certs signed only by this CA
-    --tlscert string     Path to TLS certificate file
-    --tlskey string      Path to TLS key file
-    --tlsverify          Use TLS and verify the remote
--v, --version            Print version information and quit
-    --help               Print usage
-"""  # noqa: E501 - one flag a line
+_HELP_FLAG = declare("    --help  Print usage")
+_ROOT_USAGE = (
+    f"Usage:  {PROGRAM} [OPTIONS] COMMAND [ARG...]\n\nRun '{PROGRAM} --help' for more information"
+)
 
 
 def main() -> NoReturn:
@@ -54,79 +44,83 @@ def run(words: list[str]) -> int:
         The exit code. Errors have been printed.
     """
     try:
-        flags, rest = parse(words, declare(GLOBAL_FLAGS), interspersed=False)
+        flags, rest = parse(words, global_flags(), interspersed=False)
     except UsageError as error:
-        print(f"{error}\n\n{_root_usage()}", file=sys.stderr)
+        print(f"{error}\n\n{_ROOT_USAGE}", file=sys.stderr)
         return 125
     if flags["version"]:
         print(f"cutaway version {__version__}")
         return 0
-    if not rest or flags["help"]:
-        return _print_help(rest)
-    if rest[0] == "help":
-        return _print_help(rest[1:])
+    if not rest or flags["help"] or rest[0] == "help":
+        from cutaway.cli.help import print_help
+
+        return print_help(rest[1:] if rest[:1] == ["help"] else rest)
     found = find(rest)
     if found is None:
-        return _unknown(rest)
-    command, arguments = found
-    return run_command(command, arguments, _context(flags))
+        from cutaway.cli.help import unknown_command
+
+        return unknown_command(rest)
+    command, typed, arguments = found
+    return run_command(command, arguments, _context(flags), typed=typed)
 
 
-def find(words: list[str]) -> tuple[Command, list[str]] | None:
-    """Find the command that the first one or two words name; the rest are its arguments."""
-    for count in (2, 1):
-        name = " ".join(words[:count])
-        if len(words) >= count and name in INDEX:
-            module, wanted, _ = INDEX[name]
-            commands = import_module(f"cutaway.cli.commands.{module}").COMMANDS
-            command: Command = next(c for c in commands if c.words == wanted)
-            return command, words[count:]
-    return None
-
-
-def run_command(command: Command, words: list[str], context: Context) -> int:
+def run_command(command: Command, words: list[str], context: Context, *, typed: str) -> int:
     """Parse a command's own flags and run it, printing errors as docker does."""
     if command.passes_through:
-        return _guarded(command, lambda: command.run(context, Values([]), words))
+        return _guarded(command, typed, lambda: command.run(context, Values([]), words))
     flags = command.flags()
     help_words = {"--help"} if any(f.letter == "h" for f in flags) else {"--help", "-h"}
     try:
         if words and words[0] in help_words:
-            sys.stdout.write(command.help())
+            sys.stdout.write(command.help(typed))
             return 0
         values, arguments = parse(
             words,
-            [*flags, *declare("    --help  Print usage")],
+            flags if any(f.name == "help" for f in flags) else [*flags, *_HELP_FLAG],
             interspersed=command.interspersed,
         )
         if values["help"]:
-            sys.stdout.write(command.help())
+            sys.stdout.write(command.help(typed))
             return 0
+        _refuse_content_trust(values)
     except UsageError as error:
-        return _usage_failure(command, str(error), see="Run", code=125)
+        return _usage_failure(command, typed, str(error), see="Run")
     try:
-        command.check_arguments(arguments)
+        command.check_arguments(arguments, typed)
     except UsageError as error:
         exactly = command.at_most is not None
         return _usage_failure(
-            command, f"{PROGRAM}: {error}", see="Run" if exactly else "See", code=1
+            command, typed, f"{PROGRAM}: {error}", see="Run" if exactly else "See", code=1
         )
-    return _guarded(command, lambda: command.run(context, values, arguments))
+    return _guarded(command, typed, lambda: command.run(context, values, arguments))
 
 
-def _usage_failure(command: Command, message: str, *, see: str, code: int = 125) -> int:
-    more = f"{see} '{PROGRAM} {command.words} --help' for more information"
-    print(f"{message}\n\nUsage:  {command.usage}\n\n{more}", file=sys.stderr)
+def _refuse_content_trust(flags: Values) -> None:
+    """Refuse to verify Notary's signatures, which this engine can't: better than to pretend."""
+    given = "disable-content-trust" in flags.given
+    wanted = os.environ.get("DOCKER_CONTENT_TRUST", "") not in {"", "0", "false"}
+    if flags.get("disable-content-trust", True) and (given or not wanted):
+        return
+    if "disable-content-trust" in flags:
+        raise UsageError(
+            "content trust (Notary) is not supported: name an image by its digest, "
+            "NAME@sha256:..., to get exactly that content"
+        )
+
+
+def _usage_failure(command: Command, typed: str, message: str, *, see: str, code: int = 125) -> int:
+    more = f"{see} '{PROGRAM} {typed} --help' for more information"
+    print(f"{message}\n\nUsage:  {command.usage_line(typed)}\n\n{more}", file=sys.stderr)
     return code
 
 
-def _guarded(command: Command, action: Callable[[], int]) -> int:
+def _guarded(command: Command, typed: str, action: Callable[[], int]) -> int:
     try:
         return action()
     except BrokenPipeError:
         raise
     except CutawayError as error:
-        print(_sentence(command, error), file=sys.stderr)
+        print(_sentence(command, typed, error), file=sys.stderr)
         return exit_code(command, error)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
@@ -136,33 +130,31 @@ def _guarded(command: Command, action: Callable[[], int]) -> int:
         return command.failure_code
 
 
-def _sentence(command: Command, error: CutawayError) -> str:
+def _sentence(command: Command, typed: str, error: CutawayError) -> str:
     text = str(error)
     if isinstance(error, ApiError):
         text = f"Error response from daemon: {text}"
     if command.failure_code == 125 and not isinstance(error, NotATerminal):
-        hint = f"Run '{PROGRAM} {command.words} --help' for more information"
+        hint = f"Run '{PROGRAM} {typed} --help' for more information"
         return f"{PROGRAM}: {text}\n\n{hint}"
     return text
 
 
 def _context(flags: Values) -> Context:
-    home = os.environ.get("HOME", "/root")
-    config_dir = flags["config"] or os.environ.get("DOCKER_CONFIG") or f"{home}/.docker"
+    config_dir = flags["config"]
 
     def make_client() -> Client:
-        named = flags["host"][-1] if flags["host"] else ""
-        named = named or os.environ.get("CUTAWAY_HOST") or os.environ.get("DOCKER_HOST", "")
+        named = engine_host(flags, config_dir)
         host = parse_host(named or DEFAULT_HOST)
         if flags["tls"] or flags["tlsverify"] or os.environ.get("DOCKER_TLS_VERIFY"):
             from cutaway.cli.tls import make_tls_context
 
-            host.tls = make_tls_context(flags, config_dir)
+            host.tls = make_tls_context(flags)
         if not named:
             _start_engine_if_none(host.path or "")
         return Client(host, version=os.environ.get("DOCKER_API_VERSION", ""))
 
-    return Context(make_client, config_dir=config_dir, debug=flags["debug"])
+    return Context(make_client, config_dir=config_dir, debug=flags["debug"], flags=flags)
 
 
 def _start_engine_if_none(path: str) -> None:
@@ -174,75 +166,3 @@ def _start_engine_if_none(path: str) -> None:
         from cutaway.cli.start_engine import start_engine
 
         start_engine(path)
-
-
-def _unknown(words: list[str]) -> int:
-    from difflib import get_close_matches
-
-    name = " ".join(words[:2]) if words[0] in GROUPS else words[0]
-    if words[0] in GROUPS and (len(words) == 1 or words[1] in {"--help", "-h"}):
-        return _print_help(words[:1])
-    print(f"{PROGRAM}: unknown command: {PROGRAM} {name}", file=sys.stderr)
-    close = get_close_matches(name, INDEX, n=1, cutoff=0.75)
-    if words[0] in GROUPS:
-        print(f"\nUsage:  {PROGRAM} {words[0]}", file=sys.stderr)
-    elif close:
-        print(f"\nDid you mean '{PROGRAM} {close[0]}'?", file=sys.stderr)
-    group = f"{words[0]} " if words[0] in GROUPS else ""
-    print(f"\nRun '{PROGRAM} {group}--help' for more information", file=sys.stderr)
-    return 1
-
-
-def _root_usage() -> str:
-    return (
-        f"Usage:  {PROGRAM} [OPTIONS] COMMAND [ARG...]\n\n"
-        f"Run '{PROGRAM} --help' for more information"
-    )
-
-
-def _print_help(words: list[str]) -> int:
-    found = find(words) if words else None
-    if found is not None:
-        sys.stdout.write(found[0].help())
-    elif words and words[0] in GROUPS:
-        sys.stdout.write(group_help(words[0]))
-    elif words:
-        return _unknown(words)
-    else:
-        sys.stdout.write(root_help())
-    return 0
-
-
-def group_help(group: str) -> str:
-    """Return the help of a management command such as ``container``."""
-    members = {
-        name.split(" ")[1]: summary
-        for name, (_, _, summary) in sorted(INDEX.items())
-        if name.startswith(f"{group} ") and summary
-    }
-    return (
-        f"Usage:  {PROGRAM} {group} COMMAND\n\n{GROUPS[group]}\n\nCommands:\n"
-        + _columns(members)
-        + f"\nRun '{PROGRAM} {group} COMMAND --help' for more information on a command.\n"
-    )
-
-
-def root_help() -> str:
-    """Return the help of the program, in docker's layout."""
-    single = {name: entry[2] for name, entry in INDEX.items() if " " not in name}
-    common = {name: single[name] for name in COMMON}
-    groups = {name: GROUPS[name] for name in ROOT_GROUPS}
-    others = {n: s for n, s in sorted(single.items()) if n not in COMMON and s}
-    return (
-        f"Usage:  {PROGRAM} [OPTIONS] COMMAND\n\nA container engine you can see through\n\n"
-        f"Common Commands:\n{_columns(common)}\n"
-        f"Management Commands:\n{_columns(groups)}\n"
-        f"Commands:\n{_columns(others)}\n"
-        f"Global Options:\n{layout_flags(declare(GLOBAL_FLAGS))}\n\n"
-        f"Run '{PROGRAM} COMMAND --help' for more information on a command.\n"
-    )
-
-
-def _columns(entries: dict[str, str]) -> str:
-    width = max(map(len, entries), default=0) + 2
-    return "".join(f"  {name.ljust(width)}{summary}\n" for name, summary in entries.items())

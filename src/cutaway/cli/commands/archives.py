@@ -117,8 +117,8 @@ COMMANDS = (
         save,
         flags="""
 -o, --output string     Write to a file, instead of STDOUT
-    --platform string   Save only the given platform variant
-""",
+    --platform string   Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+""",  # noqa: E501 - one flag a line
         at_least=1,
         aliases=("image save",),
     ),
@@ -129,9 +129,9 @@ COMMANDS = (
         load,
         flags="""
 -i, --input string      Read from tar archive file, instead of STDIN
-    --platform string   Load only the given platform variant
+    --platform string   Load only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
 -q, --quiet             Suppress the load output
-""",
+""",  # noqa: E501 - one flag a line
         at_most=0,
         aliases=("image load",),
     ),

@@ -17,13 +17,15 @@ from cutaway.cli.units import human_size
 _FLAGS = """
     --add-host list          Add a custom host-to-IP mapping ("host:ip")
     --build-arg list         Set build-time variables
-    --cache-from list        Images to consider as cache sources
-    --cgroup-parent string   Set the parent cgroup for the RUN instructions during build
+    --cache-from strings     Images to consider as cache sources
+    --cgroup-parent string   Set the parent cgroup for the "RUN" instructions during build
+    --compress               Compress the build context using gzip
     --cpu-period int         Limit the CPU CFS (Completely Fair Scheduler) period
     --cpu-quota int          Limit the CPU CFS (Completely Fair Scheduler) quota
 -c, --cpu-shares int         CPU shares (relative weight)
     --cpuset-cpus string     CPUs in which to allow execution (0-3, 0,1)
     --cpuset-mems string     MEMs in which to allow execution (0-3, 0,1)
+    --disable-content-trust  Skip image verification (default true)
     --explain                Say for each step why the cache hit or missed
 -f, --file string            Name of the Dockerfile (Default is "PATH/Dockerfile")
     --force-rm               Always remove intermediate containers
@@ -38,12 +40,12 @@ _FLAGS = """
     --pull                   Always attempt to pull a newer version of the image
 -q, --quiet                  Suppress the build output and print image ID on success
     --rm                     Remove intermediate containers after a successful build (default true)
-    --security-opt list      Security options
+    --security-opt strings    Security options
     --shm-size bytes         Size of "/dev/shm"
     --squash                 Squash newly built layers into a single new layer
 -t, --tag list               Name and optionally a tag in the "name:tag" format
     --target string          Set the target build stage to build.
-    --ulimit ulimit          Ulimit options
+    --ulimit ulimit          Ulimit options (default [])
 """  # noqa: E501 - one flag a line
 
 
@@ -185,6 +187,6 @@ COMMANDS = (
         flags=_FLAGS,
         at_least=1,
         at_most=1,
-        aliases=("image build",),
+        aliases=("image build", "build", "builder build"),
     ),
 )

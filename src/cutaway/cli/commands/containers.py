@@ -12,7 +12,7 @@ from cutaway.client.http import quote
 PS_FLAGS = """
 -a, --all             Show all containers (default shows just running)
 -f, --filter filter   Filter output based on conditions provided
-    --format string   $FORMAT
+    --format string   $FORMAT_TABLE
 -n, --last int        Show n last created containers (includes all states) (default -1)
 -l, --latest          Show the latest created container (includes all states)
     --no-trunc        Don't truncate output

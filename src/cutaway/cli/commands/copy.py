@@ -177,8 +177,8 @@ COMMANDS = (
         flags="""
 -a, --archive       Archive mode (copy all uid/gid information)
 -L, --follow-link   Always follow symbol link in SRC_PATH
--q, --quiet         Suppress progress output during copy
-""",
+-q, --quiet         Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached
+""",  # noqa: E501 - one flag a line
         at_least=2,
         at_most=2,
         aliases=("container cp",),

@@ -1,5 +1,6 @@
 """``images``, ``rmi``, ``tag`` and ``history``."""
 
+import json
 from typing import Any
 
 from cutaway.cli.command import Command, Context
@@ -16,9 +17,10 @@ IMAGES_FLAGS = """
 -a, --all             Show all images (default hides intermediate images)
     --digests         Show digests
 -f, --filter filter   Filter output based on conditions provided
-    --format string   $FORMAT
+    --format string   $FORMAT_TABLE
     --no-trunc        Don't truncate output
 -q, --quiet           Only show image IDs
+    --tree            List multi-platform images as a tree (EXPERIMENTAL)
 """
 
 _COLUMNS = {
@@ -110,6 +112,7 @@ def remove(context: Context, flags: Values, arguments: list[str]) -> int:
                 f"/images/{quote(name)}",
                 force=flags["force"] or None,
                 noprune=flags["no-prune"] or None,
+                platforms=[platform_json(text) for text in flags["platform"]],
             )
         except ApiError as error:
             warn(f"Error response from daemon: {error}")
@@ -146,6 +149,14 @@ def check_reference(reference: str, prefix: str = "") -> None:
         Reference.parse(reference)
     except InvalidParameter as error:
         raise UsageError(prefix.format(reference) + str(error)) from None
+
+
+def platform_json(text: str) -> str:
+    """Write ``linux/arm64/v8`` as the API's JSON object of a platform."""
+    system, _, rest = text.partition("/")
+    architecture, _, variant = rest.partition("/")
+    fields = {"os": system, "architecture": architecture, "variant": variant}
+    return json.dumps({name: value for name, value in fields.items() if value})
 
 
 def split_tag(reference: str) -> tuple[str, str]:
@@ -213,7 +224,11 @@ COMMANDS = (
         "[OPTIONS] IMAGE [IMAGE...]",
         "Remove one or more images",
         remove,
-        flags="-f, --force  Force removal of the image\n--no-prune  Do not delete untagged parents",
+        flags="""
+-f, --force              Force removal of the image
+    --no-prune           Do not delete untagged parents
+    --platform strings   Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
+""",  # noqa: E501 - one flag a line
         at_least=1,
         aliases=("image rm", "image remove"),
     ),
@@ -232,12 +247,12 @@ COMMANDS = (
         "Show the history of an image",
         history,
         flags="""
-    --format string     $FORMAT
+    --format string     $FORMAT_TABLE
 -H, --human             Print sizes and dates in human readable format (default true)
     --no-trunc          Don't truncate output
-    --platform string   Show history for the given platform
+    --platform string   Show history for the given platform. Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")
 -q, --quiet             Only show image IDs
-""",
+""",  # noqa: E501 - one flag a line
         at_least=1,
         at_most=1,
         aliases=("image history",),

@@ -14,6 +14,9 @@ from cutaway.client.http import quote
 _FORMAT = "-f, --format string   $FORMAT\n"
 _VERBOSE = "-v, --verbose         Verbose output for diagnostics\n"
 _SIZE = "-s, --size            Display total file sizes\n"
+_PLATFORM = r"""
+    --platform string  Inspect a specific platform of the multi-platform image.\nIf the image or the server is not multi-platform capable, the command will error out if the platform does not match.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)
+"""  # noqa: E501 - one flag a line
 _PATHS = {
     "container": "/containers/{}/json",
     "image": "/images/{}/json",
@@ -85,12 +88,12 @@ COMMANDS = (
         "Return low-level information on Docker objects",
         _run(tuple(_PATHS)),
         flags=_FORMAT
-        + _SIZE
+        + "-s, --size            Display total file sizes if the type is container\n"
         + "    --type string         Only inspect objects of the given type\n",
         at_least=1,
     ),
     _of_kind("container", _FORMAT + _SIZE, "CONTAINER"),
-    _of_kind("image", _FORMAT + "    --platform string  Inspect a specific platform\n", "IMAGE"),
+    _of_kind("image", _FORMAT + _PLATFORM, "IMAGE"),
     _of_kind("network", _FORMAT + _VERBOSE, "NETWORK"),
     _of_kind("volume", _FORMAT, "VOLUME"),
 )

@@ -85,7 +85,7 @@ COMMANDS = (
     Command(
         "login",
         "[OPTIONS] [SERVER]",
-        "Authenticate to a registry",
+        "Authenticate to a registry.\nDefaults to Docker Hub if no server is specified.",
         login,
         flags="""
 -p, --password string   Password or Personal Access Token (PAT)
@@ -94,5 +94,12 @@ COMMANDS = (
 """,
         at_most=1,
     ),
-    Command("logout", "[SERVER]", "Log out from a registry", logout, at_most=1),
+    Command(
+        "logout",
+        "[SERVER]",
+        "Log out from a registry.\n"
+        "If no server is specified, the default is defined by the daemon.",
+        logout,
+        at_most=1,
+    ),
 )

@@ -14,7 +14,7 @@ from cutaway.client.http import quote
 
 _CREATE_FLAGS = """
     --attachable           Enable manual container attachment
-    --aux-address map      Auxiliary IPv4 or IPv6 addresses used by Network driver
+    --aux-address map      Auxiliary IPv4 or IPv6 addresses used by Network driver (default map[])
     --config-from string   The network from which to copy the configuration
     --config-only          Create a configuration only network
 -d, --driver string        Driver to manage the Network (default "bridge")
@@ -23,23 +23,23 @@ _CREATE_FLAGS = """
     --internal             Restrict external access to the network
     --ip-range strings     Allocate container ip from a sub-range
     --ipam-driver string   IP Address Management Driver (default "default")
-    --ipam-opt map         Set IPAM driver specific options
+    --ipam-opt map         Set IPAM driver specific options (default map[])
     --ipv4                 Enable or disable IPv4 address assignment (default true)
     --ipv6                 Enable or disable IPv6 address assignment
     --label list           Set metadata on a network
--o, --opt map              Set driver specific options
+-o, --opt map              Set driver specific options (default map[])
     --scope string         Control the network's scope
     --subnet strings       Subnet in CIDR format that represents a network segment
 """
 _CONNECT_FLAGS = """
     --alias strings           Add network-scoped alias for the container
     --driver-opt strings      driver options for the network
-    --gw-priority int         Highest gw-priority provides the default gateway
+    --gw-priority int         Highest gw-priority provides the default gateway. Accepts positive and negative values.
     --ip string               IPv4 address (e.g., "172.30.100.104")
     --ip6 string              IPv6 address (e.g., "2001:db8::33")
     --link list               Add link to another container
     --link-local-ip strings   Add a link-local address for the container
-"""
+"""  # noqa: E501 - one flag a line
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
@@ -210,12 +210,12 @@ COMMANDS = (
         list_networks,
         flags="""
 -f, --filter filter   Provide filter values (e.g. "driver=bridge")
-    --format string   $FORMAT
+    --format string   $FORMAT_TABLE
     --no-trunc        Do not truncate the output
 -q, --quiet           Only display network IDs
 """,
         at_most=0,
-        aliases=("network list",),
+        aliases=("network ls", "network list"),
     ),
     Command(
         "network rm",
@@ -224,7 +224,7 @@ COMMANDS = (
         remove,
         flags="-f, --force   Do not error if the network does not exist",
         at_least=1,
-        aliases=("network remove",),
+        aliases=("network rm", "network remove"),
     ),
     Command(
         "network connect",

@@ -9,9 +9,8 @@ from cutaway.cli.flags import Values
 from cutaway.cli.table import print_rows
 from cutaway.cli.units import human_ago, human_size, parse_rfc3339
 
-_FILTER = '    --filter filter   Provide filter values (e.g. "label=<key>=<value>")\n'
+_FILTER = '    --filter filter   Provide filter values (e.g. "until=<timestamp>")\n'
 _FORCE = "-f, --force           Do not prompt for confirmation\n"
-_ALL = "-a, --all             Remove all unused, not just dangling ones\n"
 
 
 def _confirmed(flags: Values, warning: str) -> bool:
@@ -116,6 +115,24 @@ def prune_system(context: Context, flags: Values, arguments: list[str]) -> int:
         _report(f"Deleted {str(kind).title()}:", removed)
         total += freed
     print(f"Total reclaimed space: {human_size(total)}")
+    return 0
+
+
+def prune_builder(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Remove the build cache: what no build could use any more, or all of it."""
+    kind = "build cache" if flags["all"] else "dangling build cache"
+    if not _confirmed(flags, f"WARNING! This will remove all {kind}."):
+        return 1
+    answer = context.client.post(
+        "/build/prune",
+        **{
+            "all": flags["all"] or None,
+            "filters": encode_filters(flags["filter"]),
+            "reserved-space": flags["keep-storage"] or None,
+        },
+    )
+    _report("Deleted build cache objects:", answer.get("CachesDeleted") or [])
+    print(f"Total reclaimed space: {human_size(answer.get('SpaceReclaimed', 0))}")
     return 0
 
 
@@ -259,6 +276,19 @@ def _detailed_images(image: dict[str, Any], image_rows: Any) -> list[dict[str, A
 
 COMMANDS = (
     Command(
+        "builder prune",
+        "",
+        "Remove build cache",
+        prune_builder,
+        flags="""
+-a, --all                  Remove all unused build cache, not just dangling ones
+    --filter filter        Provide filter values (e.g. "until=24h")
+-f, --force                Do not prompt for confirmation
+    --keep-storage bytes   Amount of disk space to keep for cache
+""",
+        at_most=0,
+    ),
+    Command(
         "container prune",
         "[OPTIONS]",
         "Remove all stopped containers",
@@ -271,7 +301,7 @@ COMMANDS = (
         "[OPTIONS]",
         "Remove unused images",
         prune_images,
-        flags=_ALL + _FILTER + _FORCE,
+        flags="-a, --all   Remove all unused images, not just dangling ones\n" + _FILTER + _FORCE,
         at_most=0,
     ),
     Command(
@@ -287,7 +317,11 @@ COMMANDS = (
         "[OPTIONS]",
         "Remove unused local volumes",
         prune_volumes,
-        flags=_ALL + _FILTER + _FORCE,
+        flags="""
+-a, --all             Remove all unused volumes, not just anonymous ones
+    --filter filter   Provide filter values (e.g. "label=<label>")
+-f, --force           Do not prompt for confirmation
+""",
         at_most=0,
     ),
     Command(
@@ -295,7 +329,12 @@ COMMANDS = (
         "[OPTIONS]",
         "Remove unused data",
         prune_system,
-        flags=_ALL + _FILTER + _FORCE + "    --volumes   Prune anonymous volumes\n",
+        flags="""
+-a, --all             Remove all unused images not just dangling ones
+    --filter filter   Provide filter values (e.g. "label=<key>=<value>")
+-f, --force           Do not prompt for confirmation
+    --volumes         Prune anonymous volumes
+""",
         at_most=0,
     ),
     Command(
@@ -304,7 +343,7 @@ COMMANDS = (
         "Show docker disk usage",
         disk_usage,
         flags="""
-    --format string   $FORMAT
+    --format string   $FORMAT_TABLE
 -v, --verbose         Show detailed information on space usage
 """,
         at_most=0,

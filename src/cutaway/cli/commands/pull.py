@@ -4,7 +4,7 @@ import sys
 from typing import TextIO
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.commands.images import split_tag
+from cutaway.cli.commands.images import platform_json, split_tag
 from cutaway.cli.credentials import auth_header
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.progress import show_progress
@@ -16,12 +16,12 @@ _PULL_FLAGS = """
     --platform string         Set platform if server is multi-platform capable
 -q, --quiet                   Suppress verbose output
 """
-_PUSH_FLAGS = """
+_PUSH_FLAGS = r"""
 -a, --all-tags                Push all tags of an image to the repository
     --disable-content-trust   Skip image signing (default true)
-    --platform string         Push a platform-specific manifest as a single-platform image
+    --platform string         Push a platform-specific manifest as a single-platform image to the registry.\nImage index won't be pushed, meaning that other manifests, including attestations won't be preserved.\n'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)
 -q, --quiet                   Suppress verbose output
-"""
+"""  # noqa: E501 - one flag a line
 
 
 def pull_image(
@@ -89,11 +89,7 @@ def push(context: Context, flags: Values, arguments: list[str]) -> int:
         tag = "latest"
         if not flags["quiet"]:
             print("Using default tag: latest")
-    platform = None
-    if flags["platform"]:
-        system, _, rest = flags["platform"].partition("/")
-        architecture, _, variant = rest.partition("/")
-        platform = f'{{"os":"{system}","architecture":"{architecture}","variant":"{variant}"}}'
+    platform = platform_json(flags["platform"]) if flags["platform"] else None
     response = context.client.request(
         "POST",
         f"/images/{quote(name)}/push",

@@ -11,15 +11,21 @@ START_FLAGS = """
 -a, --attach               Attach STDOUT/STDERR and forward signals
     --detach-keys string   Override the key sequence for detaching a container
 -i, --interactive          Attach container's STDIN
+    --checkpoint string        (hidden) Restore from this checkpoint
+    --checkpoint-dir string    (hidden) Use a custom checkpoint storage directory
 """
 
 
 def start(context: Context, flags: Values, arguments: list[str]) -> int:
     """Start containers; with ``--attach`` one, whose exit code is returned."""
-    if not (flags["attach"] or flags["interactive"]):
+    query = {
+        "checkpoint": flags["checkpoint"] or None,
+        "checkpoint-dir": flags["checkpoint-dir"] or None,
+    }
+    if flags["checkpoint"] or not (flags["attach"] or flags["interactive"]):
         return for_each(
             arguments,
-            lambda name: context.client.post(f"/containers/{quote(name)}/start"),
+            lambda name: context.client.post(f"/containers/{quote(name)}/start", **query),
             what="start",
         )
     if len(arguments) > 1:

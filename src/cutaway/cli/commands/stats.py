@@ -111,7 +111,7 @@ COMMANDS = (
         stats,
         flags="""
 -a, --all             Show all containers (default shows just running)
-    --format string   $FORMAT
+    --format string   $FORMAT_TABLE
     --no-stream       Disable streaming stats and only pull the first result
     --no-trunc        Do not truncate output
 """,

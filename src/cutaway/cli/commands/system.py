@@ -173,9 +173,31 @@ def event_line(event: dict[str, Any]) -> str:
     )
 
 
+def dial_stdio(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Join standard input and output to the engine's socket: how ``ssh://`` clients reach it."""
+    from cutaway.cli.terminal import Session
+    from cutaway.client import Hijacked
+
+    connection = context.client.host.connect()
+    Session(Hijacked(connection, b"", multiplexed=False), tty=True, stdin=True).run()
+    return 0
+
+
 COMMANDS = (
     Command(
-        "version", "[OPTIONS]", "Show the version information", version, flags=_FORMAT, at_most=0
+        "system dial-stdio",
+        "",
+        "Proxy the stdio stream to the daemon connection. Should not be invoked manually.",
+        dial_stdio,
+        at_most=0,
+    ),
+    Command(
+        "version",
+        "[OPTIONS]",
+        "Show the Docker version information",
+        version,
+        flags=_FORMAT,
+        at_most=0,
     ),
     Command(
         "info",

@@ -87,8 +87,8 @@ COMMANDS = (
         flags="""
 -d, --driver string   Specify volume driver name (default "local")
     --label list      Set metadata for a volume
-    --name string     Specify volume name
--o, --opt map         Set driver specific options
+    --name string     (hidden) Specify volume name
+-o, --opt map         Set driver specific options (default map[])
 """,
         at_most=1,
     ),
@@ -99,19 +99,19 @@ COMMANDS = (
         list_volumes,
         flags="""
 -f, --filter filter   Provide filter values (e.g. "dangling=true")
-    --format string   $FORMAT
+    --format string   $FORMAT_TABLE
 -q, --quiet           Only display volume names
 """,
         at_most=0,
-        aliases=("volume list",),
+        aliases=("volume ls", "volume list"),
     ),
     Command(
         "volume rm",
         "[OPTIONS] VOLUME [VOLUME...]",
-        "Remove one or more volumes",
+        "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
         remove,
         flags="-f, --force   Force the removal of one or more volumes",
         at_least=1,
-        aliases=("volume remove",),
+        aliases=("volume rm", "volume remove"),
     ),
 )

@@ -1,0 +1,267 @@
+"""``context``: names for engines' addresses, kept where docker keeps them."""
+
+import json
+import os
+import re
+from typing import Any
+
+from cutaway.cli.command import Command, Context
+from cutaway.cli.contexts import (
+    DEFAULT,
+    context_name,
+    directory_of,
+    engine_host,
+    read_context,
+    stored_names,
+)
+from cutaway.cli.credentials import load_config, save_config
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.table import print_inspected, print_rows
+from cutaway.cli.terminal import warn
+from cutaway.client.hosts import DEFAULT_HOST
+from cutaway.errors import CutawayError
+from cutaway.files import write_atomic
+
+_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$"
+_ENDPOINT = """Docker endpoint config:
+
+NAME                DESCRIPTION
+from                Copy named context's Docker endpoint configuration
+host                Docker endpoint on which to connect
+skip-tls-verify     Skip TLS certificate validation"""
+
+
+def _default(context: Context) -> dict[str, Any]:
+    """Return what the environment says as the context ``default``."""
+    in_force = context_name(context.flags, context.config_dir) == DEFAULT
+    host = engine_host(context.flags, context.config_dir) if in_force else ""
+    return {
+        "Name": DEFAULT,
+        "Metadata": {},
+        "Endpoints": {"docker": {"Host": host or DEFAULT_HOST, "SkipTLSVerify": False}},
+    }
+
+
+def _stored(context: Context) -> list[dict[str, Any]]:
+    names = stored_names(context.config_dir)
+    return [read_context(context.config_dir, name) for name in names]
+
+
+def list_contexts(context: Context, flags: Values, arguments: list[str]) -> int:
+    """List contexts; a star marks the one in force."""
+    current = context_name(context.flags, context.config_dir)
+    documents = [_default(context), *_stored(context)]
+    if flags["quiet"]:
+        for document in documents:
+            print(document["Name"])
+        return 0
+    as_json = flags["format"] == "json"
+    rows = [_row(document, current, mark=not as_json) for document in documents]
+    columns = {
+        "Name": "NAME",
+        "Description": "DESCRIPTION",
+        "DockerEndpoint": "DOCKER ENDPOINT",
+        "Error": "ERROR",
+    }
+    print_rows(rows, columns, template=flags["format"] or None, default=list(columns))
+    return 0
+
+
+def _row(document: dict[str, Any], current: str, *, mark: bool) -> dict[str, Any]:
+    name = document["Name"]
+    description = document["Metadata"].get("Description", "")
+    if name == DEFAULT:
+        description = "Current DOCKER_HOST based configuration"
+    return {
+        "Current": name == current,
+        "Description": description,
+        "DockerEndpoint": document["Endpoints"]["docker"]["Host"],
+        "Error": "",
+        "Name": f"{name} *" if mark and name == current else name,
+    }
+
+
+def inspect(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Print contexts whole."""
+    names = arguments or [context_name(context.flags, context.config_dir)]
+    found, problems = [], []
+    for name in names:
+        try:
+            found.append(_inspected(context, name))
+        except UsageError as error:
+            problems.append(str(error))
+    print_inspected(found, flags["format"] or None)
+    for problem in problems:
+        warn(problem)
+    return 1 if problems else 0
+
+
+def _inspected(context: Context, name: str) -> dict[str, Any]:
+    if name == DEFAULT:
+        storage = {"MetadataPath": "<IN MEMORY>", "TLSPath": "<IN MEMORY>"}
+        return {**_default(context), "TLSMaterial": {}, "Storage": storage}
+    document = read_context(context.config_dir, name)
+    path = directory_of(context.config_dir, name)
+    storage = {"MetadataPath": path, "TLSPath": path.replace("/meta/", "/tls/")}
+    return {**document, "TLSMaterial": {}, "Storage": storage}
+
+
+def show(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Print the name of the context in force."""
+    print(context_name(context.flags, context.config_dir))
+    return 0
+
+
+def use(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Make a context the one in force from now on."""
+    (name,) = arguments
+    config = load_config(context.config_dir)
+    if name == DEFAULT:
+        config.pop("currentContext", None)
+    else:
+        read_context(context.config_dir, name)
+        config["currentContext"] = name
+    save_config(context.config_dir, config)
+    print(name)
+    warn(f'Current context is now "{name}"')
+    if os.environ.get("DOCKER_HOST") and name != DEFAULT:
+        warn(
+            "Warning: DOCKER_HOST environment variable overrides the active context. "
+            f'To use "{name}", either set the global --context flag, or unset DOCKER_HOST '
+            "environment variable."
+        )
+    return 0
+
+
+def create(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Keep an address under a name."""
+    (name,) = arguments
+    if name == DEFAULT:
+        raise UsageError('"default" is a reserved context name')
+    if not re.fullmatch(_NAME[1:-1], name):
+        raise UsageError(
+            f'context name "{name}" is invalid, names are validated against regexp "{_NAME}"'
+        )
+    directory = directory_of(context.config_dir, name)
+    if os.path.exists(directory):
+        raise UsageError(f'context "{name}" already exists')
+    metadata = {"Description": flags["description"]} if flags["description"] else {}
+    document = {
+        "Name": name,
+        "Metadata": metadata,
+        "Endpoints": {"docker": _endpoint(context, flags)},
+    }
+    os.makedirs(directory, mode=0o755)
+    data = json.dumps(document, separators=(",", ":")).encode()
+    write_atomic(os.path.join(directory, "meta.json"), data)
+    print(name)
+    warn(f'Successfully created context "{name}"')
+    return 0
+
+
+def _endpoint(context: Context, flags: Values) -> dict[str, Any]:
+    options = dict(part.partition("=")[::2] for text in flags["docker"] for part in text.split(","))
+    unknown = options.keys() - {"host", "from", "skip-tls-verify"}
+    if unknown & {"ca", "cert", "key"}:
+        raise UsageError(
+            "certificates are not kept in contexts: put ca.pem, cert.pem and key.pem in a "
+            "directory and set DOCKER_CERT_PATH and DOCKER_TLS_VERIFY"
+        )
+    if unknown:
+        raise UsageError(f"unrecognized config key: {', '.join(sorted(unknown))}")
+    source = flags["from"] or options.get("from")
+    if source:
+        return dict(_inspected(context, source)["Endpoints"]["docker"])
+    if not options.get("host"):
+        return dict(_default(context)["Endpoints"]["docker"])
+    skip = options.get("skip-tls-verify", "") in {"1", "true"}
+    return {"Host": options["host"], "SkipTLSVerify": skip}
+
+
+def remove(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Forget contexts."""
+    current = context_name(context.flags, context.config_dir)
+    failed = False
+    for name in arguments:
+        try:
+            _remove_one(context, name, is_current=name == current, force=flags["force"])
+        except CutawayError as error:
+            warn(str(error))
+            failed = True
+        else:
+            print(name)
+    return 1 if failed else 0
+
+
+def _remove_one(context: Context, name: str, *, is_current: bool, force: bool) -> None:
+    from shutil import rmtree
+
+    if name == DEFAULT:
+        raise UsageError('context "default" cannot be removed')
+    directory = directory_of(context.config_dir, name)
+    if not os.path.exists(directory):
+        raise UsageError(f'context "{name}" does not exist')
+    if is_current:
+        if not force:
+            raise UsageError(f'context "{name}" is in use, set -f flag to force remove')
+        config = load_config(context.config_dir)
+        config.pop("currentContext", None)
+        save_config(context.config_dir, config)
+    rmtree(directory)
+
+
+COMMANDS = (
+    Command(
+        "context ls",
+        "[OPTIONS]",
+        "List contexts",
+        list_contexts,
+        flags="""
+    --format string   $FORMAT_TABLE
+-q, --quiet           Only show context names
+""",
+        at_most=0,
+        aliases=("context ls", "context list"),
+    ),
+    Command(
+        "context inspect",
+        "[OPTIONS] [CONTEXT] [CONTEXT...]",
+        "Display detailed information on one or more contexts",
+        inspect,
+        flags="-f, --format string   $FORMAT",
+    ),
+    Command("context show", "", "Print the name of the current context", show, at_most=0),
+    Command(
+        "context use",
+        "CONTEXT",
+        "Set the current docker context",
+        use,
+        at_least=1,
+        at_most=1,
+    ),
+    Command(
+        "context create",
+        "[OPTIONS] CONTEXT",
+        "Create a context",
+        create,
+        flags="""
+    --description string      Description of the context
+    --docker stringToString   set the docker endpoint (default [])
+    --from string             create context from a named context
+""",
+        details=_ENDPOINT
+        + "\n\nExample:\n\n$ cutaway context create my-context "
+        + '--description "some description" --docker "host=tcp://myserver:2376"',
+        at_least=1,
+        at_most=1,
+    ),
+    Command(
+        "context rm",
+        "CONTEXT [CONTEXT...]",
+        "Remove one or more contexts",
+        remove,
+        flags="-f, --force   Force the removal of a context in use",
+        at_least=1,
+        aliases=("context rm", "context remove"),
+    ),
+)
