@@ -39,6 +39,7 @@ from cutaway.cgroups.layout import (
     probe_cgroup_layout,
     resolve_cgroups_path,
 )
+from cutaway.cgroups.oom import watch_oom
 from cutaway.cgroups.resources import device_rules_v2, plan_resources
 from cutaway.cgroups.settings import ResourcePlan, Setting
 from cutaway.cgroups.statistics import Statistics, read_statistics
@@ -76,5 +77,6 @@ __all__ = [
     "resolve_cgroups_path",
     "signal_all",
     "thaw",
+    "watch_oom",
     "write_cgroup_file",
 ]

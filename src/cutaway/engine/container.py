@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from cutaway.engine.endings import Ending
 from cutaway.engine.ids import NoSuchContainer, find_by_prefix, short_id
 from cutaway.engine.lifecycle import ALIVE, Status
 from cutaway.engine.links import Link
@@ -74,6 +75,9 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
         last_seq: the newest event of the shim that is accounted for here.
         removing: the removal has begun; a new engine finishes it.
         health, failing_streak: of the last health check; empty: it has none.
+        health_log: results of the last run's checks, once it has ended.
+        next_restart_ns: when the restart policy tries again; 0: it does not.
+        ending: why the last run ended.
     """
 
     status: Status = Status.CREATED
@@ -88,6 +92,9 @@ class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int = 0
     health: str = ""
     failing_streak: int = 0
+    health_log: tuple[dict[str, Any], ...] = ()
+    next_restart_ns: int = 0
+    ending: Ending | None = None
 
 
 @dataclass(slots=True)

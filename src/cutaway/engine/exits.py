@@ -17,7 +17,9 @@ from msgspec.structs import replace
 from cutaway.engine import removal
 from cutaway.engine.container import Container, ContainerState
 from cutaway.engine.core import Core, Told
+from cutaway.engine.endings import explain_end
 from cutaway.engine.lifecycle import Happening, Status, next_status
+from cutaway.engine.remains import end_orphan
 from cutaway.engine.spec.namespaces import shares
 from cutaway.errors import CutawayError, NotFound
 from cutaway.files import read_json
@@ -62,7 +64,13 @@ def on_end(core: Core, container: Container) -> None:
             facts = {"exit_code": SIGKILL_EXIT_CODE, "lost": True}
         _exited(core, container, facts)
     if not container.cleaned.is_set():
-        _let_go(core, container)
+        core.spawn(_clean_up(core, container), f"cleaning up {container.short_id}")
+
+
+async def _clean_up(core: Core, container: Container) -> None:
+    """Do what the lost shim can't: end its processes; only then may the container start again."""
+    await core.in_thread(end_orphan, core, container)
+    _let_go(core, container)
 
 
 def _is_older(facts: dict[str, Any], container: Container) -> bool:
@@ -83,8 +91,8 @@ def read_exit(core: Core, identifier: str) -> dict[str, Any] | None:
 def _exited(core: Core, container: Container, facts: dict[str, Any]) -> None:
     if not (container.is_alive or container.state.status is Status.RESTARTING):
         return
-    state = exited_state(container.state, facts)
-    told = exit_events(container, state, facts)
+    state = exited_state(container.state, facts, memory_limit=container.host_config.memory)
+    told = exit_events(container, state)
     if state.status is Status.RESTARTING:
         core.commit(container, state=state, told=told)
         # Docker's `wait` ends at every exit, also when a restart follows.
@@ -101,7 +109,9 @@ def _exited(core: Core, container: Container, facts: dict[str, Any]) -> None:
         answer_waiters(container, "removed")
 
 
-def exited_state(state: ContainerState, facts: dict[str, Any]) -> ContainerState:
+def exited_state(
+    state: ContainerState, facts: dict[str, Any], *, memory_limit: int = 0
+) -> ContainerState:
     """Return the state after an exit."""
     restarting = bool(facts.get("restarting"))
     happening = Happening.AWAIT_RESTART if restarting else Happening.EXIT
@@ -109,30 +119,33 @@ def exited_state(state: ContainerState, facts: dict[str, Any]) -> ContainerState
         status = Status.RESTARTING if restarting else Status.EXITED
     else:
         status = next_status(state.status, happening)
+    health = facts.get("health") or {}
     return replace(
         state,
         status=status,
         pid=0,
         exit_code=int(facts.get("exit_code") or 0),
-        oom_killed=bool(facts.get("oom_killed")),
+        oom_killed=bool(facts.get("oom_killed")) or state.oom_killed,
         finished_ns=int(facts.get("exited_ns") or time.time_ns()),
         error="the shim was killed, and the container with it" if facts.get("lost") else "",
         health="unhealthy" if state.health else "",
+        failing_streak=int(health.get("failing_streak") or state.failing_streak),
+        health_log=tuple(health.get("log") or ()),
+        next_restart_ns=0,
+        ending=explain_end(facts, memory_limit=memory_limit),
     )
 
 
-def exit_events(container: Container, state: ContainerState, facts: dict[str, Any]) -> list[Told]:
-    """Return the events of an exit: ``die``, with how long it ran and what ended it."""
+def exit_events(container: Container, state: ContainerState) -> list[Told]:
+    """Return the events of an exit: ``die``, with how long it ran and who ended it."""
     seconds = max(0, state.finished_ns - state.started_ns) // 1_000_000_000
     attributes = {"exitCode": str(state.exit_code), "execDuration": str(seconds)}
-    signals = facts.get("signals") or ()
-    if signals:
-        attributes["signalOrigin"] = str(signals[-1].get("origin", ""))
-    told: list[Told] = []
-    if state.oom_killed:
-        told.append(("oom", {}))
-    told.append(("die", attributes))
-    return told
+    if state.ending is not None:
+        attributes |= {"endedBy": state.ending.by, "reason": state.ending.reason}
+        if state.ending.signal:
+            attributes["signal"] = str(state.ending.signal)
+    oom: list[Told] = [("oom", {})] if state.oom_killed and not container.state.oom_killed else []
+    return [*oom, ("die", attributes)]
 
 
 def release_network(core: Core, container: Container) -> None:
@@ -182,6 +195,10 @@ def _started(core: Core, container: Container, facts: dict[str, Any]) -> None:
         exit_code=0,
         oom_killed=False,
         health="starting" if container.state.health else "",
+        failing_streak=0,
+        health_log=(),
+        next_restart_ns=0,
+        ending=None,
     )
     core.commit(container, state=state, told=[("start", {})])
 
@@ -190,19 +207,34 @@ def _restarting(core: Core, container: Container, facts: dict[str, Any]) -> None
     if container.state.status not in (Status.RUNNING, Status.RESTARTING):
         return
     count = int(facts.get("restart_count") or 0)
-    state = replace(container.state, status=Status.RESTARTING, restart_count=count)
+    state = replace(
+        container.state,
+        status=Status.RESTARTING,
+        restart_count=count,
+        next_restart_ns=int(facts.get("at_ns") or 0),
+    )
     core.commit(container, state=state)
 
 
 def _health_status(core: Core, container: Container, facts: dict[str, Any]) -> None:
-    status = str(facts.get("status", ""))
-    state = replace(
-        container.state, health=status, failing_streak=int(facts.get("failing_streak") or 0)
-    )
+    status, streak = str(facts.get("status", "")), int(facts.get("failing_streak") or 0)
+    if (status, streak) == (container.state.health, container.state.failing_streak):
+        return
     told: list[Told] = []
     if status != container.state.health and status != "starting":
         told.append((f"health_status: {status}", {}))
+    state = replace(container.state, health=status, failing_streak=streak)
     core.commit(container, state=state, told=told)
+
+
+def _oom(core: Core, container: Container, facts: dict[str, Any]) -> None:
+    if container.is_alive:
+        core.commit(container, state=replace(container.state, oom_killed=True), told=[("oom", {})])
+
+
+def _signalled(core: Core, container: Container, facts: dict[str, Any]) -> None:
+    attributes = {"signal": str(facts.get("signal")), "origin": str(facts.get("origin"))}
+    core.commit(container, told=[("kill", attributes)])
 
 
 def _exec_exited(core: Core, container: Container, facts: dict[str, Any]) -> None:
@@ -252,6 +284,8 @@ _HANDLERS: dict[str, Callable[[Core, Container, dict[str, Any]], None]] = {
     "exited": _exited,
     "restarting": _restarting,
     "health_status": _health_status,
+    "oom": _oom,
+    "signalled": _signalled,
     "exec_exited": _exec_exited,
     "detached": _detached,
     "log_failed": _log_failed,

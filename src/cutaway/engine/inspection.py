@@ -2,11 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+
+import msgspec
 
 from cutaway.engine import endpoints, mounting
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
+from cutaway.engine.endings import Ending
 from cutaway.engine.lifecycle import Status
+from cutaway.engine.links import ShimFailed, ShimLost
 from cutaway.engine.spec.merge import command_line
 from cutaway.engine.units import format_time
 from cutaway.errors import CutawayError
@@ -16,6 +21,7 @@ from cutaway.model import (
     ContainerState,
     ContainerSummary,
     DriverData,
+    EndedBy,
     Health,
     HealthcheckResult,
     HealthSummary,
@@ -80,30 +86,32 @@ async def describe_state(container: Container) -> ContainerState:
         started_at=format_time(state.started_ns),
         finished_at=format_time(state.finished_ns),
         health=await _health(container),
+        next_restart_at=format_time(state.next_restart_ns) if state.next_restart_ns else "",
+        ended_by=describe_ending(state.ending),
     )
+
+
+def describe_ending(ending: Ending | None) -> EndedBy | None:
+    """Return who ended the last run."""
+    if ending is None:
+        return None
+    return EndedBy(by=ending.by, signal=ending.signal_name, reason=ending.reason)
 
 
 async def _health(container: Container) -> Health | None:
     state = container.state
     if not state.health:
         return None
-    if container.shim is None or not container.is_alive:
-        log = () if state.started_ns else None
-        return Health(status=state.health, failing_streak=state.failing_streak, log=log)
-    known = await container.shim.request(protocol.Health())
-    results = tuple(
-        HealthcheckResult(
-            start=format_time(int(entry.get("start_ns") or 0)),
-            end=format_time(int(entry.get("end_ns") or 0)),
-            exit_code=int(entry.get("exit_code") or 0),
-            output=str(entry.get("output") or ""),
-        )
-        for entry in known.get("log") or ()
-    )
+    status, streak, results = state.health, state.failing_streak, state.health_log
+    if container.shim is not None and container.is_alive:
+        with suppress(ShimFailed, ShimLost):  # it is ending just now: what is stored will do
+            known = await container.shim.request(protocol.Health())
+            status = str(known.get("status") or status)
+            streak = int(known.get("failing_streak") or 0)
+            results = tuple(known.get("log") or ())
+    log = tuple(msgspec.convert(result, HealthcheckResult) for result in results)
     return Health(
-        status=str(known.get("status") or state.health),
-        failing_streak=int(known.get("failing_streak") or 0),
-        log=results,
+        status=status, failing_streak=streak, log=log if log or state.started_ns else None
     )
 
 
@@ -231,7 +239,9 @@ def describe_status(container: Container, now_ns: int) -> str:
         case Status.PAUSED:
             return f"Up {human_duration(up_s)} (Paused)"
         case Status.RESTARTING:
-            return f"Restarting ({state.exit_code}) {human_duration(ago_s)} ago"
+            status = f"Restarting ({state.exit_code}) {human_duration(ago_s)} ago"
+            left_s = (state.next_restart_ns - now_ns) / 1e9
+            return f"{status}, again in {human_duration(left_s)}" if left_s >= 1 else status
         case Status.EXITED:
             return f"Exited ({state.exit_code}) {human_duration(ago_s)} ago"
         case Status.REMOVING:

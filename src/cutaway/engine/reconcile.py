@@ -20,20 +20,14 @@ import msgspec
 from msgspec.structs import replace
 
 from cutaway import linux
-from cutaway.cgroups import (
-    CgroupLayout,
-    ContainerCgroup,
-    cgroup_directory,
-    kill_all,
-    probe_cgroup_layout,
-    remove_cgroup,
-)
+from cutaway.cgroups import CgroupLayout, cgroup_directory, probe_cgroup_layout
 from cutaway.engine import exits, removal
 from cutaway.engine.container import Container, ContainerDocument, ContainerState, Exec
 from cutaway.engine.core import Core
 from cutaway.engine.ids import NameInUse, is_id
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import Link, ShimFailed, ShimLost
+from cutaway.engine.remains import remove_cgroups
 from cutaway.engine.settings import instance_name
 from cutaway.errors import CutawayError, NotFound
 from cutaway.files import read_json
@@ -230,7 +224,7 @@ def _sweep(core: Core) -> None:
             _remove_orphan(core, layout, identifier)
     for container in core.containers:
         if container.shim is None:
-            _remove_cgroup(core, layout, container.id)
+            remove_cgroups(core, layout, container.id)
             exits.discard_bundle(core, container)
     core.snapshots.empty_trash()
 
@@ -251,7 +245,7 @@ def _ids_in_cgroups(core: Core, layout: CgroupLayout) -> Iterable[str]:
 
 def _remove_orphan(core: Core, layout: CgroupLayout, identifier: str) -> None:
     _end_shim(core, identifier)
-    _remove_cgroup(core, layout, identifier)
+    remove_cgroups(core, layout, identifier)
     shm = core.paths.shm(identifier)
     if os.path.ismount(shm):
         with suppress(OSError):
@@ -276,21 +270,6 @@ def _end_shim(core: Core, identifier: str) -> None:
                 client.acknowledge(2**31)
     finally:
         client.close()
-
-
-def _remove_cgroup(core: Core, layout: CgroupLayout, identifier: str) -> None:
-    parents = {core.settings.cgroup_parent, instance_name(core.settings)}
-    container = core.containers.get(identifier)
-    if container is not None:
-        parents.add(container.host_config.cgroup_parent)
-    for parent in parents - {""}:
-        cgroup = ContainerCgroup(layout, f"/{parent.strip('/')}/{identifier}")
-        try:
-            kill_all(cgroup)
-            for hierarchy in layout.hierarchies:
-                remove_cgroup(cgroup_directory(hierarchy, cgroup.path))
-        except OSError as error:
-            log.warning("removing the cgroup of %s: %s", identifier, error)
 
 
 def read_engine_id(path: str) -> str | None:

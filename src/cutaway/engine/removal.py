@@ -77,8 +77,8 @@ async def _kill(core: Core, container: Container) -> None:
     if container.shim is not None:
         if container.state.status is Status.PAUSED:
             container.shim.post(Resume())
-        container.shim.post(Kill(SIGKILL, origin="engine", by_user=True))
-        core.commit(container, told=[("kill", {"signal": str(SIGKILL)})])
+        container.shim.post(Kill(SIGKILL, origin="remove", by_user=True))
+        core.commit(container, told=[("kill", {"signal": str(SIGKILL), "origin": "remove"})])
     await ended.within(KILL_TIMEOUT_S, f"could not kill container {container.id}")
 
 

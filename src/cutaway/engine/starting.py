@@ -276,6 +276,9 @@ def _commit_start(core: Core, container: Container, result: Mapping[str, int]) -
         stopped_by_user=False,
         health="starting" if plan_health(core, container) else "",
         failing_streak=0,
+        health_log=(),
+        next_restart_ns=0,
+        ending=None,
     )
     with core.bus.telling():
         exits.tell_networks(core, container, "connect")

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from cutaway.engine import starting
 from cutaway.engine.container import Container
-from cutaway.engine.core import Core
+from cutaway.engine.core import Core, Told
 from cutaway.engine.lifecycle import Happening, Status, next_status
 from cutaway.engine.links import Link
 from cutaway.engine.units import parse_signal
@@ -75,12 +75,16 @@ async def _stop(
         if container.state.status is Status.PAUSED:
             await shim.request(Resume())
         state = replace(container.state, stopped_by_user=True)
-        core.commit(container, state=state, told=[("kill", {"signal": str(sent)})])
+        core.commit(container, state=state, told=[_kill_event(sent, "stop")])
         shim.post(Stop(signal=number, timeout_s=float(patience)))
         limit = None if patience < 0 else patience + GRACE_S
         await ended.within(limit, f"cannot stop container: {container.id}: it did not end")
     finally:
         ended.leave()
+
+
+def _kill_event(signal: int, origin: str) -> Told:
+    return "kill", {"signal": str(signal), "origin": origin}
 
 
 async def restart(
@@ -122,7 +126,7 @@ async def kill(core: Core, container: Container, reference: str, signal: str) ->
     try:
         await shim.request(Kill(number, origin="user", by_user=ends))
         state = replace(container.state, stopped_by_user=True) if ends else None
-        core.commit(container, state=state, told=[("kill", {"signal": str(number)})])
+        core.commit(container, state=state, told=[_kill_event(number, "user")])
         if number == 9:
             if container.state.status is Status.PAUSED:
                 shim.post(Resume())

@@ -125,6 +125,7 @@ from cutaway.model.registry import AuthConfig, AuthResponse
 from cutaway.model.state import (
     ContainerState,
     ContainerWaitResponse,
+    EndedBy,
     Health,
     HealthcheckResult,
     HealthSummary,
@@ -207,6 +208,7 @@ __all__ = [
     "ContainerListOptions",
     "ContainerPruneReport",
     "ContainerState",
+    "EndedBy",
     "ContainerStats",
     "ContainerSummary",
     "ContainerTop",

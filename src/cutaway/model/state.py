@@ -35,6 +35,21 @@ class HealthSummary(Model):
     failing_streak: Int64 = always(0)
 
 
+class EndedBy(Model):
+    """Who ended a container's last run; dockerd does not tell.
+
+    Attributes:
+        by: ``program`` (by itself), ``user`` (docker kill), ``stop``, ``remove``, ``engine``,
+            ``health``, ``oom-killer``, ``shim``, or ``other`` (a process of the container or host).
+        signal: ``SIGTERM``; empty without one.
+        reason: a sentence.
+    """
+
+    by: str = always("")
+    signal: str = ""
+    reason: str = always("")
+
+
 class ContainerState(Model):
     """Where a container is in its life; the booleans repeat ``status`` for old clients.
 
@@ -43,6 +58,8 @@ class ContainerState(Model):
         pid: of the container's PID 1 in the host's PID namespace; 0 unless running.
         exit_code: of the last run; 128 + signal number if a signal ended it.
         error: why the last start failed, else empty.
+        next_restart_at: when the restart policy tries again (not in dockerd's answer).
+        ended_by: who ended the last run (not in dockerd's answer).
         started_at, finished_at: RFC 3339 with nanoseconds, UTC; ``ZERO_TIME`` when never.
     """
 
@@ -58,6 +75,8 @@ class ContainerState(Model):
     started_at: str = always(ZERO_TIME)
     finished_at: str = always(ZERO_TIME)
     health: Health | None = None
+    next_restart_at: str = ""
+    ended_by: EndedBy | None = None
 
 
 class WaitExitError(Model):

@@ -339,6 +339,10 @@ class Container:
         """Return how many processes the kernel killed for want of memory; ask before ``delete``."""
         return cgroups.count_oom_kills(self.cgroup)
 
+    def watch_oom(self) -> int:
+        """Return a descriptor that is readable when memory ran out; -1: nobody can tell."""
+        return cgroups.watch_oom(self.cgroup)
+
     def statistics(self) -> Statistics:
         """Return what the container has used so far."""
         return cgroups.read_statistics(self.cgroup)

@@ -125,7 +125,7 @@ class Launcher:
         theirs.close()
         self._idle.append((pid, wire.Channel(ours)))
 
-    def _shim_ended(self, pid: int, exit_code: int) -> None:
+    def _shim_ended(self, pid: int, exit_code: int, _: int) -> None:
         container_id = self._shims.pop(pid, "")
         if not container_id:
             return  # an idle one: its channel tells, when it is to be used

@@ -48,7 +48,7 @@ class Loop:
         self._timers: list[Timer] = []
         self.on_error = on_error
         self._stopped = False
-        self.on_child: Callable[[int, int], None] = lambda pid, exit_code: None
+        self.on_child: Callable[[int, int, int], None] = lambda pid, exit_code, signal: None
         self._wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -119,9 +119,9 @@ class Loop:
         self.reap()
 
     def reap(self) -> None:
-        """Collect every child that has ended and tell ``on_child(pid, exit code)``.
+        """Collect every child that has ended and tell ``on_child(pid, exit code, signal)``.
 
-        The exit code is 128+n for a child that died of signal n.
+        The exit code is 128+n for a child that died of signal n; else the signal is 0.
         """
         while True:
             try:
@@ -131,5 +131,11 @@ class Loop:
             if result is None:
                 return
             status = result.si_status
-            exit_code = status if result.si_code == os.CLD_EXITED else 128 + status
-            self._guard(lambda _, pid=result.si_pid, code=exit_code: self.on_child(pid, code), 0)  # type: ignore[misc]
+            fatal = 0 if result.si_code == os.CLD_EXITED else status
+            code = 128 + fatal if fatal else status
+            self._guard(
+                lambda _, pid=result.si_pid, code=code, fatal=fatal: self.on_child(  # type: ignore[misc]
+                    pid, code, fatal
+                ),
+                0,
+            )

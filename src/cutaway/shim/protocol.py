@@ -44,7 +44,7 @@ was not acknowledged is sent again to the next engine that says ``hello``.
     restarting     –            the restart policy will start it again at ``at_ns``
     cleaned        –            nothing of the container is left on the host; the shim ends next
     exec_started, exec_exited   a process beside PID 1
-    paused, resumed, updated, oom, health_status, detached, log_failed
+    paused, resumed, updated, oom, signalled, health_status, detached, log_failed
 """
 
 from dataclasses import dataclass, field
@@ -223,7 +223,7 @@ class Kill(Message):
     """Send a signal to PID 1 (or an exec's process) and note who asked.
 
     Attributes:
-        origin: ``user``, ``stop``, ``engine``, ``health``, …; part of the exit record.
+        origin: ``user``, ``stop``, ``remove``, ``engine``, ``health``; part of the exit record.
         by_user: the restart policy must not start the container again (``docker kill``/``stop``).
     """
 
@@ -360,13 +360,15 @@ class Event(Message):
     started   ``pid``, ``started_ns``, ``restart_count``
     failed    ``stage``, ``errno``, ``message``, ``hint``, ``exit_code`` (125/126/127)
     exited    ``exit_code`` (128+n for signals), ``signal``, ``oom_killed``, ``exited_ns``,
-              ``started_ns``, ``signals`` (list of {signal, origin, time_ns}), ``restarting``
+              ``started_ns``, ``signals`` (list of {signal, origin, time_ns, ends}), ``restarting``,
+              ``health`` (as the reply of ``health``, null without a check)
     restarting ``at_ns``, ``restart_count``, ``delay_ms``
     cleaned   ``failures``: sentences, empty when nothing is left
     exec_started ``exec_id``, ``pid``
     exec_exited  ``exec_id``, ``pid``, ``exit_code``
-    oom       ``count``
-    health_status ``status``, ``log`` (the newest result)
+    oom       ``count``: kills in this run so far
+    signalled ``signal``, ``origin``: the shim sent one of its own accord
+    health_status ``status``, ``failing_streak``, ``log`` (the newest result), ``changed``
     detached  ``attach_id``, ``reason``: ``keys``, ``closed``, ``stalled`` or ``ended``
     log_failed ``message``
     shim_exited (launcher) ``container_id``, ``pid``, ``exit_code``, ``signal``

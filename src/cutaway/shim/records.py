@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import time
 from typing import Any
 
 from cutaway import files
@@ -37,6 +38,18 @@ def write_state(bundle: str, state: dict[str, Any]) -> None:
     """Write state.json in RUN: what a later engine reads when no shim answers."""
     document = {"version": STATE_VERSION, **state}
     files.write_json(os.path.join(bundle, "state.json"), document, durable=False)
+
+
+def append_error(bundle: str, error: Exception) -> None:
+    """Note an unexpected error, with the places it came through, in the bundle's shim.log."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f"{code.co_filename}:{trace.tb_lineno} ({code.co_name})\n  {place}"
+        trace = trace.tb_next
+    with open(os.path.join(bundle, "shim.log"), "a") as file:
+        file.write(f"{time.time():.6f} {type(error).__name__}: {error}\n  {place}\n")
 
 
 def in_order(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

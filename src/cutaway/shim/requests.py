@@ -159,7 +159,7 @@ class RequestHandler:
             return {}
         run = self._live_run()
         run.stopped_by_user = run.stopped_by_user or message.by_user
-        run.note_signal(message.signal, message.origin)
+        run.note_signal(message.signal, message.origin, ends=message.by_user)
         run.runtime.kill(message.signal)
         if message.by_user or message.signal == signal.SIGKILL:
             shim.thaw_for_signal()

@@ -123,9 +123,10 @@ class Run:
         """How long PID 1 has run, by a clock that never jumps."""
         return int((time.monotonic() - self._started_monotonic) * 1000) if self.is_started else 0
 
-    def note_signal(self, signal: int, origin: str) -> None:
-        """Remember who sent what, for the exit record."""
-        self.signals.append({"signal": signal, "origin": origin, "time_ns": time.time_ns()})
+    def note_signal(self, signal: int, origin: str, *, ends: bool = True) -> None:
+        """Remember who sent what, for the exit record; ``ends``: it was to end the container."""
+        note = {"signal": signal, "origin": origin, "time_ns": time.time_ns(), "ends": ends}
+        self.signals.append(note)
         del self.signals[:-_KEPT_SIGNALS]
 
     def fail(self, error: Exception) -> None:

@@ -32,6 +32,7 @@ from cutaway.shim.io.client import Client
 from cutaway.shim.io.streams import ProcessStreams
 from cutaway.shim.logs.driver import LogDriver, open_log
 from cutaway.shim.loop import Timer
+from cutaway.shim.oom import OomWatch
 from cutaway.shim.prepared import Prepared, RuntimeSupport
 from cutaway.shim.protocol import Launch, RestartPolicy, Status
 from cutaway.shim.requests import RequestHandler
@@ -73,6 +74,7 @@ class Shim:
         self.failure: Exception | None = None
         self.last_exit: dict[str, Any] | None = None
         self.health: HealthChecker | None = None
+        self.oom: OomWatch | None = None
         self.loop = prepared.loop
         self.loop.on_error = self._report
         self.link = EngineLink(
@@ -181,6 +183,9 @@ class Shim:
             "restart_count": self.restart.count,
         }
         self.link.emit("started", facts)
+        self.oom = OomWatch(
+            self.loop, run.runtime, lambda count: self.link.emit("oom", {"count": count})
+        )
         if self.launch.health is not None:
             self.health = HealthChecker(
                 self.loop,
@@ -227,12 +232,12 @@ class Shim:
 
     # -- the end of a run -----------------------------------------------------------------------
 
-    def _child_ended(self, pid: int, exit_code: int) -> None:
+    def _child_ended(self, pid: int, exit_code: int, fatal_signal: int) -> None:
         run = self.run
         if run is not None and pid == run.runtime.pid and self.status is not Status.STOPPED:
             if run.is_started:
                 run.runtime.mark_stopped()
-                self._run_ended(run, exit_code)
+                self._run_ended(run, exit_code, fatal_signal)
             else:
                 run.ended_early(exit_code)
             return
@@ -243,14 +248,12 @@ class Shim:
             return
         self.log.child_ended(pid, succeeded=exit_code == 0)  # or else an orphan of the container
 
-    def _run_ended(self, run: Run, exit_code: int) -> None:
+    def _run_ended(self, run: Run, exit_code: int, fatal_signal: int) -> None:
         exited_ns = time.time_ns()
-        if self.health is not None:
-            self.health.close()
-            self.health = None
-        oom_kills = run.runtime.oom_kill_count()
-        if oom_kills:
-            self.link.emit("oom", {"count": oom_kills})
+        health, self.health = self.health, None
+        if health is not None:
+            health.close()
+        oom_kills = self.oom.finish() if self.oom is not None else 0
         next_restart = decide_restart(
             self.policy,
             self.restart,
@@ -262,11 +265,12 @@ class Shim:
         self.last_exit = {
             "container_id": self.launch.container_id,
             "exit_code": exit_code,
-            "signal": exit_code - 128 if exit_code > 128 else 0,
+            "signal": fatal_signal,
             "oom_killed": oom_kills > 0,
             "started_ns": run.started_ns,
             "exited_ns": exited_ns,
             "signals": run.signals,
+            "health": health.tally.to_json() if health else None,
             "restarting": next_restart is not None,
             "restart_count": self.restart.count,
         }
@@ -407,13 +411,20 @@ class Shim:
     # -- what others ask ------------------------------------------------------------------------
 
     def _health_result(self, tally: HealthTally, changed: bool) -> None:
-        facts = {"status": tally.status, "log": tally.log[-1], "changed": changed}
+        facts = {
+            "status": tally.status,
+            "failing_streak": tally.failing_streak,
+            "log": tally.log[-1],
+            "changed": changed,
+        }
         self.link.emit("health_status", facts)
         run = self.run
         is_unhealthy = changed and tally.status == UNHEALTHY
         if is_unhealthy and run is not None and self.policy.name == "on-unhealthy":
             run.is_unhealthy = True
-            self.stop(self.launch.stop_signal, self.launch.stop_timeout_s, "health")
+            number = self.launch.stop_signal
+            self.link.emit("signalled", {"signal": int(number), "origin": "health"})
+            self.stop(number, self.launch.stop_timeout_s, "health")
 
     def stop(self, signal_number: int, timeout_s: float, origin: str) -> None:
         """Signal PID 1; SIGKILL everything when it has not ended in time."""
@@ -430,6 +441,7 @@ class Shim:
     def _stop_timed_out(self, run: Run, origin: str) -> None:
         if self.run is run and self.status in (Status.RUNNING, Status.PAUSED):
             run.note_signal(signal.SIGKILL, origin)
+            self.link.emit("signalled", {"signal": int(signal.SIGKILL), "origin": origin})
             with contextlib.suppress(OSError):
                 run.runtime.kill(signal.SIGKILL)
             self.thaw_for_signal()
@@ -468,15 +480,7 @@ class Shim:
 
     def _report(self, error: Exception) -> None:
         """Keep an unexpected error: in shim.log of the bundle, and as an event."""
-        place = ""
-        trace = error.__traceback__
-        while trace is not None:
-            code = trace.tb_frame.f_code
-            place = f"{code.co_filename}:{trace.tb_lineno} ({code.co_name})\n  {place}"
-            trace = trace.tb_next
-        text = f"{time.time():.6f} {type(error).__name__}: {error}\n  {place}\n"
-        with open(f"{self.launch.bundle}/shim.log", "a") as file:
-            file.write(text)
+        records.append_error(self.launch.bundle, error)
         self.link.emit("log_failed", {"message": f"shim: {type(error).__name__}: {error}"})
 
 

@@ -122,6 +122,10 @@ class BuiltinRuntime:
         """Count OOM kills; 0 before there is a cgroup."""
         return self._container.oom_kill_count() if self._container else 0
 
+    def watch_oom(self) -> int:
+        """Have the kernel tell of OOM kills."""
+        return self._made.watch_oom()
+
     def mark_stopped(self) -> None:
         """PID 1 has been reaped."""
         self._made.mark_stopped()

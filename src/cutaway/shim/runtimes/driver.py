@@ -98,6 +98,13 @@ class RuntimeDriver(Protocol):
     def oom_kill_count(self) -> int:
         """Return how many processes the kernel has killed for want of memory."""
 
+    def watch_oom(self) -> int:
+        """Return a descriptor that is readable when memory ran out; -1: nobody can tell.
+
+        Raises:
+            OSError: the cgroup has gone.
+        """
+
     def mark_stopped(self) -> None:
         """PID 1 has been reaped."""
 

@@ -230,6 +230,10 @@ class ExternalRuntimeDriver:
         """Count OOM kills."""
         return cgroups.count_oom_kills(self._made) if self._cgroup else 0
 
+    def watch_oom(self) -> int:
+        """Have the kernel tell of OOM kills."""
+        return cgroups.watch_oom(self._made) if self._cgroup else -1
+
     def mark_stopped(self) -> None:
         """PID 1 has been reaped; the program finds that out itself."""
 
