@@ -72,6 +72,14 @@ from cutaway.model.image import (
     RootFS,
     UnpackedSize,
 )
+from cutaway.model.image_sharing import (
+    ComparedLayer,
+    FileChange,
+    ImageComparison,
+    LostSharing,
+    Referrers,
+    SquashReport,
+)
 from cutaway.model.mount import (
     BindOptions,
     DriverData,
@@ -178,6 +186,12 @@ from cutaway.model.volume import (
 )
 
 __all__ = [
+    "ComparedLayer",
+    "FileChange",
+    "ImageComparison",
+    "LostSharing",
+    "Referrers",
+    "SquashReport",
     "AddressPool",
     "ArchiveStream",
     "AttachOptions",

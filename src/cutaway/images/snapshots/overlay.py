@@ -168,6 +168,11 @@ class Snapshots:
         with self._lock:
             return self._path(self._index.get(name), "fs")
 
+    def hides_parent(self, name: str) -> bool:
+        """Say whether nothing of the layers below a snapshot shows through it."""
+        with self._lock:
+            return self._index.get(name).hides_parent
+
     def lower_directories(self, name: str) -> tuple[str, ...]:
         """Return the directories that show through below a snapshot, topmost first."""
         with self._lock:

@@ -10,6 +10,7 @@ from cutaway.images.worker_process import Worker
 from cutaway.oci import Descriptor, Digest
 
 _READ_BYTES = 1 << 20
+_MAX_LAYERS = 100  # of one worker: it is handed a descriptor for each
 
 
 def squash_layers(
@@ -19,7 +20,7 @@ def squash_layers(
 
     Args:
         store: hold a lease of it.
-        layers: lowest first.
+        layers: lowest first; many are merged in several rounds.
         keeps_whiteouts: something is below them, so deletions must stay told.
 
     Returns:
@@ -28,6 +29,10 @@ def squash_layers(
     Raises:
         BadLayer: a layer is hostile or damaged.
     """
+    while len(layers) > _MAX_LAYERS:
+        lowest, rest = layers[:_MAX_LAYERS], layers[_MAX_LAYERS:]
+        merged, _ = squash_layers(store, lowest, keeps_whiteouts=keeps_whiteouts)
+        layers = (merged, *rest)
     fds = tuple(store.content.open_fd(layer.digest) for layer in layers)
     read_fd, write_fd = os.pipe()
     try:
