@@ -1,5 +1,6 @@
 """What the API needs for the network operations that Docker has not. Rules: see ``backend``."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from cutaway import model
@@ -21,5 +22,13 @@ class OwnNetworkBackend(Protocol):
 
         Raises:
             NotFound: none of them is published.
+        """
+        ...
+
+    async def denied(self, reference: str) -> Sequence[model.Refusal]:
+        """Tell what a container's egress policy refused in the last hour, newest first.
+
+        Raises:
+            NotFound: there is no such container, or it does not run.
         """
         ...

@@ -30,6 +30,7 @@ CREATE_FLAGS = r"""
     --dns-option list                  Set DNS options
     --dns-search list                  Set custom DNS search domains
     --domainname string                Container NIS domain name
+    --egress string                    What may be reached: none, lan or allow=HOST:PORT,...
     --entrypoint string                Overwrite the default ENTRYPOINT of the image
 -e, --env list                         Set environment variables
     --env-file list                    Read in a file of environment variables

@@ -142,6 +142,7 @@ def _host_config(flags: Values) -> dict[str, Any]:
         "Mounts": [parse_mount_flag(text) for text in flags["mount"]] or None,
         "Annotations": _pairs(flags, "annotation"),
         "Init": flags["init"] if "init" in flags.given else None,
+        **({"Egress": flags["egress"]} if flags["egress"] else {}),
         **resources(flags),
     }
     _check_modes(flags)

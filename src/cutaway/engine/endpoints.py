@@ -38,6 +38,7 @@ def sandbox_request(core: Core, container: Container) -> SandboxRequest:
         dns_search=host.dns_search or core.settings.dns_search,
         dns_options=host.dns_options or core.settings.dns_opts,
         extra_hosts=host.extra_hosts or (),
+        egress=host.egress,
     )
 
 

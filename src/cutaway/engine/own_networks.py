@@ -1,10 +1,13 @@
 """The network operations that Docker has not. Fits ``api``'s ``OwnNetworkBackend``."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from cutaway.engine import publishing
 from cutaway.engine.core import Core
-from cutaway.model import PortMap
+from cutaway.errors import Conflict
+from cutaway.model import PortMap, Refusal
 
 
 class OwnNetworkService:
@@ -24,3 +27,11 @@ class OwnNetworkService:
         container = self._core.containers.find(reference)
         change = publishing.remove_ports(self._core, container, ports)
         return await asyncio.shield(asyncio.ensure_future(change))
+
+    async def denied(self, reference: str) -> Sequence[Refusal]:
+        """Tell what a container's egress policy refused."""
+        container = self._core.containers.find(reference)
+        if not container.is_alive:
+            raise Conflict(f"container {container.id} is not running: it has sent nothing")
+        refusals = await self._core.in_thread(self._core.network.denied, container.id)
+        return [Refusal(**asdict(refusal)) for refusal in refusals]

@@ -127,6 +127,7 @@ from cutaway.model.options import (
     PushOptions,
     RegistryTrust,
 )
+from cutaway.model.own_networks import Refusal
 from cutaway.model.port import PortBinding, PortMap, PortsChange, PortSummary
 from cutaway.model.progress import ErrorDetail, ProgressDetail, ProgressMessage
 from cutaway.model.registry import AuthConfig, AuthResponse
@@ -306,6 +307,7 @@ __all__ = [
     "PortBinding",
     "PortMap",
     "PortsChange",
+    "Refusal",
     "PortSummary",
     "ProductPlatform",
     "ProgressDetail",

@@ -169,6 +169,7 @@ class HostConfig(Resources):
         isolation: Windows; empty or ``default`` here.
         masked_paths, readonly_paths: None: the default list; empty: none.
         init: run an init as PID 1; None: the engine's default.
+        egress: not Docker's: ``none``, ``lan`` or ``allow=example.org:443,…``.
     """
 
     binds: tuple[str, ...] | None = always(None)
@@ -211,6 +212,7 @@ class HostConfig(Resources):
     masked_paths: tuple[str, ...] | None = always(None)
     readonly_paths: tuple[str, ...] | None = always(None)
     init: bool | None = None
+    egress: str = ""
 
 
 class UpdateConfig(Resources):

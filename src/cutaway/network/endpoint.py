@@ -54,6 +54,7 @@ class Endpoint:
         gateway: IPv4 address of the way out; empty on an internal network.
         gateway_v6: the same.
         dns_names: every name it has on this network, the container's first.
+        egress: the policy, see ``egress``; empty: it may reach everything.
     """
 
     id: str
@@ -74,6 +75,7 @@ class Endpoint:
     aliases: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     dns_names: tuple[str, ...] = ()
+    egress: str = ""
     driver_options: Mapping[str, str] = field(default_factory=dict)
 
     @property

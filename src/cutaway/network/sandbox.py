@@ -56,6 +56,7 @@ class SandboxRequest:
         dns: ``--dns``; empty means the daemon's, then the host's.
         dns_search: ``--dns-search``; ``(".",)`` means none at all.
         dns_options: ``--dns-option``.
+        egress: the container's own policy; empty: its networks' policies.
         extra_hosts: ``name:address`` or ``name:host-gateway``.
     """
 
@@ -72,6 +73,7 @@ class SandboxRequest:
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
+    egress: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,3 +64,31 @@ def test_bad_words_change_nothing(web: EngineUnderTest, words: tuple[str, ...], 
     assert done.returncode != 0
     assert text in done.stderr
     assert web.docker("port", "web").stdout == ""
+
+
+def test_egress_and_denied(engine: EngineUnderTest):
+    engine.host.run("ip", "addr", "add", "198.51.100.7/32", "dev", "lo")
+    engine.cutaway("run", "-d", "--name", "caged", "--egress", "none", "busybox", "sleep", "600")
+    asked = engine.docker("exec", "caged", "nslookup", "evil.example", check=False)
+    assert "REFUSED" in asked.stdout + asked.stderr
+    engine.docker("exec", "caged", "nc", "-w", "1", "198.51.100.7", "443", check=False)
+    engine.docker("exec", "caged", "ping", "-c", "1", "-W", "1", "198.51.100.7", check=False)
+    lines = [line.split()[:3] for line in engine.cutaway("denied", "caged").stdout.splitlines()]
+    assert lines[0] == ["NAME", "ADDRESS", "PORT"]
+    assert ["-", "198.51.100.7", "443/tcp"] in lines
+    assert ["-", "198.51.100.7", "icmp"] in lines
+    assert ["evil.example", "-", "dns"] in lines
+    assert engine.client.get("/containers/caged/json")["HostConfig"]["Egress"] == "none"
+
+
+def test_egress_of_a_network(engine: EngineUnderTest):
+    engine.cutaway("network", "create", "--egress", "allow=10.0.0.0/8:80", "fenced")
+    options = engine.client.get("/networks/fenced")["Options"]
+    assert options == {"com.cutaway.network.egress": "allow=10.0.0.0/8:80"}
+    wrong = engine.cutaway("network", "create", "--egress", "some", "other", check=False)
+    assert "invalid egress policy 'some'" in wrong.stderr
+    wrong = engine.cutaway(
+        "run", "--network", "host", "--egress", "none", "busybox", "true", check=False
+    )
+    assert "conflicting options: an egress policy and the network mode host" in wrong.stderr
+    engine.docker("network", "rm", "fenced")

@@ -8,7 +8,7 @@ from cutaway.errors import InvalidParameter
 from cutaway.linux.netlink import NETLINK_NETFILTER, NetlinkSocket
 from cutaway.linux.nftables import dump_elements
 from cutaway.network import NetworkRequest, PortRequest
-from cutaway.network.firewall.ruleset import Entry, Tables, encode_entry
+from cutaway.network.firewall.sets import Entry, Tables, encode_entry
 from cutaway.network.publishing.ports import PortInUse
 from cutaway.steps import Ledger
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Container, Machine

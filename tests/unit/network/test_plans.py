@@ -20,7 +20,7 @@ from cutaway.network.errors import (
 )
 from cutaway.network.facts import Link, NetworkFacts, Route
 from cutaway.network.firewall.entries import endpoint_entries, network_entries, port_entries
-from cutaway.network.firewall.ruleset import Entry
+from cutaway.network.firewall.sets import Entry
 from cutaway.network.firewall.steps import AddFirewallElements
 from cutaway.network.network import Network
 from cutaway.network.publishing.ports import PortBinding

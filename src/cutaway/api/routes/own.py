@@ -40,6 +40,11 @@ async def remove_ports(request: Request, backends: Backends) -> Response:
     return json_answer(await _networks(backends).remove_ports(request.reference, change.ports))
 
 
+async def denied(request: Request, backends: Backends) -> Response:
+    """Tell what a container's egress policy refused."""
+    return json_answer(list(await _networks(backends).denied(request.reference)))
+
+
 _G = "Cutaway"
 ROUTES = (
     Route(
@@ -65,6 +70,13 @@ ROUTES = (
         group=_G,
         body=model.PortsChange,
         answers={200: model.PortMap},
+    ),
+    Route(
+        method="GET",
+        path="/cutaway/containers/{name}/denied",
+        handler=denied,
+        group=_G,
+        answers={200: list[model.Refusal]},
     ),
     Route(
         method="GET",

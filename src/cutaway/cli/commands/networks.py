@@ -18,6 +18,7 @@ _CREATE_FLAGS = """
     --config-from string   The network from which to copy the configuration
     --config-only          Create a configuration only network
 -d, --driver string        Driver to manage the Network (default "bridge")
+    --egress string        What its containers may reach: none, lan or allow=HOST:PORT,...
     --gateway strings      IPv4 or IPv6 Gateway for the master subnet
     --ingress              Create swarm routing-mesh network
     --internal             Restrict external access to the network
@@ -60,7 +61,7 @@ def create(context: Context, flags: Values, arguments: list[str]) -> int:
         "Attachable": flags["attachable"],
         "Ingress": flags["ingress"],
         "ConfigOnly": flags["config-only"],
-        "Options": _pairs(flags["opt"]),
+        "Options": {**_pairs(flags["opt"]), **_egress(flags)},
         "Labels": read_labels([], flags["label"]),
         "IPAM": {
             "Driver": flags["ipam-driver"],
@@ -76,6 +77,10 @@ def create(context: Context, flags: Values, arguments: list[str]) -> int:
     answer = context.client.post("/networks/create", body)
     print(answer["Id"])
     return 0
+
+
+def _egress(flags: Values) -> dict[str, str]:
+    return {"com.cutaway.network.egress": flags["egress"]} if flags["egress"] else {}
 
 
 def ipam_config(flags: Values) -> list[dict[str, Any]]:

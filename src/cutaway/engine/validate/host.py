@@ -14,6 +14,7 @@ from cutaway.engine.validate.limits import validate_resources
 from cutaway.errors import InvalidParameter
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.model import ContainerConfig, HostConfig, PortMap, RestartPolicy
+from cutaway.network.egress import parse_egress
 
 LOG_DRIVERS = frozenset({"json-file", "local", "none"})
 _SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][A-Za-z0-9_\-]+)+")
@@ -58,6 +59,7 @@ def validate_host_config(config: ContainerConfig, host: HostConfig, machine: Mac
         raise InvalidParameter(
             "invalid Annotations: the empty string is not permitted as an annotation key"
         )
+    _check_egress(host)
     validate_sysctls(host)
     validate_log_config(host)
     _refuse_unsupported(host)
@@ -109,6 +111,14 @@ def _check_network_mode(config: ContainerConfig, host: HostConfig) -> None:
     for present, words in conflicts:
         if present:
             raise InvalidParameter(f"conflicting options: {words}")
+
+
+def _check_egress(host: HostConfig) -> None:
+    policy = parse_egress(host.egress)
+    if policy.kind != "all" and (shares(host.network_mode) or host.network_mode == "host"):
+        raise InvalidParameter(
+            f"conflicting options: an egress policy and the network mode {host.network_mode}"
+        )
 
 
 def check_ports(ports: PortMap) -> None:

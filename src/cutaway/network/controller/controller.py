@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from cutaway.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
 from cutaway.linux.nftables import dump_rules, get_generation
+from cutaway.network.controller.answers import Answers
 from cutaway.network.controller.live import LiveChanges
 from cutaway.network.controller.networks import Networks
 from cutaway.network.facts import (
@@ -18,13 +19,15 @@ from cutaway.network.facts import (
     probe_ephemeral_ports,
     probe_network_facts,
 )
-from cutaway.network.firewall.ruleset import Tables, count_rules
+from cutaway.network.firewall.ruleset import count_rules
+from cutaway.network.firewall.sets import Tables
 from cutaway.network.services.keeper import NOTHING
 from cutaway.network.steps import DeleteLinkGroup, NetworkScope
+from cutaway.network.userland.protocol import Refill
 from cutaway.steps import Ledger
 
 
-class Controller(Networks, LiveChanges):
+class Controller(Networks, LiveChanges, Answers):
     """All networks of one engine. Synchronous; any thread.
 
     Args:
@@ -115,6 +118,7 @@ class Controller(Networks, LiveChanges):
             if not intact:
                 step_all = self._decisions.plan_firewall("somebody changed it")
                 self._apply((step_all,), Ledger("engine"))
+                self._services.client.tell(Refill())
                 with self._kernel:
                     generation = get_generation(scope.firewall)
             self._generation = generation

@@ -26,7 +26,7 @@ from cutaway.network.endpoint import Endpoint, EndpointRequest
 from cutaway.network.errors import NetworkExists, NetworkInUse, PredefinedNetwork, UnknownDriver
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.firewall.entries import network_entries
-from cutaway.network.firewall.ruleset import Entry
+from cutaway.network.firewall.sets import Entry
 from cutaway.network.firewall.steps import (
     AddFirewallElements,
     InstallFirewall,

@@ -14,10 +14,11 @@ from cutaway.network.book import Book
 from cutaway.network.decisions.networks import gateway_of, interface_names
 from cutaway.network.drivers import Driver, DriverContext
 from cutaway.network.drivers.bridge import mac_from_id, mac_from_ipv4, parse_endpoint_sysctls
+from cutaway.network.egress import EGRESS_OPTION, parse_egress
 from cutaway.network.endpoint import Endpoint, EndpointRequest
 from cutaway.network.errors import EndpointExists
 from cutaway.network.firewall.entries import endpoint_entries, port_entries
-from cutaway.network.firewall.ruleset import Entry
+from cutaway.network.firewall.sets import Entry
 from cutaway.network.firewall.steps import AddFirewallElements
 from cutaway.network.ipam import parse_address
 from cutaway.network.network import INTERFACE_PREFIX_OPTION, Network
@@ -124,6 +125,7 @@ def lease_endpoint(
         dns_names=dns_names(request, sandbox, network),
         link_local=tuple(_with_prefix(a) for a in request.link_local),
     )
+    base = replace(base, egress=_egress(request, sandbox, network))
     if not driver.has_addresses:
         return base
     interface = _choose_interface(request, network, [e.interface for e in present])
@@ -143,6 +145,20 @@ def lease_endpoint(
         gateway=_gateway(network, 4, ipv4),
         gateway_v6=_gateway(network, 6, ipv6),
     )
+
+
+def _egress(request: EndpointRequest, sandbox: SandboxRequest, network: Network) -> str:
+    """Decide the policy: the container's own, else this endpoint's, else the network's."""
+    text = sandbox.egress or request.driver_options.get(EGRESS_OPTION, "")
+    text = text or network.options.get(EGRESS_OPTION, "")
+    if parse_egress(text).kind == "all":
+        return ""
+    if network.driver not in ("bridge", "null"):
+        raise InvalidParameter(
+            f"egress policies need a bridge network: what is sent on {network.name} "
+            f"({network.driver}) does not pass this host's firewall"
+        )
+    return text
 
 
 def _choose_interface(request: EndpointRequest, network: Network, taken: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from cutaway.network.drivers import Driver, DriverContext
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.firewall.entries import network_entries
-from cutaway.network.firewall.ruleset import Entry
+from cutaway.network.firewall.sets import Entry
 from cutaway.network.network import ICC_OPTION, Network
 from cutaway.network.sandbox import Sandbox
 from cutaway.network.steps import AttachPorts, DeleteLink, NetworkScope, RetireLinks

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from cutaway.errors import InvalidParameter
 from cutaway.network import network as options_of
 from cutaway.network.drivers.base import DriverContext
+from cutaway.network.egress import EGRESS_OPTION, parse_egress
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.ipam import parse_address
@@ -49,6 +50,7 @@ class BridgeDriver:
         if device and (len(device) > 15 or "/" in device or device in (".", "..")):
             raise InvalidParameter(f"invalid bridge name {device!r}: at most 15 characters, no /")
         check_mtu(options)
+        parse_egress(options.get(EGRESS_OPTION, ""))
         for name in (options_of.GATEWAY_MODE_IPV4_OPTION, options_of.GATEWAY_MODE_IPV6_OPTION):
             mode = options.get(name, "nat")
             if mode not in _GATEWAY_MODES:

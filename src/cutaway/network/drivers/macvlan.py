@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from cutaway.errors import InvalidParameter
 from cutaway.network.drivers.base import DriverContext
 from cutaway.network.drivers.bridge import check_mtu, mac_from_id, plan_interface
+from cutaway.network.egress import EGRESS_OPTION
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.network import Network, NetworkRequest
@@ -40,6 +41,11 @@ class MacvlanDriver:
             InvalidParameter: an unknown mode, or a parent the host has not.
         """
         check_mtu(request.options)
+        if request.options.get(EGRESS_OPTION):
+            raise InvalidParameter(
+                f"egress policies need a bridge network: what is sent on a {self.name} network "
+                "does not pass this host's firewall"
+            )
         mode = self.mode_of(request.options)
         if mode not in self.modes:
             raise InvalidParameter(

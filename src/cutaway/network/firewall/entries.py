@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from cutaway.network.endpoint import Endpoint
-from cutaway.network.firewall.ruleset import Entry
+from cutaway.network.firewall.egress import policy_entries
+from cutaway.network.firewall.sets import Entry
 from cutaway.network.network import (
     ANTI_SPOOFING_OPTION,
     GATEWAY_MODE_IPV4_OPTION,
@@ -81,14 +82,14 @@ def _subnet_entries(
 def endpoint_entries(network: Network, endpoint: Endpoint) -> list[Entry]:
     """Return the elements that an endpoint adds: what its link may send with."""
     link = endpoint.host_interface
-    if not link or not network.option(ANTI_SPOOFING_OPTION, default=True):
+    if not link or not (endpoint.egress or network.option(ANTI_SPOOFING_OPTION, default=True)):
         return []
     entries = [Entry("allotted", (link,)), Entry("macs", (link, endpoint.mac))]
     for address in (endpoint.address, endpoint.address_v6, *endpoint.link_local):
         if address:
             plain = address.partition("/")[0]
             entries.append(Entry(f"addresses{ip_address(plain).version}", (link, plain)))
-    return entries
+    return [*entries, *policy_entries(endpoint)]
 
 
 def port_entries(

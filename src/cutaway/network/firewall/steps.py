@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cutaway.linux import KernelError
-from cutaway.linux.nftables import Batch
-from cutaway.network.firewall.ruleset import Entry, Tables, build_ruleset, encode_entry
+from cutaway.linux.nftables import Batch, Element, dump_elements
+from cutaway.network.firewall.ruleset import build_ruleset
+from cutaway.network.firewall.sets import SETS, Entry, Fed, Tables, encode_entry
 from cutaway.network.steps import NetworkScope
 from cutaway.steps import Step
 
@@ -43,12 +44,33 @@ class InstallFirewall(Step[NetworkScope]):
             KernelError: EOPNOTSUPP (the kernel lacks nftables or an expression), EPERM.
         """
         tables = Tables(self.instance)
-        batch = build_ruleset(tables, self.entries, no_router=self.no_router)
+        carried = fed_elements(scope, tables)
+        batch = build_ruleset(tables, self.entries, no_router=self.no_router, carried=carried)
         batch.commit(scope.firewall)
 
     def undo(self, scope: NetworkScope, result: Any) -> None:
         """Remove both tables."""
         RemoveFirewall(why="undo", instance=self.instance).apply(scope)
+
+
+def fed_elements(scope: NetworkScope, tables: Tables) -> dict[str, list[Element]]:
+    """Return what the name server and the rules added, to be kept: it has no other record."""
+    carried = {}
+    for name, described in SETS.items():
+        if described.fed is Fed.NOT:
+            continue
+        try:
+            found = dump_elements(scope.firewall, tables.set(name).table, name)
+        except KernelError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return {}
+        carried[name] = [
+            Element(key=e.key, key_end=e.key_end, timeout_ms=e.expires_ms)
+            for e in found
+            if e.expires_ms
+        ]
+    return carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,9 +53,9 @@ def host_gateways(book: Book) -> tuple[str, ...]:
 
 
 def has_name_server(sandbox: Sandbox, networks: Mapping[str, Network]) -> bool:
-    """The sandbox is on a user's network, so it gets a name server of its own."""
+    """The sandbox gets a name server of its own: it is on a user's network, or has a policy."""
     return sandbox.mode is SandboxMode.OWN and any(
-        not networks[e.network_id].predefined for e in sandbox.endpoints
+        e.egress or not networks[e.network_id].predefined for e in sandbox.endpoints
     )
 
 

@@ -1,8 +1,10 @@
 """What the userland process serves for a sandbox: its names, its neighbours', its ports. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from ipaddress import ip_address
 
+from cutaway.network.egress import parse_egress
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.firewall.entries import gateway_mode
 from cutaway.network.naming.files import has_name_server, split_link
@@ -20,6 +22,7 @@ from cutaway.network.services.steps import (
 )
 from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import NetworkScope
+from cutaway.network.userland.protocol import Fence
 from cutaway.steps import Step
 
 RELAYED = ("tcp", "udp")
@@ -119,7 +122,18 @@ def name_step(
         links=tuple(links),
         servers=sandbox.request.dns or settings.dns or None,
         forwards=bool(outside),
+        fences=tuple(fence_of(e) for e in sandbox.endpoints if e.egress),
+        is_open=any(e.egress in ("", "lan") for e in outside),
+        asks_from_host=all(e.egress for e in outside),
+        instance=settings.instance,
     )
+
+
+def fence_of(endpoint: Endpoint) -> Fence:
+    """Return what the name server must know of an endpoint's policy."""
+    addresses = tuple(a for a in (endpoint.address, endpoint.address_v6) if a)
+    names = parse_egress(endpoint.egress).names
+    return addresses, tuple((n.target, p, n.ports) for n in names for p in n.protocols)
 
 
 def announce_step(endpoint: Endpoint, why: str) -> AnnounceEndpoint | None:
@@ -190,5 +204,4 @@ def plan_serving_change(
 
 def change_names(names: ServeNames) -> ChangeNames:
     """Return the step that changes a name server in place."""
-    fields = {f: getattr(names, f) for f in ("why", "sandbox", "networks", "links", "servers")}
-    return ChangeNames(forwards=names.forwards, **fields)
+    return ChangeNames(**{f.name: getattr(names, f.name) for f in fields(names)})

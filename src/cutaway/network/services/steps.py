@@ -18,12 +18,14 @@ from cutaway.linux.nftables import (
     pack_port,
 )
 from cutaway.linux.nftables.abi import PAYLOAD
-from cutaway.network.firewall.ruleset import PROTOCOL_NUMBERS, RAW
+from cutaway.network.firewall.ruleset import RAW
+from cutaway.network.firewall.sets import PROTOCOL_NUMBERS
 from cutaway.network.naming.etcfiles import EMBEDDED_DNS
 from cutaway.network.steps import NetworkScope
 from cutaway.network.userland.protocol import (
     EndpointGone,
     EndpointNames,
+    Fence,
     Port,
     PortGone,
     PortsGone,
@@ -84,6 +86,7 @@ class ServeNames(Step[NetworkScope]):
         links: (network id, alias, container name).
         servers: upstream; None follows the host.
         forwards: False on internal networks.
+        fences: see ``protocol.SandboxNames``, as the three that follow.
     """
 
     sandbox: str
@@ -91,6 +94,10 @@ class ServeNames(Step[NetworkScope]):
     links: tuple[tuple[str, str, str], ...]
     servers: tuple[str, ...] | None
     forwards: bool
+    fences: tuple[Fence, ...] = ()
+    is_open: bool = True
+    asks_from_host: bool = False
+    instance: str = ""
 
     def message(self) -> SandboxNames:
         """Return what the process is told."""
@@ -100,6 +107,10 @@ class ServeNames(Step[NetworkScope]):
             links=self.links,
             servers=self.servers,
             forwards=self.forwards,
+            fences=self.fences,
+            is_open=self.is_open,
+            asks_from_host=self.asks_from_host,
+            instance=self.instance,
         )
 
     def describe(self) -> str:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from cutaway.network.userland import protocol
-from cutaway.network.userland.protocol import Hello, Message, Quit, State
+from cutaway.network.userland.protocol import AskDenied, Denied, Hello, Message, Quit, State
 from cutaway.steps import Ledger, Step
 
 _TIMEOUT_S = 5.0
@@ -181,6 +181,18 @@ class UserlandClient:
             self.close()
             return False
         return True
+
+    def ask_denied(self, sandbox_id: str) -> Denied:
+        """Ask what a sandbox's egress policy refused; nothing when nobody is there to say."""
+        if not self.tell(AskDenied(id=sandbox_id)) or self._connection is None:
+            return Denied()
+        try:
+            received = protocol.receive(self._connection)
+        except (OSError, ValueError):
+            self.close()
+            return Denied()
+        answer = received[0] if received else None
+        return answer if isinstance(answer, Denied) else Denied()
 
     def is_alive(self) -> bool:
         """Look whether the process is still there: its end of the socket is open."""

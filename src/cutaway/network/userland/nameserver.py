@@ -17,11 +17,18 @@ from cutaway.network.userland.answers import (
     error_answer,
     fit,
 )
+from cutaway.network.userland.fences import Fences, question_name
 from cutaway.network.userland.loop import Loop, Timer
 from cutaway.network.userland.protocol import SandboxNames
 from cutaway.network.userland.records import Records
 from cutaway.network.userland.tcp import Relay
-from cutaway.network.userland.upstream import HostServers, Upstream, open_socket
+from cutaway.network.userland.upstream import (
+    MAX_SERVERS,
+    HostServers,
+    Upstream,
+    Way,
+    open_socket,
+)
 
 _BURST = 64
 _PACKET_SIZE = 4097
@@ -46,12 +53,14 @@ class NameServer:
         host_servers: HostServers,
         *,
         names: SandboxNames,
+        fences: Fences,
         catch_up: Callable[[], None],
         netns_fd: int,
         udp: socket.socket,
         tcp: socket.socket,
     ) -> None:
         self.names = names
+        self._fences = fences
         self._catch_up = catch_up
         self._loop = loop
         self._records = records
@@ -109,7 +118,7 @@ class NameServer:
         self._catch_up()
         return answer(query, self._records, self.names)
 
-    def serve(self, query: bytes, reply: Callable[[bytes], None]) -> bytes | None:
+    def serve(self, query: bytes, reply: Callable[[bytes], object]) -> bytes | None:
         """Answer a query, at once or when upstream has.
 
         Returns:
@@ -122,12 +131,33 @@ class NameServer:
             reply(result)
             return result
 
-        def answered(data: bytes | None) -> None:
-            if not self._closed:
-                reply(data if data is not None else error_answer(query, RCODE.SERVFAIL))
+        name = question_name(query) if self.names.fences else ""
+        if self.names.fences and not self._fences.permits(self.names, name):
+            reply(error_answer(query, RCODE.REFUSED))
+            return None
 
-        self._upstream.ask(query, self.servers(), self._netns_fd, answered)
+        def answered(data: bytes | None) -> None:
+            if self._closed:
+                return
+            if data is not None and self.names.fences:
+                self._fences.learn(self.names, name, data)
+            reply(data if data is not None else error_answer(query, RCODE.SERVFAIL))
+
+        self._upstream.ask(query, self._ways(), answered)
         return None
+
+    def _ways(self) -> list[Way]:
+        """Return whom to ask, and from which namespace, in order.
+
+        The container's network is tried first; the host's own servers are tried from the host,
+        too, because they may be reachable from there alone. A fenced container's questions are
+        the host's: its own packets would be refused.
+        """
+        servers = self.servers()[:MAX_SERVERS]
+        own = [] if self.names.asks_from_host else [(s, self._netns_fd) for s in servers]
+        follows_host = self.names.servers is None
+        by_host = [(s, None) for s in servers] if follows_host or not own else []
+        return [*own, *by_host]
 
     def _send(self, data: bytes, peer: Any) -> None:
         with suppress(OSError):  # the asker is gone, or its buffer is full: it will ask again
@@ -207,6 +237,10 @@ class _Connection:
     def _serve(self, query: bytes) -> bool:
         """Answer; False when the connection is not ours any more."""
         result = self._server.look_up(query)
+        if isinstance(result, Forward) and self._server.names.fences:
+            # Not relayed: every question must be looked at.
+            self._server.serve(query, self._reply)
+            return True
         if isinstance(result, Forward):
             self._loop.forget(self._connection.fileno())
             self._timer.cancel()
@@ -217,8 +251,12 @@ class _Connection:
         if isinstance(result, Refuse):
             self.close()
             return False
+        return self._reply(result)
+
+    def _reply(self, answer: bytes) -> bool:
+        """Send an answer; False when the connection has ended."""
         try:
-            self._connection.sendall(_LENGTH.pack(len(result)) + result)
+            self._connection.sendall(_LENGTH.pack(len(answer)) + answer)
         except OSError:
             self.close()
             return False

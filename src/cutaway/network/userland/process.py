@@ -14,9 +14,12 @@ from contextlib import suppress
 from cutaway.linux import close_range, set_process_title
 from cutaway.linux.sockets import peer_credentials
 from cutaway.network.userland import protocol
+from cutaway.network.userland.fences import Fences
 from cutaway.network.userland.loop import Loop
 from cutaway.network.userland.nameserver import NameServer
 from cutaway.network.userland.protocol import (
+    AskDenied,
+    Denied,
     EndpointGone,
     EndpointNames,
     Hello,
@@ -25,6 +28,7 @@ from cutaway.network.userland.protocol import (
     PortGone,
     PortsGone,
     Quit,
+    Refill,
     SandboxGone,
     SandboxNames,
     State,
@@ -43,6 +47,7 @@ class Userland:
         self._records = Records()
         self._upstream = Upstream(loop)
         self._host_servers = HostServers()
+        self._fences = Fences()
         self._servers: dict[str, NameServer] = {}
         self._ports: dict[str, dict[str, TcpListener | UdpPort]] = {}
         self.catch_up: Callable[[], None] = lambda: None
@@ -67,7 +72,7 @@ class Userland:
             ports={sandbox: list(ports) for sandbox, ports in self._ports.items()},
         )
 
-    def handle(self, message: Message, fds: list[int]) -> State | None:
+    def handle(self, message: Message, fds: list[int]) -> State | Denied | None:
         """Do what a message says; the descriptors are taken or closed.
 
         Returns:
@@ -77,6 +82,8 @@ class Userland:
         try:
             if isinstance(message, Hello):
                 return self.state()
+            if isinstance(message, AskDenied):
+                return self._fences.denied(message.id)
             if isinstance(message, Port):
                 kept = self._add_port(message, fds)
             elif isinstance(message, SandboxNames):
@@ -98,6 +105,9 @@ class Userland:
             server = self._servers.pop(message.id, None)
             if server is not None:
                 server.close()
+                self._fences.forget(message.id)
+        elif isinstance(message, Refill):
+            self._fences.refill()
         elif isinstance(message, PortGone):
             self._remove_port(message)
         elif isinstance(message, PortsGone):
@@ -150,6 +160,7 @@ class Userland:
             self._records,
             self._upstream,
             self._host_servers,
+            fences=self._fences,
             names=message,
             catch_up=lambda: self.catch_up(),
             netns_fd=netns_fd,

@@ -12,10 +12,13 @@
 | ``port`` | – | the same port leads to another address of the container now |
 | ``port_gone`` | – | close the socket of this port |
 | ``ports_gone`` | – | close the sockets of this sandbox's ports |
+| ``refill`` | – | the firewall was made anew: add the egress policies' elements again |
+| ``ask_denied`` | – | answered by ``denied``: what a sandbox's policy refused |
 | ``quit`` | – | close everything and end |
 
-All but ``hello`` are without answer: the sockets exist before the message is sent, and hold what
-arrives until the process gets to it. Packets of a SOCK_SEQPACKET socket, one JSON document each.
+All but ``hello`` and ``ask_denied`` are without answer: the sockets exist before the message is
+sent, and hold what arrives until the process gets to it. Packets of a SOCK_SEQPACKET socket, one
+JSON document each.
 """
 
 import json
@@ -26,7 +29,9 @@ from typing import Any, TypeAlias
 
 from cutaway.linux.sockets import recv_fds, send_fds
 
-VERSION = 1
+Fence: TypeAlias = tuple[tuple[str, ...], tuple[tuple[str, str, str], ...]]
+
+VERSION = 2
 PACKET_SIZE = 131072
 MAX_FDS = 3
 
@@ -65,6 +70,11 @@ class SandboxNames:
         links: (network id, alias, container name): names of its own.
         servers: upstream; None follows the host's resolv.conf.
         forwards: False on internal networks: nothing is asked outside.
+        fences: for each endpoint with an egress policy its addresses, and what names it may
+            reach: (pattern, protocol, ports).
+        is_open: some endpoint may ask for every name.
+        asks_from_host: all endpoints are fenced: questions go out by the host.
+        instance: the firewall's tables.
     """
 
     id: str
@@ -72,6 +82,10 @@ class SandboxNames:
     links: tuple[tuple[str, str, str], ...] = ()
     servers: tuple[str, ...] | None = None
     forwards: bool = True
+    fences: tuple[Fence, ...] = ()
+    is_open: bool = True
+    asks_from_host: bool = False
+    instance: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +169,31 @@ class Quit:
     """End."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """The firewall's tables were made anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskDenied:
+    """Ask what a sandbox's policy refused."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """What a sandbox's policy refused.
+
+    Attributes:
+        names: name to how many seconds ago.
+        known: the addresses that the sandbox got for names.
+    """
+
+    names: dict[str, float] = field(default_factory=dict)
+    known: dict[str, str] = field(default_factory=dict)
+
+
 Message: TypeAlias = (
     Hello
     | State
@@ -165,6 +204,9 @@ Message: TypeAlias = (
     | Port
     | PortGone
     | PortsGone
+    | Refill
+    | AskDenied
+    | Denied
     | Quit
 )
 
@@ -178,6 +220,9 @@ _TYPES: dict[str, type[Any]] = {
     "port": Port,
     "port_gone": PortGone,
     "ports_gone": PortsGone,
+    "refill": Refill,
+    "ask_denied": AskDenied,
+    "denied": Denied,
     "quit": Quit,
 }
 _WORDS = {kind: word for word, kind in _TYPES.items()}

@@ -18,6 +18,7 @@ from cutaway.network.userland.answers import matches_query
 from cutaway.network.userland.loop import Loop, Timer
 
 PATIENCE_S = 4.0
+_SHORT_PATIENCE_S = 1.5  # while there is another way to try: resolvers give up after 5 s
 MAX_SERVERS = 3
 MAX_PENDING = 1024
 _DNS_PORT = 53
@@ -26,6 +27,8 @@ _RCODE_MASK = 0x000F
 _BAD_CODES = (2, 4, 5)  # SERVFAIL, NOTIMP, REFUSED: another server may know better
 
 Answered = Callable[[bytes | None], None]
+Way = tuple[str, int | None]
+"""A server's address, and the namespace to ask it from; None is the host's."""
 
 
 class HostServers:
@@ -55,9 +58,8 @@ class _Question:
 
     query: bytes
     wire: bytes
-    servers: list[str]
+    ways: list[Way]
     answered: Answered
-    netns_fd: int
     connection: socket.socket | None = None
     timer: Timer | None = None
     fallback: bytes | None = None
@@ -71,13 +73,12 @@ class Upstream:
         self._loop = loop
         self._pending: set[int] = set()
 
-    def ask(self, query: bytes, servers: Sequence[str], netns_fd: int, answered: Answered) -> None:
+    def ask(self, query: bytes, ways: Sequence[Way], answered: Answered) -> None:
         """Ask by UDP.
 
         Args:
             query: as the container sent it.
-            servers: addresses; the first three are asked.
-            netns_fd: the sandbox's namespace; must stay open until ``answered`` is called.
+            ways: tried in order; a namespace must stay open until ``answered`` is called.
             answered: gets the reply with the query's own id, or None when nobody answered.
         """
         if len(self._pending) >= MAX_PENDING:
@@ -86,16 +87,16 @@ class Upstream:
         # A random id and a random port (the kernel's choice for each new socket) are what a
         # forger would have to guess.
         wire = os.urandom(2) + query[2:]
-        question = _Question(query, wire, list(servers[:MAX_SERVERS]), answered, netns_fd)
+        question = _Question(query, wire, list(ways), answered)
         self._pending.add(id(question))
         self._next(question)
 
     def _next(self, question: _Question) -> None:
         self._drop(question)
-        while question.servers:
-            server = question.servers.pop(0)
+        while question.ways:
+            server, netns_fd = question.ways.pop(0)
             try:
-                connection = open_socket(server, socket.SOCK_DGRAM, question.netns_fd)
+                connection = open_socket(server, socket.SOCK_DGRAM, netns_fd)
                 question.connection = connection
                 connection.connect((server, _DNS_PORT))
                 connection.send(question.wire)
@@ -103,7 +104,8 @@ class Upstream:
                 self._drop(question)
                 continue
             self._loop.watch(connection.fileno(), read=lambda: self._receive(question))
-            question.timer = self._loop.later(PATIENCE_S, lambda: self._next(question))
+            patience_s = _SHORT_PATIENCE_S if question.ways else PATIENCE_S
+            question.timer = self._loop.later(patience_s, lambda: self._next(question))
             return
         self._finish(question, question.fallback)
 
@@ -142,7 +144,7 @@ class Upstream:
         question.answered(reply)
 
 
-def open_socket(server: str, kind: int, netns_fd: int) -> socket.socket:
+def open_socket(server: str, kind: int, netns_fd: int | None) -> socket.socket:
     """Return a non-blocking socket that can reach a server.
 
     Raises:
@@ -150,7 +152,7 @@ def open_socket(server: str, kind: int, netns_fd: int) -> socket.socket:
     """
     address = ip_address(server)
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    if address.is_loopback:
+    if address.is_loopback or netns_fd is None:
         made = socket.socket(family, kind)
     else:
         with inside(netns_fd):
