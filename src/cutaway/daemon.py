@@ -226,6 +226,7 @@ def build_server(core: Core) -> Server:
         volumes=VolumeService(core),
         builds=BuildService(core, images),
         own_networks=OwnNetworkService(core),
+        own_images=images,
     )
     return Server(
         backends, product=f"cutaway/{__version__}", experimental=core.settings.experimental

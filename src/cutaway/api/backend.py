@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cutaway import model
-from cutaway.api.own_backend import OwnNetworkBackend
+from cutaway.api.own_backend import OwnImageBackend, OwnNetworkBackend
 
 
 class ContainerBackend(Protocol):
@@ -494,3 +494,4 @@ class Backends:
     volumes: VolumeBackend | None = None
     builds: BuildBackend | None = None
     own_networks: OwnNetworkBackend | None = None
+    own_images: OwnImageBackend | None = None

@@ -1,6 +1,6 @@
-"""What the API needs for the network operations that Docker has not. Rules: see ``backend``."""
+"""What the API needs for the operations that Docker has not. Rules: see ``backend``."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from cutaway import model
@@ -31,4 +31,39 @@ class OwnNetworkBackend(Protocol):
         Raises:
             NotFound: there is no such container, or it does not run.
         """
+        ...
+
+
+class OwnImageBackend(Protocol):
+    """How images relate: to each other, to their bases, to what a registry has about them."""
+
+    async def diff(self, old: str, new: str) -> model.ImageComparison:
+        """Compare two images: layers, and files by layer.
+
+        Raises:
+            NotFound: no such image, or one that is not unpacked.
+        """
+        ...
+
+    async def squash(
+        self, reference: str, *, keep: str, name: str
+    ) -> AsyncIterator[model.ProgressMessage]:
+        """Make the layers above a base one; the last message's ``aux`` is a ``SquashReport``.
+
+        Args:
+            reference: what to squash.
+            keep: an image whose layers stay as they are; empty: none.
+            name: of the new image; empty: the tag it was found by.
+        """
+        ...
+
+    async def referrers(
+        self,
+        reference: str,
+        *,
+        artifact_type: str,
+        auth: model.AuthConfig | None,
+        trust: model.RegistryTrust | None,
+    ) -> model.Referrers:
+        """Ask a registry what refers to an image there: signatures, SBOMs."""
         ...

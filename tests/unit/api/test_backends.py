@@ -33,6 +33,7 @@ ENGINE = [
     (backend.NetworkBackend, NetworkService),
     (backend.VolumeBackend, VolumeService),
     (own_backend.OwnNetworkBackend, OwnNetworkService),
+    (own_backend.OwnImageBackend, ImageService),
 ]
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from cutaway import model
 from cutaway.api.answers import progress_answer
-from cutaway.api.auth import parse_auth
+from cutaway.api.auth import parse_auth, parse_trust
 from cutaway.api.backend import Backends
 from cutaway.api.request import Request
 from cutaway.api.response import Response, Streamed
@@ -34,6 +34,9 @@ async def create(request: Request, backends: Backends) -> Response:
         tag=tag,
         platform=platform,
         auth=parse_auth(request.headers.get("x-registry-auth", "")),
+        trust=parse_trust(request.headers),
+        all_platforms=query.flag("all-platforms"),
+        explain=query.flag("explain"),
     )
     return progress_answer(await backends.images.pull(options))
 
@@ -77,6 +80,8 @@ async def push(request: Request, backends: Backends) -> Response:
         tag=query.text("tag"),
         platform="" if request.below(1, 46) else wanted_platform(query),
         auth=parse_auth(request.headers.get("x-registry-auth", "")),
+        trust=parse_trust(request.headers),
+        explain=query.flag("explain"),
     )
     return progress_answer(await backends.images.push(options))
 
@@ -124,6 +129,7 @@ async def from_host(request: Request, backends: Backends) -> Response:
 
 
 _G = "Images"
+_EXPLAIN = Param("explain", "boolean")
 _PLATFORMS = Param("platform", "array", Version(1, 48))
 ROUTES = (
     Route(
@@ -139,6 +145,8 @@ ROUTES = (
             Param("message", since=Version(1, 39)),
             Param("changes", "array", Version(1, 40)),
             Param("platform", since=Version(1, 32)),
+            Param("all-platforms", "boolean"),
+            _EXPLAIN,
         ),
         body=bytes,
         answers={200: model.ProgressMessage},
@@ -149,7 +157,7 @@ ROUTES = (
         path="/images/{name:path}/push",
         handler=push,
         group=_G,
-        query=(Param("tag"), Param("platform", since=Version(1, 46))),
+        query=(Param("tag"), Param("platform", since=Version(1, 46)), _EXPLAIN),
         answers={200: model.ProgressMessage},
         streams=True,
     ),

@@ -17,6 +17,7 @@ from cutaway.api.routes import (
     images,
     networks,
     own,
+    own_images,
     swarm,
     system,
     volumes,
@@ -38,6 +39,7 @@ def all_routes() -> tuple[Route, ...]:
         *builds.ROUTES,
         *swarm.ROUTES,
         *own.ROUTES,
+        *own_images.ROUTES,
         Route(
             method="GET",
             path="/openapi.json",
