@@ -40,7 +40,7 @@ class NotATerminal(InvalidParameter):
 
 
 class UnreadableTemplate(InvalidParameter):
-    """A ``--format`` that is no Go template."""
+    """A ``--format`` that is no Go template; ``str(error)`` is Go's message."""
 
 
 class Flag:

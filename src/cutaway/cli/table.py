@@ -5,7 +5,10 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-from cutaway.cli.template import Template, TemplateError, go_json, to_text
+from cutaway.cli.flags import UnreadableTemplate, UsageError
+
+_LEAST_WIDTH = 10  # of a column with its padding, as docker's tabwriter has it
+_PADDING = 3
 
 
 def print_rows(
@@ -14,6 +17,8 @@ def print_rows(
     *,
     template: str | None,
     default: Iterable[str],
+    go_type: str = "*formatter.Context",
+    raw: str = "",
 ) -> None:
     """Print rows by ``--format``.
 
@@ -22,29 +27,37 @@ def print_rows(
         columns: the heading of every key.
         template: ``None``, ``table``, ``table TEMPLATE``, ``json``, ``raw`` or a template.
         default: the keys that a plain table shows, in order.
+        go_type: what docker's client calls a row, for its errors.
+        raw: the template that ``raw`` stands for, if docker has one.
 
     Raises:
-        TemplateError: the template can't be parsed or names what the rows don't have.
+        TemplateError: the template names what the rows don't have.
+        UsageError: it can't be parsed.
     """
-    if template == "json":
-        for row in rows:
-            print(go_json(row))
-        return
     if template in {None, "", "table"}:
         keys = list(default)
-        cells = [[to_text(row[key]) for key in keys] for row in rows]
+        cells = [[str(row[key]) for key in keys] for row in rows]
         print_table([columns[key] for key in keys], cells)
         return
-    assert_template = template or ""
-    if assert_template.startswith("table"):
-        body = _unescape(assert_template[5:].strip())
-        parsed = Template(body)
-        heading = parsed.render(_Headings(columns)).split("\t")
-        print_table(heading, [parsed.render(row).split("\t") for row in rows])
+    from cutaway.cli.template import Row, Template, TemplateError, go_json
+
+    prepared = [Row(row, go_type) for row in rows]
+    if template == "json":
+        for row in prepared:
+            print(go_json(row))
         return
-    parsed = Template(_unescape(assert_template))
-    for row in rows:
-        print(parsed.render(row))
+    text = raw if raw and template == "raw" else _unescape(template or "")
+    body = text[5:].strip() if text.startswith("table") else text
+    try:
+        parsed = Template(body)
+        lines = [parsed.render(row) for row in prepared]
+        if body is text:
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+            return
+        heading = Template(body, for_heading=True).render(_Headings(columns))
+    except (TemplateError, UnreadableTemplate) as error:
+        raise UsageError(f"template parsing error: {error}") from None
+    print_table(heading.split("\t"), [line.split("\t") for line in lines])
 
 
 class _Headings(dict[str, Any]):
@@ -60,32 +73,52 @@ def _unescape(text: str) -> str:
 
 
 def print_table(heading: list[str], rows: list[list[str]]) -> None:
-    """Print columns with three spaces between, as Go's tabwriter does for docker."""
+    """Print columns as Go's tabwriter does for docker: ten wide, three spaces between."""
     lines = [heading, *rows]
-    widths = [0] * max(map(len, lines))
+    widths = [_LEAST_WIDTH] * max(map(len, lines))
     for line in lines:
         for index, cell in enumerate(line[:-1]):
-            widths[index] = max(widths[index], len(cell))
+            widths[index] = max(widths[index], len(cell) + _PADDING)
     out = []
     for line in lines:
-        padded = [cell.ljust(widths[i] + 3) for i, cell in enumerate(line[:-1])]
+        padded = [cell.ljust(widths[i]) for i, cell in enumerate(line[:-1])]
         out.append("".join(padded) + line[-1] + "\n")
     sys.stdout.write("".join(out))
 
 
-def print_inspected(documents: list[Any], template: str | None) -> None:
-    """Print what ``inspect`` found: an indented JSON list, or a template per object."""
+def print_inspected(
+    documents: list[Any], template: str | None, go_type: str = "", *, untyped: bool = True
+) -> None:
+    """Print what ``inspect`` found: an indented JSON list, or a template per object.
+
+    Args:
+        documents: JSON objects.
+        template: the value of ``--format``.
+        go_type: what docker's client reads the object into; see ``template/types.py``.
+        untyped: try the plain JSON, whose keys are spelled otherwise, when that doesn't fit.
+    """
     if not template:
         print(json.dumps(documents, indent=4, ensure_ascii=False))
         return
     if template == "json":
-        for document in documents:
-            print(json.dumps(document, separators=(",", ":"), ensure_ascii=False))
+        print(json.dumps(documents, separators=(",", ":"), ensure_ascii=False))
         return
-    parsed = Template(_unescape(template))
+    from cutaway.cli.template import Template, TemplateError
+    from cutaway.cli.template.types import typed
+
+    try:
+        parsed = Template(template)
+    except UnreadableTemplate as error:
+        raise UnreadableTemplate(f"template parsing error: {error}") from None
     for document in documents:
         try:
-            print(parsed.render(document, strict=True))
-        except TemplateError:
+            try:
+                text = parsed.render(typed(document, go_type) if go_type else document)
+            except TemplateError:
+                if not untyped:
+                    raise
+                text = parsed.render(document, strict=True)
+        except TemplateError as error:
             print()
-            raise
+            raise TemplateError(f"template parsing error: {error}") from None
+        print(text)

@@ -171,3 +171,14 @@ def local_time(unix_seconds: float) -> str:
     """Write a moment as docker's CreatedAt: ``2026-01-02 03:04:05 +0000 UTC``."""
     moment = time.localtime(unix_seconds)
     return time.strftime("%Y-%m-%d %H:%M:%S %z %Z", moment)
+
+
+def go_time(text: str) -> str:
+    """Print an RFC 3339 moment as Go's ``time.Time`` does."""
+    if not text:
+        return "0001-01-01 00:00:00 +0000 UTC"
+    moment, zone = (text[:-1], "Z") if text.endswith("Z") else (text[:-6], text[-6:])
+    whole, dot, digits = moment.replace("T", " ", 1).partition(".")
+    digits = digits.rstrip("0")
+    offset = "+0000 UTC" if zone == "Z" else f"{zone.replace(':', '')} {zone.replace(':', '')}"
+    return f"{whole}{'.' + digits if digits else ''} {offset}"

@@ -28,7 +28,7 @@ def test_table_template_and_json(capsys):
     print_rows(rows, columns, template="json", default=[])
     print_rows(rows, columns, template="{{.ID}}!", default=[])
     assert capsys.readouterr().out == (
-        'NAMES   CONTAINER ID\nn       a\n{"ID":"a","Names":"n"}\na!\n'
+        'NAMES     CONTAINER ID\nn         a\n{"ID":"a","Names":"n"}\na!\n'
     )
 
 

@@ -43,8 +43,10 @@ _COLUMNS = {
 def ps(context: Context, flags: Values, arguments: list[str]) -> int:
     """List containers."""
     template = flags["format"] or None
+    if template and template not in {"json", "raw", "table"}:
+        _check_template(template)
     last = 1 if flags["latest"] else flags["last"]
-    wants_size = flags["size"] or any(word in (template or "") for word in (".Size", "json"))
+    wants_size = flags["size"] or ".Size" in (template or "")
     summaries = context.client.get(
         "/containers/json",
         all=flags["all"] or None,
@@ -60,8 +62,41 @@ def ps(context: Context, flags: Values, arguments: list[str]) -> int:
     if flags["size"]:
         default.append("Size")
     rows = [container_row(summary, truncate=not flags["no-trunc"]) for summary in summaries]
-    print_rows(rows, _COLUMNS, template=template, default=default)
+    print_rows(
+        rows,
+        _COLUMNS,
+        template=template,
+        default=default,
+        go_type=_GO_TYPE,
+        raw=_RAW + ("size: {{.Size}}\n" if flags["size"] else ""),
+    )
     return 0
+
+
+_GO_TYPE = "*formatter.ContainerContext"
+_RAW = """container_id: {{.ID}}
+image: {{.Image}}
+command: {{.Command}}
+created_at: {{.CreatedAt}}
+state: {{- pad .State 1 0}}
+status: {{- pad .Status 1 0}}
+names: {{.Names}}
+labels: {{- pad .Labels 1 0}}
+ports: {{- pad .Ports 1 0}}
+"""
+
+
+def _check_template(text: str) -> None:
+    """Try the template on no container at all, as docker does before it asks the engine."""
+    from cutaway.cli.template import Row, Template, TemplateError, UnreadableTemplate
+
+    try:
+        template = Template(text)
+        template.render(Row({**dict.fromkeys(_COLUMNS, ""), "Label": lambda name: ""}, _GO_TYPE))
+    except UnreadableTemplate as error:
+        raise UsageError(f"failed to parse template: {error}") from None
+    except TemplateError as error:
+        raise UsageError(f"failed to execute template: {error}") from None
 
 
 def container_row(summary: dict[str, Any], *, truncate: bool) -> dict[str, Any]:

@@ -63,7 +63,19 @@ def list_contexts(context: Context, flags: Values, arguments: list[str]) -> int:
         "DockerEndpoint": "DOCKER ENDPOINT",
         "Error": "ERROR",
     }
-    print_rows(rows, columns, template=flags["format"] or None, default=list(columns))
+    print_rows(
+        rows,
+        columns,
+        template=flags["format"] or None,
+        default=list(columns),
+        go_type="*formatter.clientContextContext",
+    )
+    if os.environ.get("DOCKER_HOST"):
+        warn(
+            "Warning: DOCKER_HOST environment variable overrides the active context. To use a "
+            "context, either set the global --context flag, or unset DOCKER_HOST environment "
+            "variable."
+        )
     return 0
 
 
@@ -90,7 +102,11 @@ def inspect(context: Context, flags: Values, arguments: list[str]) -> int:
             found.append(_inspected(context, name))
         except UsageError as error:
             problems.append(str(error))
-    print_inspected(found, flags["format"] or None)
+    if flags["format"]:
+        print_inspected(found, flags["format"], untyped=False)
+    else:  # docker writes this one with Go's escapes
+        text = json.dumps(found, indent=4, ensure_ascii=False)
+        print(text.replace("<", "\\u003c").replace(">", "\\u003e"))
     for problem in problems:
         warn(problem)
     return 1 if problems else 0

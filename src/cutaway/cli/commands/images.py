@@ -40,6 +40,14 @@ _COLUMNS = {
 _NONE = "<none>"
 
 
+_RAW = """repository: {{.Repository}}
+tag: {{.Tag}}
+image_id: {{.ID}}
+created_at: {{.CreatedAt}}
+virtual_size: {{.Size}}
+"""
+
+
 def images(context: Context, flags: Values, arguments: list[str]) -> int:
     """List images."""
     filters = [*flags["filter"], *(f"reference={name}" for name in arguments)]
@@ -63,7 +71,14 @@ def images(context: Context, flags: Values, arguments: list[str]) -> int:
     default = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
     if flags["digests"]:
         default.insert(2, "Digest")
-    print_rows(rows, _COLUMNS, template=template, default=default)
+    print_rows(
+        rows,
+        _COLUMNS,
+        template=template,
+        default=default,
+        go_type="*formatter.imageContext",
+        raw=_RAW,
+    )
     return 0
 
 
@@ -187,7 +202,13 @@ def history(context: Context, flags: Values, arguments: list[str]) -> int:
     }
     since = "CreatedSince" if flags["human"] else "CreatedAt"
     default = ["ID", since, "CreatedBy", "Size", "Comment"]
-    print_rows(rows, columns, template=flags["format"] or None, default=default)
+    print_rows(
+        rows,
+        columns,
+        template=flags["format"] or None,
+        default=default,
+        go_type="*image.historyContext",
+    )
     return 0
 
 

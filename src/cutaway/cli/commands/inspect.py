@@ -1,6 +1,5 @@
 """``inspect`` and the ``inspect`` of every kind of object."""
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -23,20 +22,31 @@ _PATHS = {
     "network": "/networks/{}",
     "volume": "/volumes/{}",
 }
+_SWARM_PATHS = {  # asked only when named: this engine is in no swarm and has no plugins
+    **{kind: f"/{kind}s/{{}}" for kind in ("config", "node", "secret", "service", "task")},
+    "plugin": "/plugins/{}/json",
+}
+_TYPES = {
+    "container": "container.InspectResponse",
+    "image": "image.InspectResponse",
+    "network": "network.Inspect",
+    "volume": "volume.Volume",
+}
 
 
 def _inspect_kinds(
     context: Context, flags: Values, names: list[str], kinds: Iterable[str]
-) -> tuple[list[Any], list[str]]:
-    found, problems = [], []
+) -> tuple[list[tuple[str, Any]], list[str]]:
+    found: list[tuple[str, Any]] = []
+    problems = []
     names_of_query = ("size", "platform", "verbose")
     query = {name: flags.get(name) or None for name in names_of_query}
     for name in names:
         problem = f"No such object: {name}"
         for kind in kinds:
-            path = _PATHS[kind].format(quote(name))
+            path = (_PATHS | _SWARM_PATHS)[kind].format(quote(name))
             try:
-                found.append(context.client.get(path, **query))
+                found.append((_TYPES.get(kind, ""), context.client.get(path, **query)))
                 break
             except ApiError as error:
                 if error.status != 404:
@@ -48,21 +58,32 @@ def _inspect_kinds(
     return found, problems
 
 
+def _by_type(found: list[tuple[str, Any]], form: str) -> list[tuple[str, list[Any]]]:
+    """Group objects for a template, which reads each as its own type; JSON is one list."""
+    if form and form != "json":
+        return [(go_type, [document]) for go_type, document in found]
+    return [("", [document for _, document in found])]
+
+
 def _run(kinds: tuple[str, ...]) -> Callable[[Context, Values, list[str]], int]:
     def run(context: Context, flags: Values, arguments: list[str]) -> int:
         wanted = kinds
         if flags.get("type"):
-            if flags["type"] not in _PATHS:
-                raise UsageError(
-                    f'unknown type: "{flags["type"]}": must be one of "container", "image", '
-                    '"network", "volume"'
-                )
+            if flags["type"] not in _PATHS | _SWARM_PATHS:
+                known = ", ".join(f'"{kind}"' for kind in sorted(_PATHS | _SWARM_PATHS))
+                raise UsageError(f'unknown type: "{flags["type"]}": must be one of {known}')
             wanted = (flags["type"],)
         found, problems = _inspect_kinds(context, flags, arguments, wanted)
-        if flags["format"] == "json":
-            print(json.dumps(found, separators=(",", ":"), ensure_ascii=False))
-        elif found or not flags["format"]:
-            print_inspected(found, flags["format"] or None)
+        if not found and flags["format"] not in {"", "json"}:
+            print()
+        elif found or flags["format"] != "json":
+            for go_type, documents in _by_type(found, flags["format"]):
+                print_inspected(
+                    documents,
+                    flags["format"] or None,
+                    go_type,
+                    untyped=kinds != ("volume",),
+                )
         for problem in problems:
             warn(problem)
         return 1 if problems else 0

@@ -8,7 +8,7 @@ from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.table import print_rows
 from cutaway.cli.terminal import warn
-from cutaway.cli.units import local_time, parse_rfc3339
+from cutaway.cli.units import go_time
 from cutaway.client import ApiError
 from cutaway.client.http import quote
 
@@ -41,6 +41,13 @@ _CONNECT_FLAGS = """
     --link list               Add link to another container
     --link-local-ip strings   Add a link-local address for the container
 """  # noqa: E501 - one flag a line
+
+
+_RAW = """network_id: {{.ID}}
+name: {{.Name}}
+driver: {{.Driver}}
+scope: {{.Scope}}
+"""
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
@@ -135,7 +142,14 @@ def list_networks(context: Context, flags: Values, arguments: list[str]) -> int:
     }
     rows = [_network_row(network, truncate=truncate) for network in networks]
     default = ["ID", "Name", "Driver", "Scope"]
-    print_rows(rows, columns, template=flags["format"] or None, default=default)
+    print_rows(
+        rows,
+        columns,
+        template=flags["format"] or None,
+        default=default,
+        go_type="*network.networkContext",
+        raw=_RAW,
+    )
     return 0
 
 
@@ -151,7 +165,7 @@ def _network_row(network: dict[str, Any], *, truncate: bool) -> dict[str, Any]:
         "Internal": str(network.get("Internal", False)).lower(),
         "Labels": ",".join(f"{k}={v}" for k, v in sorted(labels.items())),
         "Label": lambda name: labels.get(name, ""),
-        "CreatedAt": local_time(parse_rfc3339(network["Created"])),
+        "CreatedAt": go_time(network["Created"]),
     }
 
 

@@ -13,6 +13,10 @@ _FILTER = '    --filter filter   Provide filter values (e.g. "until=<timestamp>"
 _FORCE = "-f, --force           Do not prompt for confirmation\n"
 
 
+def _size(size_bytes: float) -> str:
+    return human_size(size_bytes, digits=4)
+
+
 def _confirmed(flags: Values, warning: str) -> bool:
     if flags["force"]:
         return True
@@ -44,7 +48,7 @@ def prune_containers(context: Context, flags: Values, arguments: list[str]) -> i
         return 1
     removed, freed = _prune(context, "containers", flags["filter"])
     _report("Deleted Containers:", removed)
-    print(f"Total reclaimed space: {human_size(freed)}")
+    print(f"Total reclaimed space: {_size(freed)}")
     return 0
 
 
@@ -58,7 +62,7 @@ def prune_images(context: Context, flags: Values, arguments: list[str]) -> int:
     only_dangling = "false" if flags["all"] else "true"
     removed, freed = _prune(context, "images", [*flags["filter"], f"dangling={only_dangling}"])
     _report("Deleted Images:", removed)
-    print(f"Total reclaimed space: {human_size(freed)}")
+    print(f"Total reclaimed space: {_size(freed)}")
     return 0
 
 
@@ -81,7 +85,7 @@ def prune_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
     extra = ["all=true"] if flags["all"] else []
     removed, freed = _prune(context, "volumes", [*flags["filter"], *extra])
     _report("Deleted Volumes:", removed)
-    print(f"Total reclaimed space: {human_size(freed)}")
+    print(f"Total reclaimed space: {_size(freed)}")
     return 0
 
 
@@ -114,7 +118,7 @@ def prune_system(context: Context, flags: Values, arguments: list[str]) -> int:
         removed, freed = _prune(context, str(kind), [*filters, *extra])
         _report(f"Deleted {str(kind).title()}:", removed)
         total += freed
-    print(f"Total reclaimed space: {human_size(total)}")
+    print(f"Total reclaimed space: {_size(total)}")
     return 0
 
 
@@ -132,7 +136,7 @@ def prune_builder(context: Context, flags: Values, arguments: list[str]) -> int:
         },
     )
     _report("Deleted build cache objects:", answer.get("CachesDeleted") or [])
-    print(f"Total reclaimed space: {human_size(answer.get('SpaceReclaimed', 0))}")
+    print(f"Total reclaimed space: {_size(answer.get('SpaceReclaimed', 0))}")
     return 0
 
 
@@ -150,7 +154,13 @@ def disk_usage(context: Context, flags: Values, arguments: list[str]) -> int:
         "Reclaimable": "RECLAIMABLE",
     }
     rows = _usage_rows(usage)
-    print_rows(rows, columns, template=flags["format"] or None, default=list(columns))
+    print_rows(
+        rows,
+        columns,
+        template=flags["format"] or None,
+        default=list(columns),
+        go_type="*formatter.diskUsageImagesContext",
+    )
     return 0
 
 
@@ -203,8 +213,8 @@ def _usage_row(
         "Type": kind,
         "TotalCount": str(total),
         "Active": str(active),
-        "Size": human_size(size_bytes),
-        "Reclaimable": human_size(idle_bytes) + (share if kind != "Build Cache" else ""),
+        "Size": _size(size_bytes),
+        "Reclaimable": _size(idle_bytes) + (share if kind != "Build Cache" else ""),
     }
 
 
@@ -229,14 +239,14 @@ def _print_details(usage: dict[str, Any]) -> None:
         {
             "Name": volume["Name"],
             "Links": str((volume.get("UsageData") or {}).get("RefCount", 0)),
-            "Size": human_size(max((volume.get("UsageData") or {}).get("Size", 0), 0)),
+            "Size": _size(max((volume.get("UsageData") or {}).get("Size", 0), 0)),
         }
         for volume in usage.get("Volumes") or []
     ]
     headings = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
     print_rows(rows, headings, template=None, default=list(headings))
     cache = usage.get("BuildCache") or []
-    print(f"\nBuild cache usage: {human_size(sum(c.get('Size', 0) for c in cache))}\n")
+    print(f"\nBuild cache usage: {_size(sum(c.get('Size', 0) for c in cache))}\n")
     print_rows(map(_cache_row, cache), _CACHE_HEADINGS, template=None, default=_CACHE_HEADINGS)
 
 
@@ -267,8 +277,8 @@ def _cache_row(record: dict[str, Any]) -> dict[str, Any]:
 def _detailed_images(image: dict[str, Any], image_rows: Any) -> list[dict[str, Any]]:
     shared = max(image.get("SharedSize", 0), 0)
     extra = {
-        "SharedSize": human_size(shared),
-        "UniqueSize": human_size(image["Size"] - shared),
+        "SharedSize": _size(shared),
+        "UniqueSize": _size(image["Size"] - shared),
         "Containers": str(image.get("Containers", 0)),
     }
     return [row | extra for row in image_rows(image, digests=False, truncate=True)]

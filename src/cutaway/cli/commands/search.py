@@ -36,7 +36,13 @@ def search(context: Context, flags: Values, arguments: list[str]) -> int:
         headers=auth_header(term, context.config_dir),
     ).json()
     rows = [_row(result, truncate=not flags["no-trunc"]) for result in found or []]
-    print_rows(rows, _COLUMNS, template=flags["format"] or None, default=_DEFAULT)
+    print_rows(
+        rows,
+        _COLUMNS,
+        template=flags["format"] or None,
+        default=_DEFAULT,
+        go_type="*search.searchContext",
+    )
     return 0
 
 

@@ -35,7 +35,9 @@ def stats(context: Context, flags: Values, arguments: list[str]) -> int:
         rows = _sample(context, names, truncate=not flags["no-trunc"])
         if not flags["no-stream"] and sys.stdout.isatty():
             sys.stdout.write("\033[H\033[J")
-        print_rows(rows, _COLUMNS, template=template, default=_DEFAULT)
+        print_rows(
+            rows, _COLUMNS, template=template, default=_DEFAULT, go_type="*container.statsContext"
+        )
         sys.stdout.flush()
         if flags["no-stream"]:
             return 0

@@ -1,15 +1,14 @@
 """``version``, ``info`` and ``events``."""
 
-import json
 import sys
 from typing import Any
 
 from cutaway import __version__
 from cutaway.cli.command import Command, Context
 from cutaway.cli.filters import encode_filters
-from cutaway.cli.flags import Values
-from cutaway.cli.table import print_inspected
-from cutaway.cli.template import Template
+from cutaway.cli.flags import UnreadableTemplate, Values
+from cutaway.cli.template import Template, TemplateError, go_json
+from cutaway.cli.template.types import typed
 from cutaway.cli.units import binary_size
 from cutaway.cli.when import parse_moment
 from cutaway.client import ApiError, EngineUnreachable
@@ -33,7 +32,8 @@ def version(context: Context, flags: Values, arguments: list[str]) -> int:
     except (EngineUnreachable, ApiError) as error:
         problem = error
     if flags["format"]:
-        print_inspected([{"Client": own, "Server": server}], flags["format"])
+        document = {"Client": own, "Server": server}
+        print(render_document(document, flags["format"], "system.versionInfo", name="version"))
     else:
         print(_version_text(own, server), end="")
     if problem is not None:
@@ -78,7 +78,7 @@ def info(context: Context, flags: Values, arguments: list[str]) -> int:
     facts = context.client.get("/info")
     facts["ClientInfo"] = {"Version": __version__, "Debug": context.debug}
     if flags["format"]:
-        print_inspected([facts], flags["format"])
+        print(render_document(facts, flags["format"], "system.dockerInfo"))
         return 0
     print(_info_text(facts), end="")
     for warning in facts.get("Warnings") or []:
@@ -145,16 +145,42 @@ def events(context: Context, flags: Values, arguments: list[str]) -> int:
         },
     )
     form = flags["format"]
-    template = Template(form) if form and form != "json" else None
     for event in response.documents():
-        if template is not None:
-            line = template.render(event)
-        elif form == "json":
-            line = json.dumps(event, separators=(",", ":"))
-        else:
-            line = event_line(event)
-        print(line, flush=True)
+        print(render_event(event, form) if form else event_line(event), flush=True)
     return 0
+
+
+def render_event(event: dict[str, Any], form: str) -> str:
+    """Write an event by a template, or as JSON.
+
+    Raises:
+        UnreadableTemplate: the template doesn't parse, or names what an event does not have.
+    """
+    try:
+        return _rendered(event, form, "*events.Message")
+    except (TemplateError, UnreadableTemplate) as error:
+        raise UnreadableTemplate(f"Error parsing format: {error}") from None
+
+
+def render_document(document: dict[str, Any], form: str, go_type: str, *, name: str = "") -> str:
+    """Write one document by a template, or as JSON.
+
+    Raises:
+        UnreadableTemplate: the template doesn't parse.
+        TemplateError: it names what the document does not have.
+    """
+    try:
+        return _rendered(document, form, go_type, name=name)
+    except UnreadableTemplate as error:
+        raise UnreadableTemplate(f"template parsing error: {error}") from None
+    except TemplateError:
+        print()
+        raise
+
+
+def _rendered(document: dict[str, Any], form: str, go_type: str, *, name: str = "") -> str:
+    value = typed(document, go_type)
+    return go_json(value) if form == "json" else Template(form, name=name).render(value)
 
 
 def event_line(event: dict[str, Any]) -> str:
@@ -164,11 +190,12 @@ def event_line(event: dict[str, Any]) -> str:
     moment_ns = event.get("timeNano") or event["time"] * 10**9
     moment = time.localtime(moment_ns // 10**9)
     zone = time.strftime("%z", moment)
+    offset = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
     stamp = time.strftime("%Y-%m-%dT%H:%M:%S", moment)
     actor = event.get("Actor") or {}
     attributes = ", ".join(f"{k}={v}" for k, v in sorted((actor.get("Attributes") or {}).items()))
     return (
-        f"{stamp}.{moment_ns % 10**9:09d}{zone[:3]}:{zone[3:]} {event['Type']} "
+        f"{stamp}.{moment_ns % 10**9:09d}{offset} {event['Type']} "
         f"{event['Action']} {actor.get('ID', '')}" + (f" ({attributes})" if attributes else "")
     )
 

@@ -10,6 +10,10 @@ from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.table import print_rows
 from cutaway.client.http import quote
 
+_RAW = """name: {{.Name}}
+driver: {{.Driver}}
+"""
+
 
 def create(context: Context, flags: Values, arguments: list[str]) -> int:
     """Create a volume and print its name."""
@@ -49,7 +53,14 @@ def list_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
         "Status": "STATUS",
     }
     rows = [_volume_row(volume) for volume in volumes]
-    print_rows(rows, columns, template=flags["format"] or None, default=["Driver", "Name"])
+    print_rows(
+        rows,
+        columns,
+        template=flags["format"] or None,
+        default=["Driver", "Name"],
+        go_type="*formatter.volumeContext",
+        raw=_RAW,
+    )
     return 0
 
 
