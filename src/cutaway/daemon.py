@@ -19,7 +19,7 @@ from cutaway import __version__
 from cutaway.api.backend import Backends
 from cutaway.api.server import Server
 from cutaway.api.tls import make_server_context
-from cutaway.engine import reconcile
+from cutaway.engine import reconcile, resuming
 from cutaway.engine.building.run import sweep_builds
 from cutaway.engine.building.service import BuildService
 from cutaway.engine.containers import ContainerService
@@ -251,6 +251,8 @@ async def recover(core: Core) -> None:
     await reconcile.settle(core)
     await reconcile.sweep(core)
     sweep_builds(core)
+    resuming.resume_after_losses(core)
+    core.spawn(resuming.resume_all(core), "starting containers by their restart policy")
 
 
 def listen(server: Server, settings: DaemonSettings) -> None:

@@ -80,6 +80,7 @@ CREATE_FLAGS = r"""
 -q, --quiet                            Suppress the pull output
     --read-only                        Mount the container's root filesystem as read only
     --restart string                   Restart policy to apply when a container exits (default "no")
+    --restart-delay duration           First pause before a restart; each further one is twice as long, up to 1m (ms|s|m|h) (default 100ms)
     --rm                               Automatically remove the container and its associated anonymous volumes when it exits
     --runtime string                   Runtime to use for this container
     --security-opt list                Security Options

@@ -17,6 +17,9 @@ from cutaway.cli.units import parse_bytes
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
+RESTART_DELAY_LABEL = "com.cutaway.restart-delay"
+
+
 def build_create_body(flags: Values, arguments: list[str]) -> dict[str, Any]:
     """Return the whole JSON body; ``arguments`` is the image followed by the command.
 
@@ -54,7 +57,7 @@ def _config(flags: Values, arguments: list[str]) -> dict[str, Any]:
         "Volumes": {v: {} for v in split_volumes(flags["volume"])[1]},
         "WorkingDir": flags["workdir"],
         "Entrypoint": None,
-        "Labels": read_labels(flags["label-file"], flags["label"]),
+        "Labels": _labels(flags),
         "StopSignal": flags["stop-signal"],
         "Healthcheck": _healthcheck(flags),
     }
@@ -63,6 +66,14 @@ def _config(flags: Values, arguments: list[str]) -> dict[str, Any]:
     if flags["stop-timeout"] is not None:
         body["StopTimeout"] = flags["stop-timeout"]
     return body
+
+
+def _labels(flags: Values) -> dict[str, str]:
+    labels = read_labels(flags["label-file"], flags["label"])
+    if "restart-delay" in flags.given:
+        # A label, so that the stock docker CLI can ask for the same.
+        labels[RESTART_DELAY_LABEL] = f"{flags['restart-delay'] // 1_000_000}ms"
+    return labels
 
 
 def _attached_streams(flags: Values) -> set[str]:

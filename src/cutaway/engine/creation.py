@@ -21,6 +21,7 @@ from cutaway.engine.ids import NameInUse, new_id, parse_name, short_id
 from cutaway.engine.legacy_links import split_link
 from cutaway.engine.logs import plan_log
 from cutaway.engine.names import generate_name
+from cutaway.engine.restarts import plan_restart
 from cutaway.engine.spec.confinement import parse_security_options
 from cutaway.engine.spec.merge import complete, merge_image
 from cutaway.engine.spec.namespaces import shares
@@ -137,6 +138,7 @@ def check(core: Core, request: ContainerCreate, image: Image) -> Checked:
     host = complete_host_config(request.host_config, core.settings, core.machine, confinement)
     plan_capabilities(host, core.machine)
     plan_log(host.log_config, config, "")
+    _check_restart(config, host)
     _check_runtime(core, host.runtime)
     requested = request.networking_config.endpoints_config or {}
     networks = {} if config.network_disabled else plan_networks(host, requested)
@@ -168,6 +170,12 @@ def _find_others(core: Core, host: HostConfig) -> None:
             core.containers.find(name)
         except NotFound as error:
             raise InvalidParameter(f"could not get container for {name}: {error}") from None
+
+
+def _check_restart(config: ContainerConfig, host: HostConfig) -> None:
+    policy = plan_restart(host.restart_policy, config.labels or {})
+    if host.auto_remove and policy.name != "no":
+        raise InvalidParameter("can't create 'AutoRemove' container with restart policy")
 
 
 def _check_runtime(core: Core, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-PROGRAM, OTHER, SHIM, OOM_KILLER = "program", "other", "shim", "oom-killer"
+PROGRAM, OTHER, SHIM, MACHINE, OOM_KILLER = "program", "other", "shim", "machine", "oom-killer"
 KILLED = 137
 _SENDERS = {
     "user": "docker kill",
@@ -27,7 +27,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         by: ``program`` (it ended by itself), ``user`` (docker kill), ``stop``, ``remove``,
             ``engine``, ``health``, ``oom-killer``, ``shim`` (lost, and the container with it),
-            ``other`` (a signal that nobody here sent).
+            ``machine`` (it went down), ``other`` (a signal that nobody here sent).
         signal: the last signal of that sender; 0: none.
         reason: a sentence.
     """
@@ -57,6 +57,8 @@ def explain_end(facts: Mapping[str, Any], *, memory_limit: int) -> Ending:
         facts: the shim's exit record.
         memory_limit: in bytes; 0: none.
     """
+    if facts.get("machine_ended"):
+        return Ending(by=MACHINE, reason="the machine went down while it ran")
     if facts.get("lost"):
         return Ending(by=SHIM, signal=9, reason="its shim was killed, and the container with it")
     fatal = int(facts.get("signal") or 0)

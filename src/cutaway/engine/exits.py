@@ -62,6 +62,8 @@ def on_end(core: Core, container: Container) -> None:
         if facts is None or _is_older(facts, container):
             log.error("the shim of %s was lost, and its container with it", container.short_id)
             facts = {"exit_code": SIGKILL_EXIT_CODE, "lost": True}
+            # RUN is a tmpfs: a bundle that is not there was made before the machine's start.
+            facts["machine_ended"] = not os.path.isdir(core.paths.bundle(container.id))
         _exited(core, container, facts)
     if not container.cleaned.is_set():
         core.spawn(_clean_up(core, container), f"cleaning up {container.short_id}")
@@ -120,6 +122,7 @@ def exited_state(
     else:
         status = next_status(state.status, happening)
     health = facts.get("health") or {}
+    ending = explain_end(facts, memory_limit=memory_limit)
     return replace(
         state,
         status=status,
@@ -127,12 +130,12 @@ def exited_state(
         exit_code=int(facts.get("exit_code") or 0),
         oom_killed=bool(facts.get("oom_killed")) or state.oom_killed,
         finished_ns=int(facts.get("exited_ns") or time.time_ns()),
-        error="the shim was killed, and the container with it" if facts.get("lost") else "",
+        error=ending.reason if facts.get("lost") else "",
         health="unhealthy" if state.health else "",
         failing_streak=int(health.get("failing_streak") or state.failing_streak),
         health_log=tuple(health.get("log") or ()),
         next_restart_ns=0,
-        ending=explain_end(facts, memory_limit=memory_limit),
+        ending=ending,
     )
 
 

@@ -13,7 +13,7 @@ from cutaway.engine.core import Core, event_attributes
 from cutaway.engine.devices import find_block_devices
 from cutaway.engine.ids import NameInUse, parse_name
 from cutaway.engine.lifecycle import Status
-from cutaway.engine.restarts import plan_restart
+from cutaway.engine.restarts import POLICY_LABEL, plan_restart
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.spec.resources import plan_limits
 from cutaway.engine.validate.host import validate_restart_policy
@@ -48,6 +48,10 @@ async def update(
         policy = changes.restart_policy
         if policy.name:
             validate_restart_policy(policy)
+            if POLICY_LABEL in (container.config.labels or {}):
+                raise InvalidParameter(
+                    f"Restart policy cannot be updated because the label {POLICY_LABEL} sets it"
+                )
             if host.auto_remove and policy.name != "no":
                 raise InvalidParameter(
                     "Restart policy cannot be updated because AutoRemove is enabled for "

@@ -40,7 +40,8 @@ class EndedBy(Model):
 
     Attributes:
         by: ``program`` (by itself), ``user`` (docker kill), ``stop``, ``remove``, ``engine``,
-            ``health``, ``oom-killer``, ``shim``, or ``other`` (a process of the container or host).
+            ``health``, ``oom-killer``, ``shim``, ``machine``, or ``other`` (a process of the
+            container or host).
         signal: ``SIGTERM``; empty without one.
         reason: a sentence.
     """

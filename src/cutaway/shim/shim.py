@@ -92,6 +92,7 @@ class Shim:
         self._ended_streams: list[ProcessStreams] = []
         self.run: Run | None = None
         self._restart_timer: Timer | None = None
+        self._told_streak = 0
         self._is_ledger_written = True
         self._is_clean = False
         self._is_log_closed = False
@@ -411,13 +412,12 @@ class Shim:
     # -- what others ask ------------------------------------------------------------------------
 
     def _health_result(self, tally: HealthTally, changed: bool) -> None:
-        facts = {
-            "status": tally.status,
-            "failing_streak": tally.failing_streak,
-            "log": tally.log[-1],
-            "changed": changed,
-        }
-        self.link.emit("health_status", facts)
+        # Nobody hears of each result while there is no engine: the events of exits need the room.
+        is_news = self.link.has_engine and tally.failing_streak != self._told_streak
+        if changed or is_news:
+            self._told_streak = tally.failing_streak
+            facts = {"status": tally.status, "failing_streak": tally.failing_streak}
+            self.link.emit("health_status", {**facts, "log": tally.log[-1], "changed": changed})
         run = self.run
         is_unhealthy = changed and tally.status == UNHEALTHY
         if is_unhealthy and run is not None and self.policy.name == "on-unhealthy":
