@@ -251,8 +251,18 @@ async def recover(core: Core) -> None:
     await reconcile.settle(core)
     await reconcile.sweep(core)
     sweep_builds(core)
+    await core.in_thread(collect_images, core)
+    core.empty_trash_soon()
     resuming.resume_after_losses(core)
     core.spawn(resuming.resume_all(core), "starting containers by their restart policy")
+
+
+def collect_images(core: Core) -> None:
+    """Take away layers that a dead engine unpacked and gave to no image; before anybody pulls."""
+    try:
+        core.images.collect_garbage()
+    except (CutawayError, OSError) as error:
+        log.warning("images: what is left over stays for now: %s", error)
 
 
 def listen(server: Server, settings: DaemonSettings) -> None:

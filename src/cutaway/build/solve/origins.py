@@ -15,6 +15,7 @@ from cutaway.build.dockerfile.dockerignore import IgnoreRules, parse_dockerignor
 from cutaway.build.errors import BuildError
 from cutaway.build.graph import Context, Git, Inline, Remote
 from cutaway.build.solve.fetch import fetch_git, fetch_url
+from cutaway.build.solve.work import WORKING_PREFIX
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.trees.tree import Tree, put_archive
 
@@ -70,7 +71,7 @@ class OriginStore:
 
     def add_archive(self, tar_fd: int) -> str:
         """Unpack a tar, compressed or not, into a new snapshot and return its key."""
-        key = f"build-origin-{uuid.uuid4().hex}"
+        key = f"{WORKING_PREFIX}origin-{uuid.uuid4().hex}"
         self._snapshots.prepare(key, None, is_volatile=True)
         self._keys.append(key)
         put_archive(Tree.stopped(self._snapshots, key), "/", tar_fd)

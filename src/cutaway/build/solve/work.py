@@ -20,6 +20,7 @@ from cutaway.images.trees.tree import Tree, diff_layer
 from cutaway.oci import Digest
 from cutaway.oci.hashing import chain_ids, digest_of
 
+WORKING_PREFIX = "build-"  # of the keys of snapshots that live only while a build does
 _READ_BYTES = 1 << 20
 
 Step = CopyFiles | MakeDirectory | RunCommand
@@ -105,7 +106,7 @@ class StepWork:
         Raises:
             BuildError: the command failed, or a source or user is missing.
         """
-        key = f"build-{uuid.uuid4().hex}"
+        key = f"{WORKING_PREFIX}{uuid.uuid4().hex}"
         await asyncio.to_thread(self.snapshots.prepare, key, base_chain_id or None)
         try:
             if isinstance(vertex, RunCommand):
@@ -209,7 +210,7 @@ class StepWork:
                 uid=mount.uid or 0,
                 gid=mount.gid or 0,
             )
-        key = f"build-view-{uuid.uuid4().hex}"
+        key = f"{WORKING_PREFIX}view-{uuid.uuid4().hex}"
         prepare = self.snapshots.view if mount.read_only else self.snapshots.prepare
         if origin and self.snapshots.stat(origin).kind == "committed":
             tree = prepare(key, origin)

@@ -17,6 +17,7 @@ import msgspec
 
 from cutaway import linux
 from cutaway.build.solve.executor import ExecMount, Execution, Output
+from cutaway.build.solve.work import WORKING_PREFIX
 from cutaway.engine import removal
 from cutaway.engine.container import Container, ContainerDocument, ContainerState, PendingAttach
 from cutaway.engine.core import Core
@@ -30,7 +31,7 @@ from cutaway.engine.starting import start
 from cutaway.engine.steps import MountTree
 from cutaway.engine.waiting import WaitingFor
 from cutaway.errors import InvalidParameter
-from cutaway.images.snapshots import Mount
+from cutaway.images.snapshots import Kind, Mount
 from cutaway.linux.abi import MNT, RESOLVE
 from cutaway.model import ContainerConfig, HostConfig, LogConfig
 from cutaway.shim.protocol import Attach
@@ -250,7 +251,10 @@ def _take_back(ledger: Ledger, directory: str) -> None:
 
 
 def sweep_builds(core: Core) -> None:
-    """Take away what a build of a dead engine left mounted; called once at start."""
+    """Take away what a build of a dead engine left, mounted and unpacked; called once at start."""
+    for snapshot in core.snapshots.walk():
+        if snapshot.kind is not Kind.COMMITTED and snapshot.name.startswith(WORKING_PREFIX):
+            core.snapshots.remove(snapshot.name)
     root = os.path.normpath(f"{core.paths.bundles}/../builds")
     if not os.path.isdir(root):
         return
