@@ -33,6 +33,18 @@ class OwnNetworkBackend(Protocol):
         """
         ...
 
+    async def reach(self, port: int, protocol: str) -> Sequence[model.Reach]:
+        """Tell who can reach a port of the host, and which rule decides.
+
+        Raises:
+            NotFound: no container publishes it; the sentence says who listens instead.
+        """
+        ...
+
+    async def diagnose(self) -> Sequence[model.Finding]:
+        """Look at all that networks need, and name what is in the way."""
+        ...
+
 
 class OwnImageBackend(Protocol):
     """How images relate: to each other, to their bases, to what a registry has about them."""

@@ -131,6 +131,8 @@ _OTHERS = {
     "daemon": ("daemon", "daemon", "Run the engine in the foreground (the same as cutawayd)"),
     "story": ("transparent", "story", "Tell what was done to the kernel for a container, why, and how long it took"),
     "denied": ("reachability", "denied", "Show what a container's egress policy refused in the last hour"),
+    "doctor": ("reachability", "doctor", "Look at all that networks need, and name what is in the way"),
+    "reach": ("reachability", "reach", "Show who can reach a published port, and which rule decides"),
     "port add": ("ports", "port add", "Publish ports of a running container, at once and at its next starts"),
     "port rm": ("ports", "port rm", "Publish ports of a running container no more"),
     "plan run": ("transparent", "plan run", "Show every step that `run` would take, and take none"),

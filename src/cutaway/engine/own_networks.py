@@ -7,7 +7,7 @@ from dataclasses import asdict
 from cutaway.engine import publishing
 from cutaway.engine.core import Core
 from cutaway.errors import Conflict
-from cutaway.model import PortMap, Refusal
+from cutaway.model import Finding, PortMap, Reach, Refusal
 
 
 class OwnNetworkService:
@@ -35,3 +35,13 @@ class OwnNetworkService:
             raise Conflict(f"container {container.id} is not running: it has sent nothing")
         refusals = await self._core.in_thread(self._core.network.denied, container.id)
         return [Refusal(**asdict(refusal)) for refusal in refusals]
+
+    async def reach(self, port: int, protocol: str) -> Sequence[Reach]:
+        """Tell who can reach a port of the host, and which rule decides."""
+        found = await self._core.in_thread(self._core.network.reach, port, protocol)
+        return [Reach(**asdict(reach)) for reach in found]
+
+    async def diagnose(self) -> Sequence[Finding]:
+        """Look at all that networks need, and name what is in the way."""
+        found = await self._core.in_thread(self._core.network.diagnose)
+        return [Finding(**asdict(finding)) for finding in found]

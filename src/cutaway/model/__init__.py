@@ -127,7 +127,7 @@ from cutaway.model.options import (
     PushOptions,
     RegistryTrust,
 )
-from cutaway.model.own_networks import Refusal
+from cutaway.model.own_networks import Finding, Reach, Refusal
 from cutaway.model.port import PortBinding, PortMap, PortsChange, PortSummary
 from cutaway.model.progress import ErrorDetail, ProgressDetail, ProgressMessage
 from cutaway.model.registry import AuthConfig, AuthResponse
@@ -307,6 +307,8 @@ __all__ = [
     "PortBinding",
     "PortMap",
     "PortsChange",
+    "Finding",
+    "Reach",
     "Refusal",
     "PortSummary",
     "ProductPlatform",

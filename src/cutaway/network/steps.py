@@ -40,6 +40,13 @@ class Teller(Protocol):
 
 
 @dataclass(slots=True)
+class Commits:
+    """A number that scopes share."""
+
+    count: int = 0
+
+
+@dataclass(slots=True)
 class NetworkScope:
     """What network steps act with.
 
@@ -50,6 +57,7 @@ class NetworkScope:
         sandbox: speaks rtnetlink for the sandbox's namespace.
         userland: tells the process that serves names and relays ports; None without one.
         held: sockets of published ports that were not handed to it yet, by sandbox and key.
+        commits: how many changes of the rule set were ours: the kernel counts all of them.
 
     Steps about a sandbox are applied by a thread that is *inside* its namespace
     (``namespace.inside``), because ``/proc/sys/net`` shows the reader's own; the sockets keep
@@ -62,6 +70,7 @@ class NetworkScope:
     sandbox: NetlinkSocket | None = None
     userland: "Teller | None" = None
     held: dict[tuple[str, str], socket.socket] = field(default_factory=dict)
+    commits: Commits = field(default_factory=Commits)
 
     def inner(self) -> NetlinkSocket:
         """Return the sandbox's socket, made at first use by the thread that is inside."""

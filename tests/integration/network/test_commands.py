@@ -92,3 +92,30 @@ def test_egress_of_a_network(engine: EngineUnderTest):
     )
     assert "conflicting options: an egress policy and the network mode host" in wrong.stderr
     engine.docker("network", "rm", "fenced")
+
+
+def test_reach_and_doctor(web: EngineUnderTest):
+    web.host.run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "lan1")
+    for words in (("addr", "add", "10.99.0.1/24", "dev", "lan0"), ("link", "set", "lan0", "up")):
+        web.host.run("ip", *words)
+    web.cutaway("port", "add", "web", "0.0.0.0:8080:80")
+    head, *lines = web.cutaway("reach", "8080").stdout.splitlines()
+    assert head.split() == ["FROM", "REACHES", "TO", "DECIDED", "BY"]
+    assert any(
+        line.startswith("other hosts by lan0 (10.99.0.1:8080)") and "anyports4" in line
+        for line in lines
+    )
+    healthy = web.cutaway("doctor")
+    assert "ok   firewall tables" in healthy.stdout
+    script = "add table inet mine; add chain inet mine stop "
+    script += "{ type filter hook forward priority 0; policy drop; }"
+    web.host.run("nft", script)
+    ill = web.cutaway("doctor", "-q", check=False)
+    assert ill.returncode == 1
+    assert ill.stdout.startswith("BAD  port 8080/tcp of web by 10.99.0.1\n")
+    assert "table inet mine, chain stop, policy drop drops it" in ill.stdout
+    (line,) = [x for x in web.cutaway("reach", "8080/tcp").stdout.splitlines() if "lan0" in x]
+    assert "  no  " in line
+    assert "no container publishes port 9/tcp" in web.cutaway("reach", "9", check=False).stderr
+    web.host.run("nft", "delete", "table", "inet", "mine")
+    web.host.run("ip", "link", "del", "lan0")

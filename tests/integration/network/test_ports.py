@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from contextlib import suppress
 
@@ -170,6 +171,19 @@ def test_after_the_end_the_port_is_free(machine: Machine):
     machine.end(web)
     wait_for(lambda: not machine.host.reaches("127.0.0.1", 8080))
     machine.run("again", "bridge", ports=web_port())
+
+
+def test_a_port_is_free_as_soon_as_its_container_has_ended(machine: Machine):
+    """The userland process closes its socket in its own time; whoever comes next waits for it."""
+    controller = machine.start()
+    for _ in range(5):
+        web = machine.run("web", "bridge", ports=web_port())
+        os.kill(controller._services.client.pid, signal.SIGSTOP)
+        machine.end(web)
+        timer = threading.Timer(0.05, os.kill, (controller._services.client.pid, signal.SIGCONT))
+        timer.start()
+        machine.end(machine.run("again", "bridge", ports=web_port()))
+        timer.join()
 
 
 def test_refused_in_the_container_is_a_reset_not_an_empty_answer(machine: Machine):

@@ -9,6 +9,7 @@ from cutaway.api.request import Request
 from cutaway.api.response import Response, json_answer
 from cutaway.api.router import Route
 from cutaway.api.routes.containers import create_request
+from cutaway.errors import InvalidParameter
 from cutaway.errors import NotImplemented as Unsupported
 
 
@@ -45,6 +46,22 @@ async def denied(request: Request, backends: Backends) -> Response:
     return json_answer(list(await _networks(backends).denied(request.reference)))
 
 
+async def reach(request: Request, backends: Backends) -> Response:
+    """Tell who can reach a port of the host, and which rule decides."""
+    text, _, protocol = request.reference.partition("/")
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+        raise InvalidParameter(f'invalid port specification: "{request.reference}"')
+    if protocol not in ("", "tcp", "udp", "sctp"):
+        raise InvalidParameter(f"invalid proto: {protocol}")
+    found = await _networks(backends).reach(int(text), protocol or "tcp")
+    return json_answer(list(found))
+
+
+async def doctor(request: Request, backends: Backends) -> Response:
+    """Look at all that networks need, and name what is in the way."""
+    return json_answer(list(await _networks(backends).diagnose()))
+
+
 _G = "Cutaway"
 ROUTES = (
     Route(
@@ -77,6 +94,20 @@ ROUTES = (
         handler=denied,
         group=_G,
         answers={200: list[model.Refusal]},
+    ),
+    Route(
+        method="GET",
+        path="/cutaway/ports/{name:path}/reach",
+        handler=reach,
+        group=_G,
+        answers={200: list[model.Reach]},
+    ),
+    Route(
+        method="GET",
+        path="/cutaway/doctor",
+        handler=doctor,
+        group=_G,
+        answers={200: list[model.Finding]},
     ),
     Route(
         method="GET",

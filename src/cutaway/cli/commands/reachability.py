@@ -1,4 +1,4 @@
-"""``denied``: what an egress policy refused."""
+"""``denied``, ``reach``, ``doctor``: what was refused, who gets in, who is in the way."""
 
 from typing import Any
 
@@ -29,7 +29,44 @@ def _row(refusal: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def reach(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Print who can reach a published port, and which rule decides."""
+    found = context.client.get(f"/cutaway/ports/{quote(arguments[0])}/reach")
+    rows = [{**row, "To": row["LeadsTo"]} for row in found]
+    columns = {"Client": "FROM", "Verdict": "REACHES", "To": "TO", "DecidedBy": "DECIDED BY"}
+    print_rows(rows, columns, template=flags["format"] or None, default=list(columns))
+    return 0
+
+
+def doctor(context: Context, flags: Values, arguments: list[str]) -> int:
+    """Print what was looked at; end with 1 when something is wrong."""
+    findings = context.client.get("/cutaway/doctor")
+    bad = [finding for finding in findings if finding["Problem"]]
+    for finding in bad if flags["quiet"] else findings:
+        print(f"{'BAD' if finding['Problem'] else 'ok '}  {finding['Subject']}")
+        if finding["Problem"]:
+            print(f"     {finding['Problem']}\n     what to do: {finding['Advice']}")
+    return 1 if bad else 0
+
+
 COMMANDS = (
+    Command(
+        "reach",
+        "[OPTIONS] PORT[/PROTOCOL]",
+        "Show who can reach a published port, and which rule decides",
+        reach,
+        flags="    --format string   $FORMAT",
+        at_least=1,
+        at_most=1,
+    ),
+    Command(
+        "doctor",
+        "[OPTIONS]",
+        "Look at all that networks need, and name what is in the way",
+        doctor,
+        flags="-q, --quiet   Only show what is wrong",
+        at_most=0,
+    ),
     Command(
         "denied",
         "[OPTIONS] CONTAINER",

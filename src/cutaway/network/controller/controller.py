@@ -10,7 +10,7 @@ Docker's counterpart: libnetwork's ``controller.go``.
 from collections.abc import Mapping
 
 from cutaway.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
-from cutaway.linux.nftables import dump_rules, get_generation
+from cutaway.linux.nftables import get_generation
 from cutaway.network.controller.answers import Answers
 from cutaway.network.controller.live import LiveChanges
 from cutaway.network.controller.networks import Networks
@@ -19,8 +19,6 @@ from cutaway.network.facts import (
     probe_ephemeral_ports,
     probe_network_facts,
 )
-from cutaway.network.firewall.ruleset import count_rules
-from cutaway.network.firewall.sets import Tables
 from cutaway.network.services.keeper import NOTHING
 from cutaway.network.steps import DeleteLinkGroup, NetworkScope
 from cutaway.network.userland.protocol import Refill
@@ -67,7 +65,8 @@ class Controller(Networks, LiveChanges, Answers):
             facts = probe_network_facts(scope.host)
             self._ensure_predefined(facts)
             self._apply(self._decisions.plan_restoration(facts), ledger)
-            self._generation = get_generation(scope.firewall)
+            self._note_generation(get_generation(scope.firewall))
+            self._joined = {i for i in live if i in self._book.sandboxes}
             for sandbox_id, netns_fd in live.items():
                 if netns_fd is not None and sandbox_id in self._book.sandboxes:
                     self._services.remember(sandbox_id, netns_fd)
@@ -114,19 +113,16 @@ class Controller(Networks, LiveChanges, Answers):
                 self._apply((step,), Ledger("engine"))
             with self._kernel:
                 generation = get_generation(scope.firewall)
-                intact = generation == self._generation or self._rules_are_whole(scope)
+                own_changes = scope.commits.count - self._commits
+                is_ours = generation == self._generation + own_changes
+                intact = is_ours or self._rules_are_whole(scope)
             if not intact:
                 step_all = self._decisions.plan_firewall("somebody changed it")
                 self._apply((step_all,), Ledger("engine"))
                 self._services.client.tell(Refill())
                 with self._kernel:
                     generation = get_generation(scope.firewall)
-            self._generation = generation
+            self._note_generation(generation)
             if not self._services.client.is_alive():
                 self._reconcile_services(NOTHING, Ledger("engine"))
             return not intact
-
-    def _rules_are_whole(self, scope: NetworkScope) -> bool:
-        tables = Tables(self.settings.instance)
-        found = sum(len(dump_rules(scope.firewall, t)) for t in (tables.inet, tables.bridge))
-        return found == count_rules(tables, no_router=self._decisions.no_router())

@@ -103,7 +103,7 @@ class LiveChanges(Sandboxes):
                     f"container {before.request.container_name} is on no bridge network with a "
                     "way out: its ports can't be published; connect it to one first"
                 )
-            held = self._decisions.hold_ports(before, requests)
+            held = self._hold_ports(before, requests)
             new = tuple(h.binding for h in held)
             request = replace(before.request, ports=(*before.request.ports, *requests))
             after = replace(before, ports=(*before.ports, *new), request=request)

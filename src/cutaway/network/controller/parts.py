@@ -8,7 +8,9 @@ import threading
 import zlib
 from dataclasses import replace
 
+from cutaway.linux.nftables import dump_elements, dump_rules
 from cutaway.network.book import Book
+from cutaway.network.decisions import restoring
 from cutaway.network.decisions.decisions import Decisions
 from cutaway.network.drivers import (
     BridgeDriver,
@@ -21,6 +23,8 @@ from cutaway.network.drivers import (
 from cutaway.network.facts import (
     has_ipv6,
 )
+from cutaway.network.firewall.ruleset import count_rules
+from cutaway.network.firewall.sets import Tables, wanted_keys
 from cutaway.network.namespace import inside
 from cutaway.network.naming.files import has_name_server
 from cutaway.network.sandbox import Sandbox
@@ -44,6 +48,8 @@ class ControllerParts:
         self._kernel = threading.Lock()
         self._scope: NetworkScope | None = None
         self._generation = 0
+        self._commits = 0
+        self._joined: set[str] = set()
         self._has_retired_links = False
         self._services = Services(settings)
         group = _GROUP_BASE | (zlib.crc32(settings.instance.encode()) & 0xFFFE)
@@ -91,3 +97,21 @@ class ControllerParts:
 
     def _needs_services(self, sandbox: Sandbox) -> bool:
         return bool(sandbox.ports) or has_name_server(sandbox, self._book.networks)
+
+    def _note_generation(self, generation: int) -> None:
+        """Remember the rule set's number: from here on only our own changes are expected."""
+        self._generation = generation
+        self._commits = self._host_scope().commits.count
+
+    def _rules_are_whole(self, scope: NetworkScope) -> bool:
+        """Our tables have all rules, and all elements that the records ask for."""
+        tables = Tables(self.settings.instance)
+        found = sum(len(dump_rules(scope.firewall, t)) for t in (tables.inet, tables.bridge))
+        if found != count_rules(tables, no_router=self._decisions.no_router()):
+            return False
+        joined = [s for i, s in self._book.sandboxes.items() if i in self._joined]
+        wanted = wanted_keys(restoring.all_entries(self._book.networks, joined))
+        return all(
+            keys <= {e.key for e in dump_elements(scope.firewall, tables.set(name).table, name)}
+            for name, keys in wanted.items()
+        )

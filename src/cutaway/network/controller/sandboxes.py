@@ -1,5 +1,6 @@
 """Sandboxes: a container joins its networks when it starts, and leaves them when it has ended."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from cutaway.network.controller.parts import ControllerParts
@@ -10,7 +11,8 @@ from cutaway.network.facts import (
 )
 from cutaway.network.naming.etcfiles import EtcFiles
 from cutaway.network.naming.files import has_name_server, sandbox_files
-from cutaway.network.publishing.hostports import release_ports
+from cutaway.network.publishing.hostports import HeldPort, release_ports
+from cutaway.network.publishing.ports import PortInUse, PortRequest
 from cutaway.network.sandbox import Sandbox, SandboxRequest, default_network, parse_mode
 from cutaway.network.services.keeper import NOTHING
 from cutaway.network.services.plans import port_requests
@@ -61,7 +63,7 @@ class Sandboxes(ControllerParts):
 
     def _publish(self, sandbox: Sandbox) -> Sandbox:
         """Take a sandbox's ports and write its record."""
-        held = self._decisions.hold_ports(sandbox, port_requests(sandbox.request))
+        held = self._hold_ports(sandbox, port_requests(sandbox.request))
         sandbox = replace(sandbox, ports=tuple(h.binding for h in held))
         try:
             self._book.write_sandbox(sandbox)
@@ -73,6 +75,18 @@ class Sandboxes(ControllerParts):
             release_ports(self._book.ports, held)
             raise
         return sandbox
+
+    def _hold_ports(self, sandbox: Sandbox, requests: Sequence[PortRequest]) -> list[HeldPort]:
+        """Take ports of the host.
+
+        One that somebody has is tried once more when the userland process has done what it was
+        told: its socket of a container that has just ended may still be open.
+        """
+        try:
+            return self._decisions.hold_ports(sandbox, requests)
+        except PortInUse:
+            self._services.client.settle()
+            return self._decisions.hold_ports(sandbox, requests)
 
     def plan_join(self, sandbox: Sandbox) -> Plan[NetworkScope]:
         """Return what connects a sandbox, without doing it."""
@@ -98,6 +112,8 @@ class Sandboxes(ControllerParts):
             with self._lock:
                 self._services.remember(sandbox_id, netns_fd)
         self._apply_inside(self.plan_join(sandbox), netns_fd, ledger)
+        with self._lock:
+            self._joined.add(sandbox_id)
 
     def delete_sandbox(self, sandbox_id: str, ledger: Ledger | None = None) -> None:
         """Forget a container that ended: free its addresses, ports, names and links.
@@ -111,6 +127,7 @@ class Sandboxes(ControllerParts):
             self._apply(self._decisions.plan_leave(sandbox), ledger or Ledger("engine"))
             self._has_retired_links = True
             self._services.forget(sandbox_id)
+            self._joined.discard(sandbox_id)
             self._book.remove_sandboxes([sandbox])
 
     def etc_files(self, sandbox_id: str) -> EtcFiles:

@@ -3,7 +3,7 @@
 ``ruleset.py`` says what the rules do with them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import ip_network
@@ -166,6 +166,14 @@ def encode_entry(entry: Entry) -> Element:
         key_end=_encode(described.key, entry.key, last=True) if described.intervals else b"",
         data=_encode(described.data, entry.value, last=False) if described.data else None,
     )
+
+
+def wanted_keys(entries: Iterable[Entry]) -> dict[str, set[bytes]]:
+    """Return the keys that each set must have, as a dump shows them."""
+    keys: dict[str, set[bytes]] = {}
+    for entry in entries:
+        keys.setdefault(entry.set_name, set()).add(encode_entry(entry).key)
+    return keys
 
 
 def encode_timed(entry: Entry, *, timeout_ms: int) -> Element:

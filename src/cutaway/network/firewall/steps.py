@@ -46,11 +46,16 @@ class InstallFirewall(Step[NetworkScope]):
         tables = Tables(self.instance)
         carried = fed_elements(scope, tables)
         batch = build_ruleset(tables, self.entries, no_router=self.no_router, carried=carried)
-        batch.commit(scope.firewall)
+        _commit(scope, batch)
 
     def undo(self, scope: NetworkScope, result: Any) -> None:
         """Remove both tables."""
         RemoveFirewall(why="undo", instance=self.instance).apply(scope)
+
+
+def _commit(scope: NetworkScope, batch: Batch) -> None:
+    batch.commit(scope.firewall)
+    scope.commits.count += len(batch) > 0
 
 
 def fed_elements(scope: NetworkScope, tables: Tables) -> dict[str, list[Element]]:
@@ -93,7 +98,7 @@ class RemoveFirewall(Step[NetworkScope]):
         batch = Batch()
         for table in (Tables(self.instance).inet, Tables(self.instance).bridge):
             batch.add_table(table).delete_table(table)
-        batch.commit(scope.firewall)
+        _commit(scope, batch)
 
 
 def _group(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
@@ -107,7 +112,7 @@ def _add(scope: NetworkScope, tables: Tables, entries: Iterable[Entry]) -> None:
     batch = Batch()
     for name, own in _group(entries).items():
         batch.add_elements(tables.set(name), map(encode_entry, own))
-    batch.commit(scope.firewall)
+    _commit(scope, batch)
 
 
 def _delete(scope: NetworkScope, tables: Tables, entries: Iterable[Entry]) -> None:
@@ -116,7 +121,7 @@ def _delete(scope: NetworkScope, tables: Tables, entries: Iterable[Entry]) -> No
     for name, own in grouped.items():
         batch.delete_elements(tables.set(name), map(encode_entry, own))
     try:
-        batch.commit(scope.firewall)
+        _commit(scope, batch)
     except KernelError as error:
         if error.errno != errno.ENOENT:
             raise
@@ -128,7 +133,7 @@ def _delete_each(scope: NetworkScope, tables: Tables, entries: Iterable[Entry]) 
     for entry in entries:
         batch = Batch().delete_elements(tables.set(entry.set_name), [encode_entry(entry)])
         try:
-            batch.commit(scope.firewall)
+            _commit(scope, batch)
         except KernelError as error:
             if error.errno != errno.ENOENT:
                 raise

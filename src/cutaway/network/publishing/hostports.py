@@ -193,17 +193,22 @@ def _next_free(book: PortBook, protocol: str, addresses: list[str], port: int) -
     return None
 
 
-def find_owner(protocol: str, port: int) -> str:
+def find_owner(protocol: str, port: int, *, missing: str = "a process of this host") -> str:
     """Name the process that has a port: ``nginx (pid 812, nginx.service)``.
 
-    A search through ``/proc``, for error texts only.
+    A search through ``/proc``, for texts only.
+
+    Args:
+        protocol: ``tcp`` or ``udp``.
+        port: of the host.
+        missing: what to say when it is not found.
     """
     inodes = set(_listening_inodes(protocol, port))
     for pid in filter(str.isdigit, os.listdir("/proc")):
         if _has_socket(pid, inodes):
             unit = _unit_of(pid)
             return f"{_name_of(pid)} (pid {pid}{', ' + unit if unit else ''})"
-    return "a process of this host"
+    return missing
 
 
 def _listening_inodes(protocol: str, port: int) -> Iterator[str]:

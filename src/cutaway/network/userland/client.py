@@ -184,15 +184,22 @@ class UserlandClient:
 
     def ask_denied(self, sandbox_id: str) -> Denied:
         """Ask what a sandbox's egress policy refused; nothing when nobody is there to say."""
-        if not self.tell(AskDenied(id=sandbox_id)) or self._connection is None:
-            return Denied()
+        answer = self._ask(AskDenied(id=sandbox_id))
+        return answer if isinstance(answer, Denied) else Denied()
+
+    def settle(self) -> None:
+        """Wait until all that was told is done: an answer comes after it."""
+        self._ask(Hello())
+
+    def _ask(self, message: Message) -> Message | None:
+        if not self.tell(message) or self._connection is None:
+            return None
         try:
             received = protocol.receive(self._connection)
         except (OSError, ValueError):
             self.close()
-            return Denied()
-        answer = received[0] if received else None
-        return answer if isinstance(answer, Denied) else Denied()
+            return None
+        return received[0] if received else None
 
     def is_alive(self) -> bool:
         """Look whether the process is still there: its end of the socket is open."""
