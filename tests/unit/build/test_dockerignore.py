@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from cutaway.build.dockerfile.dockerignore import IgnoreRules, compile_glob, parse_dockerignore
 from cutaway.errors import InvalidParameter
+from support.slow_match import slow_ignores, slow_match
 
 
 def rules(*lines):
@@ -29,7 +30,13 @@ def rules(*lines):
         (["a/**/b"], ["a/b", "a/x/y/b"], ["ab", "b"]),
         (["**"], ["x", "a/b"], []),
         (["[a-c].txt"], ["a.txt"], ["d.txt"]),
-        (["[^a].txt"], ["b.txt"], ["a.txt", "/.txt"]),
+        (["[^a].txt"], ["b.txt"], ["a.txt"]),
+        (["x[^a]y"], ["x/y"], ["xay"]),
+        (["[!a].txt"], ["a.txt", "!.txt"], ["b.txt"]),
+        (["**x"], ["ax", "b/cx", "x"], ["xa"]),
+        (["**x*"], ["x", "a/xy"], ["ax"]),
+        (["a**"], ["a", "ab", "a/b"], ["b"]),
+        (["a/**"], ["a/b", "a/b/c"], ["a", "b"]),
         (["a\\*"], ["a*"], ["ab"]),
         (["."], [], ["a"]),
     ],
@@ -40,7 +47,7 @@ def test_documented_cases(lines, ignored, kept):
     assert [p for p in kept if matcher.ignores(p)] == []
 
 
-@pytest.mark.parametrize("line", ["[", "a[b", "x\\", "!"])
+@pytest.mark.parametrize("line", ["[", "a[b", "x\\", "!", "[]", "[^]", "[-a]", "[a-]", "[b-a]"])
 def test_malformed_patterns(line):
     with pytest.raises(InvalidParameter):
         parse_dockerignore(line)
@@ -53,35 +60,25 @@ def test_directories_with_exceptions_below_are_walked():
     assert not matcher.may_contain_exception("other")
 
 
-def slow_match(pattern: str, path: str) -> bool:
-    """Go's filepath.Match with ``**``, by trying everything."""
-    if pattern == "":
-        return path == ""
-    if pattern.startswith("**/"):
-        if slow_match(pattern[3:], path):
-            return True
-        return any(slow_match(pattern[3:], path[i + 1 :]) for i, c in enumerate(path) if c == "/")
-    if pattern.startswith("**"):
-        rest = pattern.lstrip("*")
-        return any(slow_match(rest, path[i:]) for i in range(len(path) + 1))
-    if pattern[0] == "*":
-        for end in range(len(path) + 1):
-            if "/" in path[:end]:
-                break
-            if slow_match(pattern[1:], path[end:]):
-                return True
-        return False
-    if path == "":
-        return False
-    if pattern[0] == "?":
-        return path[0] != "/" and slow_match(pattern[1:], path[1:])
-    return pattern[0] == path[0] and slow_match(pattern[1:], path[1:])
-
-
-@settings(deadline=None, max_examples=500)
-@given(
-    st.text(alphabet="ab/*?", min_size=1, max_size=8).filter(lambda p: "***" not in p),
-    st.text(alphabet="ab/", min_size=1, max_size=8),
+PIECES = st.sampled_from(["a", "b", "/", "*", "?", "**", "[ab]", "[^a]", "[!a]", "\\a", ".", "]"])
+PATTERNS = st.lists(PIECES, min_size=1, max_size=6).map("".join)
+PATHS = st.lists(st.sampled_from(["a", "b", "ab", "!", "a.b", "]"]), min_size=1, max_size=4).map(
+    "/".join
 )
+
+
+@settings(deadline=None, max_examples=1000)
+@given(PATTERNS, PATHS)
 def test_agrees_with_a_slow_reference_matcher(pattern, path):
     assert bool(compile_glob(pattern).fullmatch(path)) == slow_match(pattern, path)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.tuples(st.booleans(), PATTERNS), max_size=4), PATHS)
+def test_files_agree_with_a_slow_reference_matcher(lines, path):
+    texts = [("!" if is_exception else "") + text for is_exception, text in lines]
+    cleaned = [
+        ("!" if pattern.is_exception else "") + pattern.text
+        for pattern in parse_dockerignore("\n".join(texts))
+    ]
+    assert rules(*texts).ignores(path) == slow_ignores(cleaned, path)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from cutaway.errors import InvalidParameter
 
+_SPECIAL = frozenset("*?[]\\")
+
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
@@ -66,13 +68,19 @@ def _clean(path: str) -> str:
 
 
 def compile_glob(pattern: str) -> re.Pattern[str]:
-    """Turn a pattern into a regular expression for whole paths.
+    """Turn a pattern into a regular expression for whole paths, which means what moby's means.
 
+    ``**`` is any number of directories; only before a plain text, or behind one, any characters.
     No two unbounded repetitions stand side by side, so matching is linear for each ``**``.
 
     Raises:
-        InvalidParameter: an open ``[`` or a trailing backslash.
+        InvalidParameter: what Go's matcher calls malformed: an open or empty ``[``, a trailing
+            backslash.
     """
+    if pattern.startswith("**") and not _SPECIAL.intersection(pattern[2:].removeprefix("/")):
+        rest = pattern[2:]
+        start = "(?:.*/)?" if rest.startswith("/") else ".*"
+        return re.compile(start + re.escape(rest.removeprefix("/")), re.DOTALL)
     out = []
     index = 0
     while index < len(pattern):
@@ -87,53 +95,56 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
             piece, index = _character_class(pattern, index)
             out.append(piece)
         elif char == "\\":
-            if index + 1 >= len(pattern):
-                raise InvalidParameter(f"syntax error in pattern: {pattern}")
-            out.append(re.escape(pattern[index + 1]))
+            out.append(re.escape(_escaped(pattern, index)))
             index += 2
         else:
             out.append(re.escape(char))
             index += 1
-    return re.compile("".join(out), re.DOTALL)
+    try:
+        return re.compile("".join(out), re.DOTALL)
+    except re.error:
+        raise _malformed(pattern) from None
 
 
 def _star(pattern: str, index: int) -> tuple[str, int]:
-    end = index
-    while pattern[end : end + 1] == "*":
-        end += 1
-    if end - index == 1:
-        return "[^/]*", end
-    if pattern[end : end + 1] == "/":
-        return "(?:.*/)?", end + 1
-    if end == len(pattern):
-        return ".*", end
-    # ``**x``: what stands before x may hold slashes.
-    return ".*", end
+    if pattern[index + 1 : index + 2] != "*":
+        return "[^/]*", index + 1
+    end = index + 2 + (pattern[index + 2 : index + 3] == "/")
+    return (".*" if end == len(pattern) else "(?:.*/)?"), end
 
 
 def _character_class(pattern: str, index: int) -> tuple[str, int]:
     end = index + 1
-    negated = pattern[end : end + 1] in {"^", "!"}
-    end += negated
+    negation = "^" if pattern[end : end + 1] == "^" else ""
+    end += len(negation)
     members = ""
-    while end < len(pattern) and (pattern[end] != "]" or not members):
-        char = pattern[end]
-        if char == "\\":
-            end += 1
-            if end >= len(pattern):
-                break
-            members += "\\" + pattern[end]
-        else:
-            members += "\\" + char if char in "[]^&~|" else char
-        end += 1
-    if end >= len(pattern):
-        raise InvalidParameter(f"syntax error in pattern: {pattern}")
-    try:
-        re.compile(f"[{members}]")
-    except re.error:
-        raise InvalidParameter(f"syntax error in pattern: {pattern}") from None
-    excluded = "^/" if negated else ""
-    return f"(?!/)[{excluded}{members}]", end + 1
+    while pattern[end : end + 1] != "]" or not members:
+        low, end = _class_letter(pattern, end)
+        members += low
+        if pattern[end : end + 1] == "-":
+            high, end = _class_letter(pattern, end + 1)
+            members += f"-{high}"
+    return f"[{negation}{members}]", end + 1
+
+
+def _class_letter(pattern: str, index: int) -> tuple[str, int]:
+    """Return one letter of a class, escaped, and where the next one is."""
+    letter = pattern[index : index + 1]
+    if letter in ("", "-", "]"):
+        raise _malformed(pattern)
+    if letter == "\\":
+        return re.escape(_escaped(pattern, index)), index + 2
+    return re.escape(letter), index + 1
+
+
+def _escaped(pattern: str, index: int) -> str:
+    if index + 1 >= len(pattern):
+        raise _malformed(pattern)
+    return pattern[index + 1]
+
+
+def _malformed(pattern: str) -> InvalidParameter:
+    return InvalidParameter(f"syntax error in pattern: {pattern}")
 
 
 class IgnoreRules:
