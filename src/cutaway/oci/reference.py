@@ -89,7 +89,8 @@ class Reference:
     @property
     def familiar_name(self) -> str:
         """The name as Docker shows it: ``nginx``, ``user/app``, ``ghcr.io/org/app``."""
-        if self.domain != DEFAULT_DOMAIN:
+        # "docker.io/a.b/c" must keep its domain: "a.b/c" would mean another registry.
+        if self.domain != DEFAULT_DOMAIN or _is_host(self.path.partition("/")[0]):
             return self.name
         short = self.path.removeprefix(OFFICIAL_PREFIX)
         # "library/a/b" must keep its prefix: "a/b" would mean another repository.
@@ -133,11 +134,8 @@ class Reference:
 
 
 def _split_domain(text: str) -> tuple[str, str]:
-    # The first component is a registry if it looks like a host: has a dot or a port, is
-    # "localhost", or has capitals (which no repository may have).
     first, slash, rest = text.partition("/")
-    is_host = "." in first or ":" in first or first == "localhost" or first != first.lower()
-    if slash and is_host:
+    if slash and _is_host(first):
         domain, remainder = first, rest
     else:
         domain, remainder = DEFAULT_DOMAIN, text
@@ -146,3 +144,12 @@ def _split_domain(text: str) -> tuple[str, str]:
     if domain == DEFAULT_DOMAIN and "/" not in remainder:
         remainder = OFFICIAL_PREFIX + remainder
     return domain, remainder
+
+
+def _is_host(component: str) -> bool:
+    """Say whether a name's first component is a registry and not a part of the path.
+
+    It has a dot or a port, is ``localhost``, or has capitals, which no path may have.
+    """
+    has_capitals = component != component.lower()
+    return "." in component or ":" in component or component == "localhost" or has_capitals

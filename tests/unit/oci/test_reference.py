@@ -14,6 +14,8 @@ ID = "0123456789abcdef" * 4
 @pytest.mark.parametrize(
     ("text", "full", "familiar"),
     [
+        ("docker.io/a.b/c:1", "docker.io/a.b/c:1", "docker.io/a.b/c:1"),
+        ("docker.io/localhost/c", "docker.io/localhost/c", "docker.io/localhost/c"),
         ("nginx", "docker.io/library/nginx", "nginx"),
         ("nginx:1.25", "docker.io/library/nginx:1.25", "nginx:1.25"),
         ("user/app", "docker.io/user/app", "user/app"),
