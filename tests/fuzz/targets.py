@@ -46,7 +46,7 @@ def dockerignore(data: bytes) -> None:
         patterns = parse_dockerignore(text.replace("  ", "\n"))
     except InvalidParameter:
         return
-    lines = [("!" if pattern.is_exception else "") + pattern.text for pattern in patterns]
+    lines = [(pattern.is_exception, pattern.text) for pattern in patterns]
     assert IgnoreRules(patterns).ignores(path) == slow_ignores(lines, path), (lines, path)
 
 

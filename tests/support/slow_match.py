@@ -47,13 +47,17 @@ def _by_pieces(pattern: str, path: str) -> bool:
     return pattern[0] == path[0] and _by_pieces(pattern[1:], path[1:])
 
 
-def slow_ignores(lines: Sequence[str], path: str) -> bool:
-    """Say whether a file is left out: the last line that matches it or a parent decides."""
+def slow_ignores(lines: Sequence[tuple[bool, str]], path: str) -> bool:
+    """Say whether a file is left out: the last line that matches it or a parent decides.
+
+    Args:
+        lines: whether it is an exception, and its cleaned pattern.
+        path: of the file.
+    """
     ignored = False
-    for line in lines:
-        pattern = line.removeprefix("!")
+    for is_exception, pattern in lines:
         if any(slow_match(pattern, part) for part in _with_parents(path)):
-            ignored = not line.startswith("!")
+            ignored = not is_exception
     return ignored
 
 

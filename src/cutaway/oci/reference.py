@@ -93,8 +93,9 @@ class Reference:
         if self.domain != DEFAULT_DOMAIN or _is_host(self.path.partition("/")[0]):
             return self.name
         short = self.path.removeprefix(OFFICIAL_PREFIX)
-        # "library/a/b" must keep its prefix: "a/b" would mean another repository.
-        return self.path if "/" in short else short
+        # "library/a/b" must keep its prefix: "a/b" would mean another repository; and so must what
+        # would be taken for an image's id without it.
+        return self.path if "/" in short or _HEX_ID.fullmatch(short) else short
 
     @property
     def familiar(self) -> str:

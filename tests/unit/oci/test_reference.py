@@ -14,6 +14,7 @@ ID = "0123456789abcdef" * 4
 @pytest.mark.parametrize(
     ("text", "full", "familiar"),
     [
+        (f"library/{ID}", f"docker.io/library/{ID}", f"library/{ID}"),
         ("docker.io/a.b/c:1", "docker.io/a.b/c:1", "docker.io/a.b/c:1"),
         ("docker.io/localhost/c", "docker.io/localhost/c", "docker.io/localhost/c"),
         ("nginx", "docker.io/library/nginx", "nginx"),

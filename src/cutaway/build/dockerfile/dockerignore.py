@@ -48,6 +48,8 @@ def parse_dockerignore(text: str) -> tuple[Pattern, ...]:
         if is_exception and not line:
             raise InvalidParameter('illegal exclusion pattern: "!"')
         cleaned = _clean(line)
+        if cleaned.startswith("!") and not is_exception:
+            is_exception, cleaned = True, cleaned[1:]  # "./!x": moby looks again after cleaning
         if cleaned in {"", "."} and not is_exception:
             continue
         patterns.append(Pattern(cleaned, is_exception, compile_glob(cleaned)))

@@ -191,9 +191,8 @@ class ImageTransport:
                 if source == "-":
                     take(reader.read, flow)
                     return
-                flow.put({"status": f"Downloading from {source}"})
                 with _fetched(source) as file:
-                    flow.put({"status": "Importing"})
+                    flow.put({"status": f"Importing {source}"})
                     take(file.read, flow)
 
         return await self._progress(work)
