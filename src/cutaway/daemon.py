@@ -27,7 +27,7 @@ from cutaway.engine.core import Core
 from cutaway.engine.directives import load_settings, parse_command_line, usage
 from cutaway.engine.events import EventBus
 from cutaway.engine.execs import ExecService
-from cutaway.engine.images import ImageService
+from cutaway.engine.images import ImageService, ManifestService
 from cutaway.engine.launching import Launcher
 from cutaway.engine.machine import probe_machine
 from cutaway.engine.networks import NetworkService
@@ -227,6 +227,7 @@ def build_server(core: Core) -> Server:
         builds=BuildService(core, images),
         own_networks=OwnNetworkService(core),
         own_images=images,
+        manifests=ManifestService(core, registry),
     )
     return Server(
         backends, product=f"cutaway/{__version__}", experimental=core.settings.experimental

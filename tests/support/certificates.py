@@ -31,13 +31,14 @@ class Authority:
             "-subj", f"/CN={name}",
         )  # fmt: skip
 
-    def issue(self, name: str, usage: str, *, days: int = 30) -> Pair:
-        """Sign a certificate for 127.0.0.1 and localhost.
+    def issue(self, name: str, usage: str, *, days: int = 30, address: str = "127.0.0.1") -> Pair:
+        """Sign a certificate for an address and localhost.
 
         Args:
             name: its common name.
             usage: ``serverAuth`` or ``clientAuth``.
             days: of validity; negative ones are over already.
+            address: where the server is.
         """
         pair = Pair(
             str(self.directory / f"{self.name}-{name}.pem"),
@@ -50,7 +51,7 @@ class Authority:
         )  # fmt: skip
         extensions = self.directory / f"{name}.ext"
         extensions.write_text(
-            f"extendedKeyUsage={usage}\nsubjectAltName=IP:127.0.0.1,DNS:localhost\n"
+            f"extendedKeyUsage={usage}\nsubjectAltName=IP:{address},DNS:localhost\n"
         )
         _openssl(
             "x509", "-req", "-in", str(request), "-CA", self.certificate, "-CAkey", self._key,

@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from support.certificates import Pair
 from support.host import TestHost
 
 _CONFIG = """\
@@ -14,7 +15,7 @@ log: {{level: warn}}
 storage:
   filesystem: {{rootdirectory: {directory}/data}}
   delete: {{enabled: true}}
-http: {{addr: "127.0.0.1:{port}"}}
+http: {{addr: "{address}"{tls}}}
 """
 
 
@@ -25,19 +26,30 @@ class Registry:
         address: ``127.0.0.1:5000``, the first part of an image's name.
     """
 
-    def __init__(self, host: TestHost, port: int = 5000) -> None:
+    def __init__(
+        self,
+        host: TestHost,
+        port: int = 5000,
+        *,
+        ip: str = "127.0.0.1",
+        certificate: Pair | None = None,
+    ) -> None:
         self.host = host
-        self.address = f"127.0.0.1:{port}"
+        self.address = f"{ip}:{port}"
         self.directory = Path(tempfile.mkdtemp(prefix="cutaway-registry-"))
         config = self.directory / "config.yml"
-        config.write_text(_CONFIG.format(directory=self.directory, port=port))
+        tls = ""
+        if certificate:
+            tls = f", tls: {{certificate: {certificate.certificate}, key: {certificate.key}}}"
+        config.write_text(_CONFIG.format(directory=self.directory, address=self.address, tls=tls))
+        url = f"{'https' if certificate else 'http'}://{self.address}/v2/"
         program = shutil.which("docker-registry") or "docker-registry"
         self._log = open(self.directory / "log", "wb")  # noqa: SIM115 - closed by close()
         self.process = host.popen(
             [program, "serve", str(config)], stdout=self._log, stderr=self._log
         )
         deadline = time.monotonic() + 30
-        while host.run("curl", "-fs", f"http://{self.address}/v2/", check=False).returncode:
+        while host.run("curl", "-fsk", url, check=False).returncode:
             assert time.monotonic() < deadline, (self.directory / "log").read_text()
             assert self.process.poll() is None, (self.directory / "log").read_text()
             time.sleep(0.05)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cutaway import model
-from cutaway.api.own_backend import OwnImageBackend, OwnNetworkBackend
+from cutaway.api.own_backend import ManifestBackend, OwnImageBackend, OwnNetworkBackend
 
 
 class ContainerBackend(Protocol):
@@ -495,3 +495,4 @@ class Backends:
     builds: BuildBackend | None = None
     own_networks: OwnNetworkBackend | None = None
     own_images: OwnImageBackend | None = None
+    manifests: ManifestBackend | None = None

@@ -79,3 +79,75 @@ class OwnImageBackend(Protocol):
     ) -> model.Referrers:
         """Ask a registry what refers to an image there: signatures, SBOMs."""
         ...
+
+    async def tag_history(self, name: str) -> Sequence[model.TagMove]:
+        """List the moves of a tag, oldest first."""
+        ...
+
+    async def check(self) -> AsyncIterator[model.ProgressMessage]:
+        """Read every blob again; the last message's ``aux`` is an ``ImageCheck``."""
+        ...
+
+
+class ManifestBackend(Protocol):
+    """Lists of images: drafted here, pushed; and manifests as a registry has them."""
+
+    async def create(
+        self,
+        draft: model.ManifestDraft,
+        *,
+        auth: model.AuthConfig | None,
+        trust: model.RegistryTrust | None,
+    ) -> model.ManifestView:
+        """Begin a list of images, or add to one.
+
+        Raises:
+            Conflict: it exists, and ``draft.amend`` is not set.
+            NotFound: a member is neither here nor in its registry.
+        """
+        ...
+
+    async def annotate(self, annotation: model.ManifestAnnotation) -> model.ManifestView:
+        """Say for which platform a member is; what is not said stays.
+
+        Raises:
+            NotFound: no such draft, or no such member in it.
+        """
+        ...
+
+    async def push(
+        self,
+        name: str,
+        *,
+        purge: bool,
+        auth: model.AuthConfig | None,
+        trust: model.RegistryTrust | None,
+    ) -> model.ManifestPushed:
+        """Send a list, and the members that its repository lacks; forget it with ``purge``."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Forget a list that was drafted here.
+
+        Raises:
+            NotFound: there is none.
+        """
+        ...
+
+    async def inspect(
+        self,
+        name: str,
+        *,
+        verbose: bool,
+        auth: model.AuthConfig | None,
+        trust: model.RegistryTrust | None,
+    ) -> model.ManifestView:
+        """Look at a draft, else at what the registry has of that name.
+
+        Args:
+            name: of a list or an image.
+            verbose: fetch the members' own manifests, too.
+            auth: for the name's registry.
+            trust: which certificates this request trusts.
+        """
+        ...

@@ -14,6 +14,7 @@ from typing import Any
 from cutaway.cli.flags import UsageError, Values
 
 DEFAULT = "default"
+UNRESOLVED = "Failed to initialize: unable to resolve docker endpoint"
 
 
 def default_config_dir() -> str:
@@ -51,7 +52,10 @@ def engine_host(flags: Values, config_dir: str) -> str:
     name = context_name(flags, config_dir)
     if name == DEFAULT:
         return str(flags["host"][-1]) if flags["host"] else _named_by_environment()
-    return str(read_context(config_dir, name)["Endpoints"]["docker"]["Host"])
+    try:
+        return str(read_context(config_dir, name)["Endpoints"]["docker"]["Host"])
+    except UsageError as error:
+        raise UsageError(f"{UNRESOLVED}: {error}") from None
 
 
 def _named_by_environment() -> str:

@@ -6,6 +6,7 @@ to the engine; what only the command line can know is judged here, in docker's w
 """
 
 import os
+import re
 from typing import Any
 
 from cutaway.cli.create_mounts import parse_mount_flag, parse_tmpfs, split_volumes
@@ -14,6 +15,7 @@ from cutaway.cli.flag_values import split_ulimit
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.units import parse_bytes
 
+_MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 _STREAMS = ("stdin", "stdout", "stderr")
 
 
@@ -169,6 +171,16 @@ def _check_modes(flags: Values) -> None:
     pid = flags["pid"]
     if pid and pid != "host" and not pid.startswith("container:"):
         raise UsageError("--pid: invalid PID mode")
+    for name, word, allowed in (
+        ("userns", "USER", {"", "host"}),
+        ("cgroupns", "CGROUP", {"", "host", "private"}),
+    ):
+        if flags[name] not in allowed:
+            raise UsageError(f"--{name}: invalid {word} mode")
+    if any("=" not in text for text in flags["storage-opt"]):
+        raise UsageError("invalid storage option")
+    if flags["mac-address"] and not _MAC.fullmatch(flags["mac-address"].strip()):
+        raise UsageError(f"{flags['mac-address']} is not a valid mac address")
     swappiness = flags["memory-swappiness"]
     if swappiness is not None and swappiness != -1 and not 0 <= swappiness <= 100:
         raise UsageError(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")

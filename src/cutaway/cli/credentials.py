@@ -109,6 +109,25 @@ def auth_header(reference: str, config_dir: str) -> dict[str, str]:
     return encode_auth(credentials_for(registry_of(reference), config))
 
 
+TRUST_FLAGS = """
+    --ca string       Trust certificates signed by the CA in this PEM file, too, for this command
+    --tls-verify      Refuse a registry whose certificate does not verify (default true)
+"""
+
+
+def trust_headers(tls_verify: bool, ca_path: str) -> dict[str, str]:
+    """Say to the engine which certificates this one command trusts.
+
+    Raises:
+        OSError: the file of the CA can't be read.
+    """
+    headers = {} if tls_verify else {"X-Registry-TLS-Verify": "0"}
+    if ca_path:
+        with open(ca_path, "rb") as file:
+            headers["X-Registry-CA"] = base64.urlsafe_b64encode(file.read()).decode()
+    return headers
+
+
 def encode_auth(auth: dict[str, str]) -> dict[str, str]:
     """Encode an AuthConfig as the ``X-Registry-Auth`` header."""
     data = json.dumps(auth).encode()

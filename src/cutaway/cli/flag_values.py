@@ -10,6 +10,31 @@ _SYSCTLS = {
 }  # fmt: skip
 
 
+def check_extra_host(text: str) -> None:
+    """Refuse an ``--add-host`` that is not ``name:address`` or ``name=address``.
+
+    Raises:
+        ValueError: in docker's words.
+    """
+    name, _, address = text.replace("=", ":", 1).partition(":")
+    if not name or not address:
+        raise ValueError(f'bad format for add-host: "{text}"')
+
+
+def check_address(text: str) -> None:
+    """Refuse what is no IP address.
+
+    Raises:
+        ValueError: in docker's words.
+    """
+    from socket import AF_INET, AF_INET6, inet_pton
+
+    try:
+        inet_pton(AF_INET6 if ":" in text else AF_INET, text)
+    except OSError:
+        raise ValueError(f"IP address is not correctly formatted: {text}") from None
+
+
 def split_ulimit(text: str) -> tuple[str, int, int]:
     """Read ``NAME=SOFT[:HARD]``; the hard limit is the soft one if none is given.
 

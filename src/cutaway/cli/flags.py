@@ -12,7 +12,12 @@ it can't take both ``--rm=false`` and ``--rm IMAGE`` (see docs/adr/002).
 
 from typing import Any
 
-from cutaway.cli.flag_values import check_sysctl, split_ulimit
+from cutaway.cli.flag_values import (
+    check_address,
+    check_extra_host,
+    check_sysctl,
+    split_ulimit,
+)
 from cutaway.cli.units import parse_bytes, parse_cpus, parse_duration_ns
 from cutaway.errors import InvalidParameter
 
@@ -28,6 +33,7 @@ LIST_TYPES = {
     "stringToString",
 }
 
+_CHECKS = {"add-host": check_extra_host, "dns": check_address, "sysctl": check_sysctl}
 _OLD_NAMES = {"net": "network", "net-alias": "network-alias", "dns-opt": "dns-option"}
 
 
@@ -115,8 +121,8 @@ class Flag:
     def _check_text(self, text: str) -> None:
         if self.kind == "ulimit":
             split_ulimit(text)
-        if self.name == "sysctl":
-            check_sysctl(text)
+        if self.name in _CHECKS:
+            _CHECKS[self.name](text)
         if self.kind == "filter" and "=" not in text:
             raise ValueError("bad format of filter (expected name=value)")
         if self.name == "env" and text.startswith("="):

@@ -55,7 +55,7 @@ def _unknown_flag(group: str, word: str) -> str:
         else f"unknown shorthand flag: '{word[1:2]}' in {word}"
     )
     return (
-        f"{what}\n\nUsage:  {PROGRAM} {group} COMMAND\n\n"
+        f"{what}\n\nUsage:  {PROGRAM} {group}\n\n"
         f"Run '{PROGRAM} {group} --help' for more information"
     )
 
@@ -63,8 +63,12 @@ def _unknown_flag(group: str, word: str) -> str:
 def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
-    known = [*GROUPS, *(name for name, entry in INDEX.items() if entry[2])]
-    return next(iter(get_close_matches(name, known, n=1, cutoff=0.75)), "")
+    group, _, word = name.rpartition(" ")
+    prefix = f"{group} " if group else ""
+    names = [*GROUPS, *(known for known, entry in INDEX.items() if entry[2])]
+    words = {n.removeprefix(prefix): n for n in names if n.startswith(prefix)}
+    close = get_close_matches(word, words, n=1, cutoff=0.7)
+    return words[close[0]] if close else ""
 
 
 def group_help(group: str) -> str:

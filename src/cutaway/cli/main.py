@@ -7,13 +7,13 @@ from typing import NoReturn
 
 from cutaway import __version__
 from cutaway.cli.command import PROGRAM, Command, Context
-from cutaway.cli.contexts import engine_host
+from cutaway.cli.contexts import UNRESOLVED, engine_host
 from cutaway.cli.exit_codes import exit_code
 from cutaway.cli.find import find, global_flags
 from cutaway.cli.flags import NotATerminal, UsageError, Values, declare, parse
 from cutaway.client import ApiError, Client, EngineUnreachable, parse_host
 from cutaway.client.hosts import DEFAULT_HOST
-from cutaway.errors import CutawayError
+from cutaway.errors import CutawayError, InvalidParameter
 
 _HELP_FLAG = declare("    --help  Print usage")
 _ROOT_USAGE = (
@@ -145,7 +145,10 @@ def _context(flags: Values) -> Context:
 
     def make_client() -> Client:
         named = engine_host(flags, config_dir)
-        host = parse_host(named or DEFAULT_HOST)
+        try:
+            host = parse_host(named or DEFAULT_HOST)
+        except InvalidParameter as error:
+            raise UsageError(f"{UNRESOLVED}: {error}") from None
         if flags["tls"] or flags["tlsverify"] or os.environ.get("DOCKER_TLS_VERIFY"):
             from cutaway.cli.tls import make_tls_context
 

@@ -55,6 +55,7 @@ class _Display:
         if "stream" in document:
             self._out.write(document["stream"])
             self._out.flush()
+            self._lines.clear()
             return
         identity = document.get("id", "")
         progress = document.get("progressDetail") or {}

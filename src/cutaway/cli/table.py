@@ -72,10 +72,12 @@ def _unescape(text: str) -> str:
     return text.replace("\\t", "\t").replace("\\n", "\n")
 
 
-def print_table(heading: list[str], rows: list[list[str]]) -> None:
+def print_table(
+    heading: list[str], rows: list[list[str]], *, least_width: int = _LEAST_WIDTH
+) -> None:
     """Print columns as Go's tabwriter does for docker: ten wide, three spaces between."""
     lines = [heading, *rows]
-    widths = [_LEAST_WIDTH] * max(map(len, lines))
+    widths = [least_width] * max(map(len, lines))
     for line in lines:
         for index, cell in enumerate(line[:-1]):
             widths[index] = max(widths[index], len(cell) + _PADDING)

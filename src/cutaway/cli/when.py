@@ -10,7 +10,7 @@ def parse_moment(text: str, *, flag: str) -> str:
     """Return ``SECONDS.NANOSECONDS`` since 1970, as the API's since and until take it.
 
     Args:
-        flag: ``since`` or ``until``, for the error.
+        flag: ``since`` or ``until``, for the error; empty where docker doesn't name it.
         text: a Go duration (that long ago), an RFC 3339 date or time (local without a zone), or a
             number of seconds.
 
@@ -40,7 +40,6 @@ def _date(text: str, flag: str) -> str:
     try:
         moment = datetime.fromisoformat(head + tail[len(digits) :])
     except ValueError:
-        raise UsageError(
-            f'invalid value for "{flag}": failed to parse value as time or duration: "{text}"'
-        ) from None
+        which = f'invalid value for "{flag}": ' if flag else ""
+        raise UsageError(f'{which}failed to parse value as time or duration: "{text}"') from None
     return f"{int(moment.timestamp())}.{digits.ljust(9, '0')[:9]}"

@@ -67,5 +67,5 @@ def parse_host(url: str) -> Host:
             return Host(url, path=None, address=(name.strip("[]"), int(port)))
         return Host(url, path=None, address=(rest.rstrip("/").strip("[]"), 2375))
     raise InvalidParameter(
-        f'unable to parse docker host "{url}": write unix:///path/to.sock or tcp://host:port'
+        f"invalid bind address format: {url} (write unix:///path/to.sock or tcp://host:port)"
     )

@@ -8,7 +8,7 @@ import pytest
 from cutaway.api import backend, own_backend
 from cutaway.engine.containers import ContainerService
 from cutaway.engine.execs import ExecService
-from cutaway.engine.images import ImageService
+from cutaway.engine.images import ImageService, ManifestService
 from cutaway.engine.networks import NetworkService
 from cutaway.engine.own_networks import OwnNetworkService
 from cutaway.engine.system import SystemService
@@ -34,6 +34,7 @@ ENGINE = [
     (backend.VolumeBackend, VolumeService),
     (own_backend.OwnNetworkBackend, OwnNetworkService),
     (own_backend.OwnImageBackend, ImageService),
+    (own_backend.ManifestBackend, ManifestService),
 ]
 
 

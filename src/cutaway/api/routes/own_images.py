@@ -1,4 +1,4 @@
-"""Images, what this engine has and Docker does not: differences, squashing, referrers."""
+"""Images, what this engine has and Docker does not: how they differ, squashing, care."""
 
 import msgspec
 
@@ -56,8 +56,33 @@ async def referrers(request: Request, backends: Backends) -> Response:
     return json_answer(found)
 
 
+async def tag_history(request: Request, backends: Backends) -> Response:
+    """Tell when a tag moved, from what to what, and by what."""
+    return json_answer(list(await _images(backends).tag_history(request.reference)))
+
+
+async def check(request: Request, backends: Backends) -> Response:
+    """Read every blob again, and say which are damaged or missing."""
+    return progress_answer(await _images(backends).check())
+
+
 _G = "Cutaway"
 ROUTES = (
+    Route(
+        method="GET",
+        path="/cutaway/tags/{name:path}/history",
+        handler=tag_history,
+        group=_G,
+        answers={200: list[model.TagMove]},
+    ),
+    Route(
+        method="POST",
+        path="/cutaway/check",
+        handler=check,
+        group=_G,
+        answers={200: model.ProgressMessage},
+        streams=True,
+    ),
     Route(
         method="GET",
         path="/cutaway/images/diff",

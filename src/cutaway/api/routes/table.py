@@ -15,6 +15,7 @@ from cutaway.api.routes import (
     execs,
     image_streams,
     images,
+    manifests,
     networks,
     own,
     own_images,
@@ -40,6 +41,7 @@ def all_routes() -> tuple[Route, ...]:
         *swarm.ROUTES,
         *own.ROUTES,
         *own_images.ROUTES,
+        *manifests.ROUTES,
         Route(
             method="GET",
             path="/openapi.json",

@@ -20,6 +20,20 @@ def read_chunks(file: BinaryIO) -> Iterator[bytes]:
         yield chunk
 
 
+def check_output(output: str, failure: str) -> None:
+    """Refuse a path that can't be written before the engine is asked, in docker's words.
+
+    Raises:
+        UsageError: its directory does not exist, or it is one.
+    """
+    directory = os.path.dirname(output)
+    if directory and not os.path.isdir(directory):
+        reason = f"stat {directory}: no such file or directory"
+        raise UsageError(f"{failure}: invalid output path: {reason}")
+    if os.path.isdir(output):
+        raise UsageError(f'{failure}: invalid output path: "{output}" must be a regular file')
+
+
 def write_response(response: Response, output: str, *, what: str) -> None:
     """Write a body to ``output``, or to stdout when that is empty and no terminal.
 
@@ -52,6 +66,7 @@ def save(context: Context, flags: Values, arguments: list[str]) -> int:
     """Save images to a tar archive."""
     if not flags["output"] and sys.stdout.isatty():
         raise UsageError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+    check_output(flags["output"], "failed to save image")
     response = context.client.request(
         "GET", "/images/get", query={"names": arguments, "platform": flags["platform"] or None}
     )

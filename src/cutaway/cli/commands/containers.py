@@ -73,6 +73,7 @@ def ps(context: Context, flags: Values, arguments: list[str]) -> int:
     return 0
 
 
+_TOP_WIDTH = 20  # of a column of ``top``, as docker has it
 _GO_TYPE = "*formatter.ContainerContext"
 _RAW = """container_id: {{.ID}}
 image: {{.Image}}
@@ -193,7 +194,7 @@ def top(context: Context, flags: Values, arguments: list[str]) -> int:
     """Print the processes of a container, seen from the host."""
     options = " ".join(arguments[1:]) or None
     answer = context.client.get(f"/containers/{quote(arguments[0])}/top", ps_args=options)
-    print_table(answer["Titles"], answer["Processes"] or [])
+    print_table(answer["Titles"], answer["Processes"] or [], least_width=_TOP_WIDTH)
     return 0
 
 

@@ -50,12 +50,23 @@ def _stored(context: Context) -> list[dict[str, Any]]:
 def list_contexts(context: Context, flags: Values, arguments: list[str]) -> int:
     """List contexts; a star marks the one in force."""
     current = context_name(context.flags, context.config_dir)
-    documents = [_default(context), *_stored(context)]
+    documents = sorted([_default(context), *_stored(context)], key=lambda d: str(d["Name"]))
     if flags["quiet"]:
         for document in documents:
             print(document["Name"])
-        return 0
-    as_json = flags["format"] == "json"
+    else:
+        _print_contexts(documents, current, flags["format"])
+    if os.environ.get("DOCKER_HOST"):
+        warn(
+            "Warning: DOCKER_HOST environment variable overrides the active context. To use a "
+            "context, either set the global --context flag, or unset DOCKER_HOST environment "
+            "variable."
+        )
+    return 0
+
+
+def _print_contexts(documents: list[dict[str, Any]], current: str, form: str) -> None:
+    as_json = form == "json"
     rows = [_row(document, current, mark=not as_json) for document in documents]
     columns = {
         "Name": "NAME",
@@ -66,17 +77,10 @@ def list_contexts(context: Context, flags: Values, arguments: list[str]) -> int:
     print_rows(
         rows,
         columns,
-        template=flags["format"] or None,
+        template=form or None,
         default=list(columns),
         go_type="*formatter.clientContextContext",
     )
-    if os.environ.get("DOCKER_HOST"):
-        warn(
-            "Warning: DOCKER_HOST environment variable overrides the active context. To use a "
-            "context, either set the global --context flag, or unset DOCKER_HOST environment "
-            "variable."
-        )
-    return 0
 
 
 def _row(document: dict[str, Any], current: str, *, mark: bool) -> dict[str, Any]:

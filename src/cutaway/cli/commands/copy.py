@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.commands.archives import read_chunks, write_response
-from cutaway.cli.commands.images import split_tag
+from cutaway.cli.commands.archives import check_output, read_chunks, write_response
+from cutaway.cli.commands.images import check_reference, split_tag
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.local_tar import pack_local, unpack_local
 from cutaway.cli.units import human_size
@@ -28,6 +28,8 @@ def diff(context: Context, flags: Values, arguments: list[str]) -> int:
 
 def commit(context: Context, flags: Values, arguments: list[str]) -> int:
     """Make an image of the container's changes and print its id."""
+    if len(arguments) > 1:
+        check_reference(arguments[1])
     repository, tag = split_tag(arguments[1]) if len(arguments) > 1 else ("", "")
     answer = context.client.post(
         "/commit",
@@ -46,6 +48,7 @@ def commit(context: Context, flags: Values, arguments: list[str]) -> int:
 
 def export(context: Context, flags: Values, arguments: list[str]) -> int:
     """Write the container's whole file system as a tar archive."""
+    check_output(flags["output"], "failed to export container")
     response = context.client.request("GET", f"/containers/{quote(arguments[0])}/export")
     write_response(response, flags["output"], what="export")
     return 0
@@ -157,7 +160,7 @@ def _packed(
     if is_directory:
         name, into = ("." if contents_only else base), path
     elif path.endswith("/") and not source_is_directory:
-        raise UsageError("destination directory must exist: copying a file needs its directory")
+        raise UsageError("no such directory")
     else:
         name, into = os.path.basename(path.rstrip("/")), os.path.dirname(path.rstrip("/")) or "/"
     body, size = pack_local(source, name, follow=flags["follow-link"], keep_owner=flags["archive"])

@@ -1,6 +1,7 @@
 """``images``, ``rmi``, ``tag`` and ``history``."""
 
 import json
+import re
 from typing import Any
 
 from cutaway.cli.command import Command, Context
@@ -151,13 +152,13 @@ def tag(context: Context, flags: Values, arguments: list[str]) -> int:
 
 
 def check_reference(reference: str, prefix: str = "") -> None:
-    """Refuse a name with capitals at once, as docker's command does; the engine judges the rest.
+    """Refuse a malformed name at once, as docker's command does, in the engine's own words.
 
     Raises:
         UsageError: with ``prefix``, in which ``{}`` stands for the name.
     """
-    if reference == reference.lower():
-        return
+    if re.fullmatch(r"[a-z0-9]+([/._-][a-z0-9]+)*(:[a-z0-9]+([._-][a-z0-9]+)*)?", reference):
+        return  # the usual name: nothing more to load
     from cutaway.oci import Reference
 
     try:

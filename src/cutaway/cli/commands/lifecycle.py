@@ -103,6 +103,9 @@ def remove(context: Context, flags: Values, arguments: list[str]) -> int:
 def rename(context: Context, flags: Values, arguments: list[str]) -> int:
     """Rename a container."""
     old, new = arguments
+    if not old.strip() or not new.strip():
+        warn("Error: Neither old nor new names may be empty")
+        return 1
     try:
         context.client.post(f"/containers/{quote(old)}/rename", name=new)
     except ApiError as error:

@@ -13,9 +13,9 @@ def login(context: Context, flags: Values, arguments: list[str]) -> int:
     """Ask the engine to try credentials at a registry, and keep those that work."""
     registry = arguments[0] if arguments else DOCKER_HUB
     if flags["password-stdin"] and not flags["username"]:
-        raise UsageError("must provide --username with --password-stdin")
+        raise UsageError("the --password-stdin option requires --username to be set")
     if flags["password-stdin"] and "password" in flags.given:
-        raise UsageError("--password and --password-stdin are mutually exclusive")
+        raise UsageError("conflicting options: cannot specify both --password and --password-stdin")
     if "password" in flags.given:
         warn("WARNING! Using --password via the CLI is insecure. Use --password-stdin.")
     user = flags["username"] or _ask("Username: ")
@@ -32,7 +32,7 @@ def login(context: Context, flags: Values, arguments: list[str]) -> int:
 
 def _ask(prompt: str) -> str:
     if not sys.stdin.isatty():
-        raise UsageError("cannot perform an interactive login from a non TTY device")
+        raise UsageError("Error: Cannot perform an interactive login from a non TTY device")
     return input(prompt).strip()
 
 
@@ -40,7 +40,7 @@ def _ask_secret(prompt: str) -> str:
     from getpass import getpass
 
     if not sys.stdin.isatty():
-        raise UsageError("cannot perform an interactive login from a non TTY device")
+        raise UsageError("Error: Cannot perform an interactive login from a non TTY device")
     return getpass(prompt)
 
 
@@ -69,15 +69,12 @@ def logout(context: Context, flags: Values, arguments: list[str]) -> int:
     """Forget the credentials of a registry."""
     registry = arguments[0] if arguments else DOCKER_HUB
     config = load_config(context.config_dir)
-    if registry not in config.get("auths", {}):
-        print(f"Not logged in to {registry}")
-        return 0
     print(f"Removing login credentials for {registry}")
     helper = config.get("credHelpers", {}).get(registry) or config.get("credsStore")
     if helper:
         call_helper(helper, "erase", registry)
-    del config["auths"][registry]
-    save_config(context.config_dir, config)
+    if config.get("auths", {}).pop(registry, None) is not None:
+        save_config(context.config_dir, config)
     return 0
 
 

@@ -232,7 +232,10 @@ def _print_details(usage: dict[str, Any]) -> None:
     headings = {"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND",
                 "LocalVolumes": "LOCAL VOLUMES", "Size": "SIZE", "RunningFor": "CREATED",
                 "Status": "STATUS", "Names": "NAMES"}  # fmt: skip
-    rows = [container_row(c, truncate=True) for c in usage.get("Containers") or []]
+    rows = [
+        container_row(c, truncate=True) | {"Size": human_size(c.get("SizeRw") or 0)}
+        for c in usage.get("Containers") or []
+    ]
     print_rows(rows, headings, template=None, default=list(headings))
     print("\nLocal Volumes space usage:\n")
     rows = [

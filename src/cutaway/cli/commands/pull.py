@@ -4,8 +4,8 @@ import sys
 from typing import TextIO
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.commands.images import platform_json, split_tag
-from cutaway.cli.credentials import auth_header
+from cutaway.cli.commands.images import check_reference, platform_json, split_tag
+from cutaway.cli.credentials import TRUST_FLAGS, auth_header, trust_headers
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.progress import show_progress
 from cutaway.client.http import quote
@@ -16,6 +16,7 @@ _PULL_FLAGS = """
     --platform string         Set platform if server is multi-platform capable
 -q, --quiet                   Suppress verbose output
 """
+_EXPLAIN = "    --explain                 Say each request and each decision\n"
 _PUSH_FLAGS = r"""
 -a, --all-tags                Push all tags of an image to the repository
     --disable-content-trust   Skip image signing (default true)
@@ -31,8 +32,17 @@ def pull_image(
     platform: str,
     out: TextIO | None,
     all_tags: bool = False,
+    flags: Values | None = None,
 ) -> None:
     """Pull one image, showing progress on ``out`` (None: silently).
+
+    Args:
+        context: of the command.
+        reference: its name.
+        platform: ``os/arch``; empty: this machine's.
+        out: where progress is shown.
+        all_tags: every tag of the repository.
+        flags: of ``pull``, for what ``run`` has not.
 
     Raises:
         StreamedError: the pull failed half way.
@@ -44,8 +54,15 @@ def pull_image(
     response = context.client.request(
         "POST",
         "/images/create",
-        query={"fromImage": name, "tag": tag or None, "platform": platform or None},
-        headers=auth_header(reference, context.config_dir),
+        query={
+            "fromImage": name,
+            "tag": tag or None,
+            "platform": platform or None,
+            "explain": flags["explain"] or None if flags else None,
+            "all-platforms": flags["all-platforms"] or None if flags else None,
+        },
+        headers=auth_header(reference, context.config_dir)
+        | (trust_headers(flags["tls-verify"], flags["ca"]) if flags else {}),
     )
     show_progress(response.documents(), out)
 
@@ -53,6 +70,7 @@ def pull_image(
 def pull(context: Context, flags: Values, arguments: list[str]) -> int:
     """Pull an image and print its full name."""
     reference = arguments[0]
+    check_reference(reference)
     name, tag = split_tag(reference.partition("@")[0])
     if flags["all-tags"] and (tag or "@" in reference):
         raise UsageError("tag can't be used with --all-tags/-a")
@@ -67,6 +85,7 @@ def pull(context: Context, flags: Values, arguments: list[str]) -> int:
         platform=flags["platform"],
         out=None if flags["quiet"] else sys.stdout,
         all_tags=flags["all-tags"],
+        flags=flags,
     )
     print(full_name(reference))
     return 0
@@ -82,6 +101,7 @@ def full_name(reference: str) -> str:
 
 def push(context: Context, flags: Values, arguments: list[str]) -> int:
     """Push an image to the registry that its name begins with."""
+    check_reference(arguments[0])
     name, tag = split_tag(arguments[0])
     if flags["all-tags"] and tag:
         raise UsageError("tag can't be used with --all-tags/-a")
@@ -93,8 +113,9 @@ def push(context: Context, flags: Values, arguments: list[str]) -> int:
     response = context.client.request(
         "POST",
         f"/images/{quote(name)}/push",
-        query={"tag": tag or None, "platform": platform},
-        headers=auth_header(name, context.config_dir),
+        query={"tag": tag or None, "platform": platform, "explain": flags["explain"] or None},
+        headers=auth_header(name, context.config_dir)
+        | trust_headers(flags["tls-verify"], flags["ca"]),
     )
     show_progress(response.documents(), None if flags["quiet"] else sys.stdout)
     if flags["quiet"]:
@@ -108,7 +129,10 @@ COMMANDS = (
         "[OPTIONS] NAME[:TAG|@DIGEST]",
         "Download an image from a registry",
         pull,
-        flags=_PULL_FLAGS,
+        flags=_PULL_FLAGS
+        + _EXPLAIN
+        + TRUST_FLAGS
+        + "    --all-platforms   Keep the images of all platforms, not this machine's only\n",
         at_least=1,
         at_most=1,
         aliases=("image pull",),
@@ -118,7 +142,7 @@ COMMANDS = (
         "[OPTIONS] NAME[:TAG]",
         "Upload an image to a registry",
         push,
-        flags=_PUSH_FLAGS,
+        flags=_PUSH_FLAGS + _EXPLAIN + TRUST_FLAGS,
         at_least=1,
         at_most=1,
         aliases=("image push",),

@@ -42,7 +42,7 @@ def create_container(context: Context, flags: Values, arguments: list[str]) -> s
             f"container ID file found, make sure the other container isn't running or delete "
             f"{flags['cidfile']}"
         )
-    if arguments[0] != arguments[0].lower():
+    if not arguments[0].replace("/", "").replace(":", "").isalnum() or _has_capitals(arguments[0]):
         from cutaway.cli.commands.images import check_reference
 
         check_reference(arguments[0])
@@ -67,6 +67,10 @@ def create_container(context: Context, flags: Values, arguments: list[str]) -> s
         with open(flags["cidfile"], "x", encoding="ascii") as file:
             file.write(container_id)
     return container_id
+
+
+def _has_capitals(text: str) -> bool:
+    return text != text.lower()
 
 
 def _with_tag(reference: str) -> str:

@@ -139,8 +139,8 @@ def events(context: Context, flags: Values, arguments: list[str]) -> int:
         "GET",
         "/events",
         query={
-            "since": parse_moment(flags["since"], flag="since") if flags["since"] else None,
-            "until": parse_moment(flags["until"], flag="until") if flags["until"] else None,
+            "since": parse_moment(flags["since"], flag="") if flags["since"] else None,
+            "until": parse_moment(flags["until"], flag="") if flags["until"] else None,
             "filters": encode_filters(flags["filter"]),
         },
     )

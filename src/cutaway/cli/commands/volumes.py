@@ -18,7 +18,7 @@ driver: {{.Driver}}
 def create(context: Context, flags: Values, arguments: list[str]) -> int:
     """Create a volume and print its name."""
     if arguments and flags["name"]:
-        raise UsageError("conflicting options: cannot specify a volume name through both --name "
+        raise UsageError("conflicting options: cannot specify a volume-name through both --name "
                          "and as a positional arg")  # fmt: skip
     options = {key: value for key, _, value in (text.partition("=") for text in flags["opt"])}
     body = {

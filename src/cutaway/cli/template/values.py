@@ -86,7 +86,7 @@ class Row(dict[str, Any]):
     """One line of a list as templates see it; values that can be called take arguments."""
 
     def __init__(self, fields: dict[str, Any], go_type: str) -> None:
-        super().__init__(fields)
+        super().__init__({k: GoNil("*v1.Platform") if v is None else v for k, v in fields.items()})
         self.go_type = go_type
 
 

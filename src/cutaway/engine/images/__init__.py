@@ -13,7 +13,8 @@ Read ``service.py``, ``transport.py``, ``views.py``.
 Docker's counterpart: moby ``daemon/images`` and ``daemon/server/router/image``.
 """
 
+from cutaway.engine.images.lists import ManifestService
 from cutaway.engine.images.service import ImageService
 from cutaway.engine.images.transport import make_credentials
 
-__all__ = ["ImageService", "make_credentials"]
+__all__ = ["ImageService", "ManifestService", "make_credentials"]

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Sequence
 
+from cutaway.engine.images.care import ImageCare
 from cutaway.engine.images.distribution import inspect_remote
-from cutaway.engine.images.sharing import ImageSharing
 from cutaway.engine.images.transport import log, make_credentials
 from cutaway.engine.images.trust import settings_with
 from cutaway.engine.images.views import (
@@ -39,7 +39,7 @@ from cutaway.model import (
 from cutaway.oci import Digest, Reference
 
 
-class ImageService(ImageSharing):
+class ImageService(ImageCare):
     """The image operations of one engine."""
 
     # Looking
