@@ -43,6 +43,15 @@ class Namespace:
         assert self.fd >= 0
         self.configure([link_set("lo", up=True)])
 
+    @classmethod
+    def of(cls, pid: int) -> "Namespace":
+        """Return the namespace of a process."""
+        found = cls.__new__(cls)
+        found.name = str(pid)
+        found.fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        found._next_index = 1000
+        return found
+
     def _make(self) -> None:
         linux.unshare(CLONE.NEWNET)
         self.fd = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

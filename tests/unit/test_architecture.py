@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api": {"oci", "model"},
     "client": {"oci"},
     "cli": {"oci", "client", "build.dockerfile.dockerignore"},
+    "nodes": {"linux", "network.namespace", "client"},
     "daemon": {"engine", "api", "images", "network", "volumes", "shim", "model", "linux", "build"},
 }  # fmt: skip
 

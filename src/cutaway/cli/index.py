@@ -143,6 +143,7 @@ _OTHERS = {
     "story": ("transparent", "story", "Tell what was done to the kernel for a container, why, and how long it took"),
     "denied": ("reachability", "denied", "Show what a container's egress policy refused in the last hour"),
     "doctor": ("reachability", "doctor", "Look at all that networks need, and name what is in the way"),
+    "nodes": ("nodes", "nodes", "Make N hosts in network namespaces joined by a wire, each with an engine"),
     "reach": ("reachability", "reach", "Show who can reach a published port, and which rule decides"),
     "port add": ("ports", "port add", "Publish ports of a running container, at once and at its next starts"),
     "port rm": ("ports", "port rm", "Publish ports of a running container no more"),

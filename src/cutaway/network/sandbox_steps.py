@@ -4,6 +4,8 @@ They are applied by a thread that is inside the sandbox's namespace; see ``Netwo
 """
 
 import errno
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +31,8 @@ from cutaway.linux.rtnetlink.abi import IPVLAN_F
 from cutaway.network.steps import NetworkScope, forget_link
 from cutaway.steps import Step
 
+_PATIENCE_S = 3.0
+_POLL_S = 0.01
 _IPVLAN_FLAGS = {"bridge": None, "private": IPVLAN_F.PRIVATE, "vepa": IPVLAN_F.VEPA}
 
 
@@ -121,6 +125,28 @@ def _on(flag: bool) -> str:
     return "on" if flag else "off"
 
 
+def patiently(act: Callable[[], object], waits_for: int) -> None:
+    """Try again for a moment: the kernel destroys a dead sandbox's devices in its own time.
+
+    Args:
+        act: raises KernelError.
+        waits_for: the errno that says "somebody has it still".
+
+    Raises:
+        KernelError: somebody has it for good; any other error at once.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            act()
+        except KernelError as error:
+            if error.errno != waits_for or time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)
+        else:
+            return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateSharedLink(Step[NetworkScope]):
     """Make a device inside the sandbox that shares a device of the host: macvlan or ipvlan.
@@ -177,7 +203,9 @@ class CreateSharedLink(Step[NetworkScope]):
             netns_fd=scope.netns_fd,
             data=self._data(),
         )
-        scope.host.request([request])
+        # passthru takes the whole parent: another child, though of a dead namespace, is refused.
+        waits_for = errno.EINVAL if self.mode == "passthru" else errno.EADDRINUSE
+        patiently(lambda: scope.host.request([request]), waits_for)
 
     def undo(self, scope: NetworkScope, result: Any) -> None:
         """Remove it, if the sandbox is still there to be asked."""
@@ -235,14 +263,16 @@ class ConfigureInterface(Step[NetworkScope]):
         """
         netlink = scope.inner()
         index = get_link(netlink, self.name).index
-        netlink.request(
-            [
-                # Hairpin ports send a neighbour solicitation back to its sender, which would take
-                # its own address for somebody else's: no duplicate address detection.
-                *(address_add(index, a, broadcast=True, no_dad=True) for a in self.addresses),
-                link_set(index, up=True),
-            ]
-        )
+        # Hairpin ports send a neighbour solicitation back to its sender, which would take its
+        # own address for somebody else's: no duplicate address detection.
+        adds = [address_add(index, a, broadcast=True, no_dad=True) for a in self.addresses]
+        rest = [*adds, link_set(index, up=True)]
+        if self.host_links:
+            netlink.request(rest)
+        else:
+            # A macvlan's Ethernet address may be its predecessor's still.
+            netlink.request(adds)
+            patiently(lambda: netlink.request(rest[-1:]), errno.EADDRINUSE)
         # The bridge forwards, and the bridge itself sends, when they have seen the carrier, which
         # a kernel thread tells them when it gets to it: up to a second later on a busy machine.
         # Asking for a link makes the kernel (6.8 and later) do it now.

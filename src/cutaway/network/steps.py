@@ -209,6 +209,54 @@ class CreateBridge(Step[NetworkScope]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CreateInnerParent(Step[NetworkScope]):
+    """Make a device that leads nowhere, for a macvlan or ipvlan network without a way out.
+
+    Docker makes a dummy device; a kernel without has ifb, which drops what it is given, too. (A
+    bridge without ports would not do: it has no carrier, so its children have none.)
+    """
+
+    name: str
+    mtu: int
+    alias: str
+    mac: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"create the parent {self.name}, which leads nowhere"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return (
+            f"ip link add {self.name} address {self.mac} mtu {self.mtu} type dummy\n"
+            f"ip link set {self.name} up alias '{self.alias}'"
+        )
+
+    def apply(self, scope: NetworkScope) -> None:
+        """Two requests, three on a kernel without dummy devices.
+
+        Raises:
+            KernelError: EEXIST (the name is taken); MissingLinkKind: it has neither kind.
+        """
+        for kind in ("dummy", "ifb"):
+            (error,) = scope.host.try_requests(
+                [link_add(self.name, kind, mtu=self.mtu, address=self.mac)]
+            )
+            if error is None:
+                break
+            if error.errno != errno.EOPNOTSUPP:
+                raise error
+        else:
+            raise MissingLinkKind("dummy", "CONFIG_DUMMY")
+        off = ADDR_GEN_MODE.NONE
+        scope.host.request([link_set(self.name, alias=self.alias, addr_gen_mode=off, up=True)])
+
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Remove it."""
+        forget_link(scope, self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetBridge(Step[NetworkScope]):
     """Bring a bridge that is there already to the wanted state."""
 

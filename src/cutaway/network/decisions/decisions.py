@@ -345,6 +345,7 @@ class Decisions:
             *((ReleasePorts(why=why, sandbox=sandbox.id),) if sandbox.ports else ()),
             *self._retire(why, sandbox.endpoints),
             *self._remove(why, attaching.sandbox_entries(sandbox, self.book.networks)),
+            *attaching.plan_forgetting(why, sandbox.ports, None),
         )
 
     def plan_change(
@@ -373,8 +374,16 @@ class Decisions:
         outer = (
             *self._remove(why, [e for e in had if e not in now]),
             *self._add(why, [e for e in now if e not in had]),
+            *self._plan_forgetting(before, after, why),
         )
         return tuple(inner), outer
+
+    def _plan_forgetting(self, before: Sandbox, after: Sandbox, why: str) -> Plan[NetworkScope]:
+        """Forget flows of ports that changed, or of all when the way in changed."""
+        ways = [(s.gateway_endpoint, s.gateway_endpoint_v6) for s in (before, after)]
+        changed = set(before.ports) ^ set(after.ports)
+        ports = set(after.ports) | changed if ways[0] != ways[1] else changed
+        return attaching.plan_forgetting(why, ports, after)
 
     def _add(self, why: str, entries: list[Entry]) -> list[Step[NetworkScope]]:
         if not entries:

@@ -5,7 +5,7 @@ sandbox's record is written.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -19,9 +19,10 @@ from cutaway.network.endpoint import Endpoint, EndpointRequest
 from cutaway.network.errors import EndpointExists
 from cutaway.network.firewall.entries import endpoint_entries, port_entries
 from cutaway.network.firewall.sets import Entry
-from cutaway.network.firewall.steps import AddFirewallElements
+from cutaway.network.firewall.steps import AddFirewallElements, ForgetFlows
 from cutaway.network.ipam import parse_address
 from cutaway.network.network import INTERFACE_PREFIX_OPTION, Network
+from cutaway.network.publishing.ports import PortBinding
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import RaiseLoopback, SetDefaultRoute
 from cutaway.network.services.plans import plan_serving
@@ -274,7 +275,25 @@ def plan_sandbox(
     if entries:
         # Last: a port must lead nowhere until there is somebody to answer.
         steps.append(AddFirewallElements(why="default", instance=context.instance, entries=entries))
-    return tuple(steps)
+    return (*steps, *plan_forgetting("default", sandbox.ports, sandbox))
+
+
+def plan_forgetting(
+    why: str, ports: Iterable[PortBinding], now: Sandbox | None
+) -> tuple[ForgetFlows, ...]:
+    """Return what makes clients of UDP ports that never stop sending reach who has them now.
+
+    Args:
+        why: as in every step.
+        ports: that lead elsewhere than before.
+        now: who has them; None for nobody.
+    """
+    numbers = tuple(sorted({b.host_port for b in ports if b.protocol == "udp"}))
+    if not numbers:
+        return ()
+    endpoints = (now.gateway_endpoint, now.gateway_endpoint_v6) if now else ()
+    keep = (a for e in endpoints if e is not None for a in (e.address, e.address_v6) if a)
+    return (ForgetFlows(why=why, ports=numbers, keep=tuple(dict.fromkeys(keep))),)
 
 
 def check_combination(mode: SandboxMode, network: Network) -> None:

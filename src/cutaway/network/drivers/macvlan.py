@@ -18,7 +18,7 @@ from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.network import Network, NetworkRequest
 from cutaway.network.sandbox_steps import CreateSharedLink
-from cutaway.network.steps import CreateBridge, DeleteLink, NetworkScope, RequireLinkKind
+from cutaway.network.steps import CreateInnerParent, DeleteLink, NetworkScope, RequireLinkKind
 from cutaway.steps import Plan, Step
 
 PARENT_OPTION = "parent"
@@ -81,12 +81,10 @@ class MacvlanDriver:
             RequireLinkKind(why=why, kind=self.name, option=self.kernel_option)
         ]
         if network.device_is_ours and facts.link(network.device) is None:
-            # Docker makes a dummy device; a bridge without ports does the same everywhere.
             steps.append(
-                CreateBridge(
+                CreateInnerParent(
                     why=f"{why}: no parent",
                     name=network.device,
-                    addresses=(),
                     mtu=network.mtu,
                     alias=context.alias("network", network.id),
                     mac=mac_from_id(network.id),

@@ -1,11 +1,13 @@
 """Steps that change the engine's nftables."""
 
 import errno
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from cutaway.linux import KernelError
+from cutaway.linux.conntrack import delete_flows, dump_flows
 from cutaway.linux.nftables import Batch, Element, dump_elements
 from cutaway.network.firewall.ruleset import build_ruleset
 from cutaway.network.firewall.sets import SETS, Entry, Fed, Tables, encode_entry
@@ -195,6 +197,44 @@ class RemoveFirewallElements(_ElementStep):
     def apply(self, scope: NetworkScope) -> None:
         """One sendmsg; fine when some are gone."""
         _delete(scope, Tables(self.instance), self.entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetFlows(Step[NetworkScope]):
+    """Make connection tracking forget flows of UDP that lead where a port led before.
+
+    Attributes:
+        ports: of the host.
+        keep: the address that they lead to now; empty: nowhere.
+    """
+
+    ports: tuple[int, ...]
+    keep: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"forget older flows to UDP ports {', '.join(map(str, self.ports))}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return "\n".join(f"conntrack -D -p udp --orig-port-dst {port}" for port in self.ports)
+
+    def apply(self, scope: NetworkScope) -> int:
+        """Read the flows and delete those; return how many there were.
+
+        Raises:
+            KernelError: EPERM.
+        """
+        stale = [
+            flow
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for flow in dump_flows(scope.firewall, family)
+            if flow.protocol == socket.IPPROTO_UDP
+            and flow.port in self.ports
+            and flow.answerer not in self.keep
+        ]
+        delete_flows(scope.firewall, stale)
+        return len(stale)
 
 
 def _shell(verb: str, instance: str, entries: Iterable[Entry]) -> str:
