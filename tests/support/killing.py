@@ -32,6 +32,7 @@ from cutaway.client import Client
 from cutaway.errors import CutawayError
 from support.engine import EngineUnderTest
 from support.picture import Picture, differences, processes, take_picture
+from support.waiting import eventually
 
 READY_S = 3.0
 _CLEAN_S = 10.0
@@ -182,9 +183,7 @@ class KillLoop:
         """Require that everything listed can be inspected and is what it is said to be."""
         client = self.engine.client
         for container in client.get("/containers/json", all=True):
-            state = client.get(f"/containers/{container['Id']}/json")["State"]
-            if state["Running"]:
-                assert os.path.exists(f"/proc/{state['Pid']}"), state
+            eventually(lambda path=f"/containers/{container['Id']}/json": self._is_as_said(path))
         for kind, names in self._list_objects().items():
             for name in names:
                 client.get(f"/{kind}/{name}/json" if kind == "images" else f"/{kind}/{name}")
@@ -196,6 +195,12 @@ class KillLoop:
             text = log.read()
             self._log_read = log.tell()
         assert "Traceback (most recent call last)" not in text, text
+
+    def _is_as_said(self, path: str) -> bool:
+        """Whether a container that is said to run has a process; it may be ending just now."""
+        state = self.engine.client.get(path)["State"]
+        is_running = state["Running"] and not state["Restarting"]
+        return not is_running or os.path.exists(f"/proc/{state['Pid']}")
 
     def _list_objects(self) -> dict[str, set[str]]:
         client = self.engine.client

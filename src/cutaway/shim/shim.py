@@ -457,9 +457,11 @@ class Shim:
         """Return everything an engine must know that has just come."""
         run = self.run
         started = run is not None and self.status in (Status.RUNNING, Status.PAUSED)
+        # A later run in the making is nothing that an engine has to see to.
+        is_again = self.last_exit is not None and self.status in (Status.CREATING, Status.CREATED)
         return {
             "container_id": self.launch.container_id,
-            "status": str(self.status),
+            "status": str(Status.RESTARTING if is_again else self.status),
             "pid": run.runtime.pid if run is not None and started else 0,
             "started_ns": run.started_ns if run is not None else 0,
             "exit": self.last_exit,
