@@ -14,12 +14,12 @@ from contextlib import suppress
 from cutaway.engine.container import Container, PendingAttach
 from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Status
-from cutaway.engine.logs import plan_log
+from cutaway.engine.log_settings import log_settings
 from cutaway.errors import Conflict, InvalidParameter
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.model import AttachOptions, ByteStream, LogsOptions, LogStream, Upgrade
 from cutaway.shim.logs.reader import LogReader, ReadOptions
-from cutaway.shim.protocol import Attach, LogSettings
+from cutaway.shim.protocol import Attach
 
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 _FOLLOW_PAUSE_S = 0.5
@@ -114,15 +114,9 @@ async def read_logs(core: Core, container: Container, options: LogsOptions) -> L
     """
     if not (options.stdout or options.stderr):
         raise InvalidParameter("Bad parameters: you must choose at least one stream")
-    if container.host_config.log_config.type == "none":
+    if log_settings(core, container).driver == "none":
         raise Unsupported("configured logging driver does not support reading")
     return LogStream(tty=container.config.tty, chunks=_chunks(core, container, options))
-
-
-def log_settings(core: Core, container: Container) -> LogSettings:
-    """Say where a container's output is kept."""
-    path = core.paths.log(container.id)
-    return plan_log(container.host_config.log_config, container.config, path)
 
 
 async def _chunks(core: Core, container: Container, options: LogsOptions) -> ByteStream:

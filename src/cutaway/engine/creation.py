@@ -19,11 +19,12 @@ from cutaway.engine.core import Core, event_attributes
 from cutaway.engine.defaults import complete_host_config
 from cutaway.engine.ids import NameInUse, new_id, parse_name, short_id
 from cutaway.engine.legacy_links import split_link
+from cutaway.engine.log_sinks import LogSubject
 from cutaway.engine.logs import plan_log
 from cutaway.engine.names import generate_name
 from cutaway.engine.restarts import plan_restart
 from cutaway.engine.spec.confinement import parse_security_options
-from cutaway.engine.spec.merge import complete, merge_image
+from cutaway.engine.spec.merge import command_line, complete, merge_image
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.spec.security import plan_capabilities
 from cutaway.engine.validate import validate_config, validate_host_config
@@ -137,7 +138,8 @@ def check(core: Core, request: ContainerCreate, image: Image) -> Checked:
     )
     host = complete_host_config(request.host_config, core.settings, core.machine, confinement)
     plan_capabilities(host, core.machine)
-    plan_log(host.log_config, config, "")
+    subject = LogSubject("", request.name, config.image, str(image.id), command_line(config))
+    plan_log(host.log_config, config, "", subject)
     _check_restart(config, host)
     _check_runtime(core, host.runtime)
     requested = request.networking_config.endpoints_config or {}

@@ -1,11 +1,15 @@
 """Log drivers and their options: ``LogConfig`` to the shim's ``LogSettings``.
 
+``syslog`` and ``journald`` lines are kept in a file, too, for ``docker logs``: see ``log_sinks``.
+
 Source: Docker documentation "JSON File logging driver", "Local file logging driver".
 """
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from cutaway.engine.log_sinks import LogSubject, expand_tag, plan_sink
 from cutaway.engine.units import parse_bytes
 from cutaway.errors import InvalidParameter
 from cutaway.model import ContainerConfig, LogConfig
@@ -17,21 +21,28 @@ DEFAULT_MAX_BYTES = 20 << 20
 DEFAULT_MAX_FILES = 5
 _COMMON = frozenset({"mode", "max-buffer-size"})
 _FILE = _COMMON | {"max-size", "max-file", "compress"}
+_CACHE = frozenset({"cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"})
+_SYSLOG = frozenset({"syslog-address", "syslog-facility", "syslog-format"})
 _LABELS = frozenset({"labels", "labels-regex", "env", "env-regex", "tag"})
 _OPTIONS: dict[str, frozenset[str]] = {
     "json-file": _FILE | _LABELS,
     "local": _FILE,
     "none": frozenset(),
+    "syslog": _COMMON | _LABELS | _CACHE | _SYSLOG,
+    "journald": _COMMON | _LABELS | _CACHE,
 }
 
 
-def plan_log(log: LogConfig, config: ContainerConfig, path: str) -> LogSettings:
+def plan_log(
+    log: LogConfig, config: ContainerConfig, path: str, subject: LogSubject
+) -> LogSettings:
     """Read a log configuration.
 
     Args:
         log: the driver and its options.
         config: labels and environment that options may pick.
         path: the current log file.
+        subject: whose log it is.
 
     Raises:
         InvalidParameter: an option that the driver doesn't have, or a bad value.
@@ -45,6 +56,26 @@ def plan_log(log: LogConfig, config: ContainerConfig, path: str) -> LogSettings:
         return LogSettings(driver="none")
     if options.get("mode", "blocking") not in ("blocking", "non-blocking"):
         raise InvalidParameter(f"logger: logging mode not supported: {options['mode']}")
+    attributes = pick_attributes(options, config)
+    if driver in ("syslog", "journald"):
+        sink = plan_sink(driver, options, attributes, subject)
+        return replace(_plan_cache(options, path), sink=sink)
+    if options.get("tag"):
+        attributes["tag"] = expand_tag(options["tag"], subject)
+    return _plan_file(driver, options, path, attributes)
+
+
+def _plan_cache(options: Mapping[str, str], path: str) -> LogSettings:
+    """Return the file from which the lines that went elsewhere are read back."""
+    if _flag("cache-disabled", options.get("cache-disabled"), default=False):
+        return LogSettings(driver="none")
+    own = {n.removeprefix("cache-"): v for n, v in options.items() if n in _CACHE}
+    return _plan_file("local", own, path, {})
+
+
+def _plan_file(
+    driver: str, options: Mapping[str, str], path: str, attributes: dict[str, str]
+) -> LogSettings:
     max_files = _number("max-file", options.get("max-file"), DEFAULT_MAX_FILES)
     if max_files < 1:
         raise InvalidParameter("max-file cannot be less than 1")
@@ -57,7 +88,7 @@ def plan_log(log: LogConfig, config: ContainerConfig, path: str) -> LogSettings:
         max_size_bytes=max_size,
         max_files=max_files,
         compress=_flag("compress", options.get("compress"), default=driver == "local"),
-        attrs=pick_attributes(options, config) or None,
+        attrs=attributes or None,
     )
 
 
@@ -111,8 +142,6 @@ def pick_attributes(options: Mapping[str, str], config: ContainerConfig) -> dict
         chosen |= {name: source[name] for name in _words(names) if name in source}
         if pattern:
             chosen |= {k: v for k, v in source.items() if _expression(pattern).search(k)}
-    if options.get("tag"):
-        chosen["tag"] = options["tag"]
     return chosen
 
 

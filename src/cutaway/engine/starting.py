@@ -28,7 +28,7 @@ from cutaway.engine.healthchecks import plan_health
 from cutaway.engine.intents import encode_spec, make_extensions, make_intent
 from cutaway.engine.lifecycle import Happening, Status, next_status
 from cutaway.engine.links import ShimLost, remote_failure
-from cutaway.engine.logs import plan_log
+from cutaway.engine.log_settings import log_settings
 from cutaway.engine.restarts import plan_restart
 from cutaway.engine.spec.build import build_spec
 from cutaway.engine.spec.namespaces import shares
@@ -226,7 +226,7 @@ def plan_launch(core: Core, container: Container) -> Launch:
         stop_timeout_s=DEFAULT_STOP_TIMEOUT_S if timeout_s is None else timeout_s,
         console_width=width,
         console_height=height,
-        log=plan_log(host.log_config, config, core.paths.log(container.id)),
+        log=log_settings(core, container),
         restart=plan_restart(host.restart_policy, config.labels or {}),
         health=plan_health(core, container),
         runtime=plan_runtime(core, host.runtime),

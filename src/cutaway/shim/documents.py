@@ -71,6 +71,34 @@ def _layout(kind: type[Document]) -> _Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class LogSink(Document):
+    """A log daemon that gets every line.
+
+    Attributes:
+        driver: ``syslog`` or ``journald``.
+        protocol: ``unixgram``, ``unix``, ``udp``, ``tcp``; empty: the first of syslog's usual
+            sockets that takes a connection.
+        host: or the socket's path.
+        form, facility: of syslog messages; see ``logs/syslog.py``.
+        tag: names the container in each message.
+        fields: of journal entries.
+        drops: ``mode=non-blocking``: a slow daemon costs messages, not the container's time.
+        limit_bytes: how much may wait for the daemon.
+    """
+
+    driver: str
+    protocol: str = ""
+    host: str = ""
+    port: int = 0
+    form: str = "unix"
+    facility: int = 3
+    tag: str = ""
+    fields: dict[str, str] | None = None
+    drops: bool = False
+    limit_bytes: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings(Document):
     """Where the container's output is kept.
 
@@ -81,6 +109,7 @@ class LogSettings(Document):
         max_files: how many files there are at most, the current one included.
         compress: rotated files become ``.N.gz``.
         attrs: the ``attrs`` object of every json-file line (from the labels and env log options).
+        sink: where lines go besides; the file is then the cache that is read back.
     """
 
     driver: str = "json-file"
@@ -89,6 +118,7 @@ class LogSettings(Document):
     max_files: int = 1
     compress: bool = False
     attrs: dict[str, str] | None = None
+    sink: LogSink | None = nested(LogSink)
 
 
 @dataclass(frozen=True, slots=True)

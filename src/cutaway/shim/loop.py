@@ -17,7 +17,7 @@ READABLE = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
 HUNG_UP = select.EPOLLHUP | select.EPOLLERR
 
-OnReady = Callable[[int], None]
+OnReady = Callable[[int], object]
 
 
 class Timer:

@@ -55,6 +55,7 @@ from cutaway.shim.documents import Document as Document
 from cutaway.shim.documents import ExternalRuntime as ExternalRuntime
 from cutaway.shim.documents import HealthCheck as HealthCheck
 from cutaway.shim.documents import LogSettings as LogSettings
+from cutaway.shim.documents import LogSink as LogSink
 from cutaway.shim.documents import ProtocolError as ProtocolError
 from cutaway.shim.documents import RestartPolicy as RestartPolicy
 from cutaway.shim.documents import nested

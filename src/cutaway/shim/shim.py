@@ -30,7 +30,8 @@ from cutaway.shim.execs import Execs
 from cutaway.shim.health import UNHEALTHY, HealthChecker, HealthTally
 from cutaway.shim.io.client import Client
 from cutaway.shim.io.streams import ProcessStreams
-from cutaway.shim.logs.driver import LogDriver, open_log
+from cutaway.shim.logs.driver import LogDriver
+from cutaway.shim.logs.opening import open_log
 from cutaway.shim.loop import Timer
 from cutaway.shim.oom import OomWatch
 from cutaway.shim.prepared import Prepared, RuntimeSupport
@@ -149,7 +150,7 @@ class Shim:
                 if network is NetworkChoice.INIT:
                     self.sandbox.adopt(run.runtime.network_fd())
                 self._tell_created()
-                self.log = open_log(self.launch.log)
+                self.log = open_log(self.launch.log, self.loop)
                 self.streams.use_log(self.log)
             if not is_first:
                 run.want_start()
@@ -351,12 +352,10 @@ class Shim:
         self._leave_if_done()
 
     def _close_log(self) -> None:
-        """Close the log; on a full disk wait for room, for what is held back is in memory only."""
-        if self.log.is_stalled and time.monotonic() < self._log_deadline_s:
-            self.log.retry()
-            if self.log.is_stalled:
-                self.loop.call_after(_LOG_RETRY_S, self._close_log)
-                return
+        """Close the log; wait for a full disk or log daemon: what is held back is in memory only."""
+        if not self.log.retry() and time.monotonic() < self._log_deadline_s:
+            self.loop.call_after(_LOG_RETRY_S, self._close_log)
+            return
         self.log.close()
         self._is_log_closed = True
         self._leave_if_done()

@@ -16,7 +16,7 @@ from cutaway.errors import NotImplemented as Unsupported
 from cutaway.model import ContainerConfig, HostConfig, PortMap, RestartPolicy
 from cutaway.network.egress import parse_egress
 
-LOG_DRIVERS = frozenset({"json-file", "local", "none"})
+LOG_DRIVERS = frozenset({"json-file", "local", "none", "syslog", "journald"})
 _SYSCTL = re.compile(r"[a-z0-9_]+(?:[./][A-Za-z0-9_\-]+)+")
 _IPC_SYSCTLS = frozenset(
     f"kernel.{name}"

@@ -7,7 +7,7 @@ from cutaway.shim.logs.jsonfile import JsonFileFormat
 from cutaway.shim.logs.lines import LineSplitter, Segment
 from cutaway.shim.logs.local import LocalFormat
 from cutaway.shim.logs.logfile import LogFile
-from cutaway.shim.protocol import LogSettings, ProtocolError
+from cutaway.shim.protocol import LogSettings
 
 _STREAM_NAMES = {stdcopy.STDOUT: "stdout", stdcopy.STDERR: "stderr"}
 
@@ -101,17 +101,3 @@ class FileLog(LogDriver):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def open_log(settings: LogSettings | None) -> LogDriver:
-    """Return the driver that the settings ask for.
-
-    Raises:
-        ProtocolError: an unknown driver (the engine refuses those before).
-        OSError: the log file cannot be opened.
-    """
-    if settings is None or settings.driver == "none":
-        return LogDriver()
-    if settings.driver in ("json-file", "local"):
-        return FileLog(settings)
-    raise ProtocolError(f"unknown log driver {settings.driver!r}")
