@@ -352,7 +352,7 @@ class Shim:
         self._leave_if_done()
 
     def _close_log(self) -> None:
-        """Close the log; wait for a full disk or log daemon: what is held back is in memory only."""
+        """Close the log; wait for a full disk or log daemon: what they lack is in memory only."""
         if not self.log.retry() and time.monotonic() < self._log_deadline_s:
             self.loop.call_after(_LOG_RETRY_S, self._close_log)
             return
