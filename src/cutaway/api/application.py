@@ -12,6 +12,7 @@ from cutaway.api.router import Route, Router
 from cutaway.api.status import message_of, status_of
 from cutaway.api.transport import ClientGone
 from cutaway.api.version import NEWEST, split_version
+from cutaway.errors import CutawayError
 
 logger = logging.getLogger("cutaway.api")
 
@@ -61,5 +62,9 @@ class Application:
         """Return the answer for an error; a stranger is logged with its traceback."""
         status = status_of(error)
         if status == 500:
-            logger.error("%s %s failed", method, target.partition("?")[0], exc_info=error)
+            place = target.partition("?")[0]
+            if isinstance(error, CutawayError):
+                logger.error("%s %s failed: %s", method, place, error)
+            else:
+                logger.error("%s %s failed", method, place, exc_info=error)
         return error_answer(status, message_of(error))

@@ -149,7 +149,7 @@ class Container:
         shim: the connection to the shim, while there is one.
         cleaned: set while no shim of this container is cleaning up.
         netns_fd: the sandbox's network namespace while it runs, else None.
-        shim_pid: the shim's process id, as it said when it was made; 0 when it is not known.
+        shim_pid: the shim's process id, as the launcher said; 0 when it is not known.
         early: events that came while a start was not yet committed; None at other times.
         keep_after_exit: ``docker restart`` of a ``--rm`` container: its exit is not its end.
         root_mounts: what makes its root when it has no layer of its own (a build's step); None: its

@@ -56,7 +56,14 @@ def replay_early(core: Core, container: Container) -> None:
 
 def on_end(core: Core, container: Container) -> None:
     """Account for a shim that has ended; if it did so without telling an exit, it was killed."""
-    container.shim = None
+    container.shim, container.shim_pid = None, 0
+    account_for_loss(core, container)
+    if not container.cleaned.is_set():
+        core.spawn(_clean_up(core, container), f"cleaning up {container.short_id}")
+
+
+def account_for_loss(core: Core, container: Container) -> None:
+    """Note the exit of a container that should run but has no shim."""
     if container.is_alive or container.state.status is Status.RESTARTING:
         facts = read_exit(core, container.id)
         if facts is None or _is_older(facts, container):
@@ -65,14 +72,14 @@ def on_end(core: Core, container: Container) -> None:
             # RUN is a tmpfs: a bundle that is not there was made before the machine's start.
             facts["machine_ended"] = not os.path.isdir(core.paths.bundle(container.id))
         _exited(core, container, facts)
-    if not container.cleaned.is_set():
-        core.spawn(_clean_up(core, container), f"cleaning up {container.short_id}")
 
 
 async def _clean_up(core: Core, container: Container) -> None:
     """Do what the lost shim can't: end its processes; only then may the container start again."""
-    await core.in_thread(end_orphan, core, container)
-    _let_go(core, container)
+    try:
+        await core.in_thread(end_orphan, core, container)
+    finally:
+        _let_go(core, container)
 
 
 def _is_older(facts: dict[str, Any], container: Container) -> bool:

@@ -59,6 +59,8 @@ class Launcher:
             The link to it, usable at once, and the launch's own answer (which nobody needs to
             wait for: a shim that could not be forked ends its link).
         """
+        if self._link is not None:
+            self._link.poll()  # or else one that died just now would be asked
         if self._client is None or self._link is None or self._link.ended:
             self.start()
         if self._client is None or self._link is None:

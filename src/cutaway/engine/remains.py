@@ -1,6 +1,7 @@
-"""What a shim that was killed leaves of its container: processes and their cgroups."""
+"""What a killed shim leaves of its container: processes, cgroups, an external runtime's notes."""
 
 import logging
+import shutil
 
 from cutaway.cgroups import (
     CgroupLayout,
@@ -18,8 +19,12 @@ log = logging.getLogger(__name__)
 
 
 def end_orphan(core: Core, container: Container) -> None:
-    """Kill what a lost shim's container still runs, and take its cgroups away."""
+    """Kill what a lost shim's container still runs, and take the rest away."""
     remove_cgroups(core, probe_cgroup_layout(), container.id)
+    runtime = container.host_config.runtime
+    if runtime:
+        directory = f"{core.paths.exec_root}/runtime-{runtime}/{container.id}"
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def remove_cgroups(core: Core, layout: CgroupLayout, identifier: str) -> None:

@@ -61,15 +61,26 @@ async def remove(core: Core, container: Container, *, force: bool, volumes: bool
 
 
 async def see_clean(core: Core, container: Container) -> None:
-    """Wait until the last run's shim has cleaned up; one that hangs is killed and swept after."""
+    """Wait until the last run's shim has cleaned up; one that hangs is killed and swept after.
+
+    Raises:
+        System: something of the container can't be ended.
+    """
+    try:
+        await asyncio.wait_for(container.cleaned.wait(), CLEAN_TIMEOUT_S)
+        return
+    except TimeoutError:
+        log.error("the shim of %s does not finish; killing it", container.short_id)
+    if container.shim_pid:
+        with suppress(OSError):
+            os.kill(container.shim_pid, SIGKILL)
     try:
         await asyncio.wait_for(container.cleaned.wait(), CLEAN_TIMEOUT_S)
     except TimeoutError:
-        log.error("the shim of %s does not finish; killing it", container.short_id)
-        if container.shim_pid:
-            with suppress(OSError):
-                os.kill(container.shim_pid, SIGKILL)
-        await asyncio.wait_for(container.cleaned.wait(), CLEAN_TIMEOUT_S)
+        raise System(
+            f"container {container.id} does not end: its shim (process {container.shim_pid}) can't "
+            "be killed; look at what it waits for in /proc, then try again"
+        ) from None
 
 
 async def _kill(core: Core, container: Container) -> None:

@@ -16,6 +16,8 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -181,7 +183,6 @@ class _Watch:
     def on_event(self, event: Event, fds: tuple[int, ...]) -> None:
         """Take the namespace's descriptor; everything else is for ``exits``."""
         if event.name == "created" and not self.created.done():
-            self._container.shim_pid = int(event.facts.get("pid") or 0)
             self.created.set_result(fds[0] if fds else None)
             return
         if event.name == "failed" and not self.created.done():
@@ -196,17 +197,23 @@ class _Watch:
 
 
 def _launch(core: Core, container: Container, watch: _Watch) -> None:
-    container.cleaned.clear()
     container.early = []
     container.state = replace(container.state, last_seq=0)
-    container.shim, _ = core.launcher.launch(
+    container.shim, answer = core.launcher.launch(
         plan_launch(core, container), watch.on_event, watch.on_end
     )
+    container.cleaned.clear()
+    answer.add_done_callback(partial(_note_shim, container))
     for attach in container.attaches:
         container.shim.post(attach.message, (attach.fd,))
         os.close(attach.fd)
     container.attaches.clear()
     hand_over_waiters(container)
+
+
+def _note_shim(container: Container, answer: "asyncio.Future[Any]") -> None:
+    if not answer.cancelled() and answer.exception() is None:
+        container.shim_pid = int(answer.result()[0]["pid"])
 
 
 def plan_launch(core: Core, container: Container) -> Launch:
@@ -259,8 +266,7 @@ async def _undo(core: Core, container: Container, ledger: Ledger) -> None:
         with suppress(CutawayError, OSError):
             core.network.delete_sandbox(container.id)
     core.volumes.unmount(container.id)
-    if container.shim is None:
-        container.cleaned.set()
+    if container.cleaned.is_set():  # no shim was ever asked for
         exits.discard_bundle(core, container)
 
 
@@ -284,6 +290,8 @@ def _commit_start(core: Core, container: Container, result: Mapping[str, int]) -
         exits.tell_networks(core, container, "connect")
         core.commit(container, state=state, told=[("start", {})])
     exits.replay_early(core, container)
+    if container.shim is None:  # it was lost between its answer and this commit
+        exits.account_for_loss(core, container)
 
 
 def _record_failure(core: Core, container: Container, error: BaseException) -> None:

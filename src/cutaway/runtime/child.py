@@ -2,11 +2,12 @@
 
 import json
 import os
+import select
 import signal
 from typing import Any
 
 from cutaway import linux
-from cutaway.runtime.failures import RuntimeFailure
+from cutaway.runtime.failures import MakerLost, RuntimeFailure
 from cutaway.runtime.sync import SyncSocket
 
 
@@ -15,6 +16,7 @@ class PreparingChild:
 
     Attributes:
         pidfd: of the init, -1 before it is known; whoever made this object closes it.
+        maker_pidfd: of the maker while the init depends on it, else -1; not this object's own.
         console_fd: the pty's master once prepared, or None.
         journal: what the init told of its times so far.
         error: why the init failed, if it did.
@@ -23,6 +25,7 @@ class PreparingChild:
     def __init__(self, sync: SyncSocket) -> None:
         self._sync = sync
         self.pidfd = -1
+        self.maker_pidfd = -1
         self.console_fd: int | None = None
         self.journal = b""
         self.error: str | None = None
@@ -39,6 +42,26 @@ class PreparingChild:
         except (BrokenPipeError, ConnectionResetError):
             return
 
+    def _receive(self) -> tuple[str, bytes, list[int]]:
+        """Return the next message; a maker that is killed can't leave us waiting for it.
+
+        The end of the stream would not tell: the init that it made holds the other end, too, and
+        waits for the maker itself.
+        """
+        if self.maker_pidfd >= 0:
+            poller = select.poll()
+            for fd in (self._sync.fd, self.maker_pidfd):
+                poller.register(fd, select.POLLIN)
+            poller.poll()
+            # Its last words are there by now, or will never be.
+            if not select.select([self._sync.fd], [], [], 0)[0]:
+                raise MakerLost()
+        return self._sync.receive()
+
+    def hang_up(self) -> None:
+        """Let an init end that waits for a word, whoever still holds its end of the socket."""
+        self._sync.shut_down()
+
     def wait_made(self) -> tuple[dict[str, Any], list[int]]:
         """Block until the maker has made the init; return what it says, and its descriptors.
 
@@ -46,7 +69,7 @@ class PreparingChild:
             RuntimeFailure: the maker's, or the init's own.
         """
         while True:
-            letter, payload, fds = self._sync.receive()
+            letter, payload, fds = self._receive()
             if letter == "I":
                 return json.loads(payload), fds
             self._take(letter, payload)
@@ -58,8 +81,9 @@ class PreparingChild:
             RuntimeFailure: the init's own, or that it was killed.
         """
         while True:
-            letter, payload, fds = self._sync.receive()
+            letter, payload, fds = self._receive()
             if letter == "P":
+                self.maker_pidfd = -1
                 self.journal += payload
                 self.console_fd = fds[0] if fds else None
                 return
@@ -91,11 +115,9 @@ class PreparingChild:
             self.error = failure.message
             raise failure
         elif letter == "":
-            raise RuntimeFailure("init", self._why_gone())
+            raise MakerLost() if self.pidfd < 0 else RuntimeFailure("init", self._why_gone())
 
     def _why_gone(self) -> str:
-        if self.pidfd < 0:
-            return "the container's maker ended without a word"
         try:
             status = linux.waitid_pidfd(self.pidfd, os.WEXITED | os.WNOWAIT)
         except linux.KernelError:

@@ -22,13 +22,14 @@ from typing import Any
 
 from cutaway import cgroups, linux
 from cutaway.cgroups import ContainerCgroup, Statistics
+from cutaway.errors import CutawayError
 from cutaway.oci.runtime_spec import Resources
 from cutaway.runtime.child import PreparingChild
 from cutaway.runtime.exec_context import ExecContext
 from cutaway.runtime.execution import ExecProcess, execute
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts
-from cutaway.runtime.failures import RuntimeFailure
+from cutaway.runtime.failures import MakerLost, RuntimeFailure
 from cutaway.runtime.lifecycle import Event, Operation, Status, check_operation, next_status
 from cutaway.runtime.maker import Maker, MakeRequest
 from cutaway.runtime.seccomp_cache import SeccompCache
@@ -61,6 +62,7 @@ class Container:
         self.warnings: tuple[str, ...] = ()
         self._facts = facts
         self._child = child
+        self._bundle = ""
         self._maker: Maker | None = None
         self._mount_namespace_fd = -1
         self._context: ExecContext | None = None
@@ -135,15 +137,34 @@ class Container:
         )
         parent_end, init_end = make_sync_pair()
         container = cls(container_id, facts, PreparingChild(parent_end))
+        container._bundle = bundle
+        container._maker = maker
+        fds = (init_end.fd, parent_end.fd, *(stdio.descriptors() or ()), *given.values())
         try:
-            container._maker = maker or Maker.fork(facts, seccomp or SeccompCache())
-            fds = (init_end.fd, parent_end.fd, *(stdio.descriptors() or ()), *given.values())
-            container._maker.control.send("B", json.dumps(request.to_json()).encode(), fds)
+            with contextlib.closing(init_end):  # held here, its end would never be heard
+                container._ask_maker(request, fds, seccomp)
         except BaseException as error:
             raise container._failed(error) from None
-        finally:
-            init_end.close()
         return container
+
+    def _ask_maker(
+        self, request: MakeRequest, fds: tuple[int, ...], seccomp: SeccompCache | None
+    ) -> None:
+        question = json.dumps(request.to_json()).encode()
+        if self._maker is not None:
+            try:
+                self._maker.control.send("B", question, fds)
+            except (BrokenPipeError, ConnectionResetError):  # it was killed while it waited
+                self.close()
+        if self._maker is None:
+            self._maker = Maker.fork(self._facts, seccomp or SeccompCache())
+            self._maker.control.send("B", question, fds)
+        self._child.maker_pidfd = self._maker.pidfd
+
+    @property
+    def maker_pid(self) -> int:
+        """The maker's process id while it is needed, else 0; the caller may reap it."""
+        return self._maker.pid if self._maker is not None else 0
 
     def wait_made(self) -> None:
         """Block until there is an init, with ``pid`` and ``pidfd``; harmless when there is.
@@ -222,6 +243,9 @@ class Container:
         """Undo everything and return what to raise; failures of undoing are its notes."""
         if self.pidfd < 0:
             self._hear_of_init()
+        if isinstance(error, MakerLost):
+            self._find_cgroup()
+            self._child.hang_up()
         if isinstance(error, RuntimeFailure) and self._was_out_of_memory():
             error.hint = error.hint or _OOM_HINT
         for undone in self.abort():
@@ -232,6 +256,15 @@ class Container:
         """Take what the maker made before it or the init failed, in whatever order they told."""
         with contextlib.suppress(RuntimeFailure, OSError):
             self._take_made(*self._child.wait_made())
+
+    def _find_cgroup(self) -> None:
+        """Read from config.json what a killed maker can't tell: where its work is to be undone."""
+        with contextlib.suppress(OSError, ValueError, CutawayError):
+            with open(f"{self._bundle}/config.json", "rb") as file:
+                config = json.loads(file.read())
+            path = cgroups.resolve_cgroups_path(config["linux"].get("cgroupsPath", ""), self.id)
+            if self._cgroup is None and self.id in path:  # no other's, which we would kill
+                self._cgroup = ContainerCgroup(self._facts.cgroups, path)
 
     def _was_out_of_memory(self) -> bool:
         with contextlib.suppress(OSError, RuntimeFailure):
@@ -392,6 +425,7 @@ class Container:
 
     def close(self) -> None:
         """End the maker, if it still waits to be asked for the ledger; harmless twice."""
+        self._child.maker_pidfd = -1
         if self._maker is not None:
             self._maker.close()
             self._maker = None

@@ -101,6 +101,13 @@ class RuntimeFailure(CutawayError):
         return RuntimeFailure.from_json, (self.to_json(),)
 
 
+class MakerLost(RuntimeFailure):
+    """The maker was killed before the container was whole."""
+
+    def __init__(self) -> None:
+        super().__init__("maker", "the process that makes the container was killed")
+
+
 def failure_of(stage: str, what: str, error: BaseException) -> RuntimeFailure:
     """Return a step's error as a failure.
 

@@ -94,13 +94,14 @@ class Maker:
 
     Attributes:
         pid: a child of the shim.
+        pidfd: readable when it has ended; -1 once closed.
         control: the shim's end of the control socket.
     """
 
     def __init__(self, pid: int, pidfd: int, control: SyncSocket) -> None:
         self.pid = pid
         self.control = control
-        self._pidfd = pidfd
+        self.pidfd = pidfd
 
     @classmethod
     def fork(cls, facts: HostFacts, cache: SeccompCache) -> "Maker":
@@ -150,15 +151,15 @@ class Maker:
 
     def close(self) -> None:
         """Let the maker end, and reap it unless somebody does so before; harmless twice."""
-        if self._pidfd < 0:
+        if self.pidfd < 0:
             return
         self.control.close()
         with contextlib.suppress(linux.KernelError):
-            linux.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            linux.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         with contextlib.suppress(linux.KernelError):
-            linux.waitid_pidfd(self._pidfd)
-        os.close(self._pidfd)
-        self._pidfd = -1
+            linux.waitid_pidfd(self.pidfd)
+        os.close(self.pidfd)
+        self.pidfd = -1
 
 
 def _control_pair() -> tuple[SyncSocket, SyncSocket]:
@@ -311,6 +312,7 @@ class _Work:
         try:
             linux.prctl(PR.SET_DUMPABLE, 0)
             linux.set_process_title("cutaway: init")
+            self._parent_end.close()  # held here, the shim's end would never be heard
         finally:
             first_number = sum(len(stage.steps) for stage in decided.outside)
             has_reaper = decided.extensions.init

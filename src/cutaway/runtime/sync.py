@@ -22,6 +22,7 @@ success, without ``X`` the init was killed.
 """
 
 import array
+import contextlib
 import os
 import socket
 
@@ -74,6 +75,11 @@ class SyncSocket:
     def read_letter(self) -> str:
         """Return the next message's letter by read(2) alone; empty at the end."""
         return os.read(self.fd, 16)[:1].decode()
+
+    def shut_down(self) -> None:
+        """End the conversation for every process that holds an end; harmless when it is over."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close this end; harmless twice."""

@@ -45,6 +45,8 @@ class Run:
         self._start_requests: list[Pending] = []
         self.is_start_wanted = False
         self._ready_fd = -1
+        self._on_ready: Callable[[int], None] = self._made
+        self._is_maker_gone = False
 
     def create(self, network_fd: int, *, rows: int, columns: int) -> None:
         """Begin: the runtime clones the init, which prepares itself meanwhile."""
@@ -58,7 +60,19 @@ class Run:
 
     def _watch(self, callback: Callable[[int], None]) -> None:
         self._ready_fd = self.runtime.ready_fd
+        self._on_ready = callback
         self._loop.watch(self._ready_fd, READABLE, callback)
+        if self._is_maker_gone:
+            self._loop.call_after(0, self._stop_waiting)
+
+    def maker_ended(self) -> None:
+        """The process that makes the container has ended: what it has not said, it never will."""
+        self._is_maker_gone = True
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self._ready_fd >= 0:
+            self._on_ready(0)
 
     def _unwatch(self) -> None:
         """Must come before the runtime may close the descriptor."""

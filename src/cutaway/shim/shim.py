@@ -243,6 +243,9 @@ class Shim:
             else:
                 run.ended_early(exit_code)
             return
+        if run is not None and pid == run.runtime.maker_pid:
+            run.maker_ended()
+            return
         if self.execs.child_ended(pid, exit_code):
             self._leave_if_done()
             return

@@ -101,3 +101,18 @@ def test_killed_at_thirty_moments_it_is_back_at_once_and_nothing_is_left(
     loop = KillLoop(module_engine, seed=20261124)
     loop.run(operations, kills=30)
     assert loop.killed == {"engine": 30}
+
+
+@pytest.mark.parametrize("victim", ["launcher", "shim", "maker"])
+def test_a_helper_killed_at_any_moment_is_noticed_at_once_and_leaves_nothing(
+    killable_engine: EngineUnderTest, victim: str
+) -> None:
+    """No request hangs: it succeeds, or says that the helper was killed."""
+    operations = (
+        Operation("start", prepare=create, act=start),
+        Operation("run", act=run),
+        Operation("rm", prepare=create_and_start, act=remove),
+    )
+    loop = KillLoop(killable_engine, seed=14, victims=(victim,))
+    loop.run(operations, kills=30)
+    assert loop.killed[victim] > 15

@@ -56,6 +56,11 @@ class BuiltinRuntime:
             maker=self._maker,
         )
 
+    @property
+    def maker_pid(self) -> int:
+        """The maker, while the container depends on it."""
+        return self._container.maker_pid if self._container is not None else 0
+
     def take_made(self) -> None:
         """Hear from the maker which process the init is."""
         self._made.wait_made()

@@ -40,6 +40,10 @@ class RuntimeDriver(Protocol):
     def ready_fd(self) -> int:
         """Readable when ``take_made``, and after that ``finish_create``, won't block."""
 
+    @property
+    def maker_pid(self) -> int:
+        """A child of the shim on which the container depends until it is prepared; 0: none."""
+
     def take_made(self) -> None:
         """Wait until there is an init: ``pid`` is known then.
 

@@ -153,6 +153,11 @@ class ExternalRuntimeDriver:
         """Readable at once: ``create`` has waited for the program."""
         return self._ready_fd
 
+    @property
+    def maker_pid(self) -> int:
+        """None: ``create`` has waited for the program."""
+        return 0
+
     def network_fd(self) -> int:
         """Return the network namespace of PID 1."""
         return os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
