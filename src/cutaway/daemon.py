@@ -33,6 +33,7 @@ from cutaway.engine.machine import probe_machine
 from cutaway.engine.networks import NetworkService
 from cutaway.engine.own_networks import OwnNetworkService
 from cutaway.engine.paths import Paths
+from cutaway.engine.reserve import DiskReserve
 from cutaway.engine.settings import BadSettings, DaemonSettings, instance_name
 from cutaway.engine.store import Store
 from cutaway.engine.system import SystemService
@@ -151,7 +152,9 @@ def build_core(settings: DaemonSettings) -> Core:
     """Make the parts of an engine; nothing of the host is changed yet but its own files."""
     paths = Paths(settings.data_root, settings.exec_root)
     short = ThreadPoolExecutor(_SHORT_THREADS, thread_name_prefix="cutaway")
-    store = Store(paths.database, short)
+    reserve = DiskReserve(f"{settings.data_root}/reserve")
+    store = Store(paths.database, short, make_room=reserve.release)
+    reserve.fill()
     snapshots = Snapshots(f"{settings.data_root}/snapshots")
     return Core(
         settings=settings,
@@ -159,7 +162,8 @@ def build_core(settings: DaemonSettings) -> Core:
         paths=paths,
         store=store,
         bus=EventBus(store),
-        images=ImageStore(settings.data_root, snapshots),
+        images=ImageStore(settings.data_root, snapshots, make_room=reserve.release),
+        reserve=reserve,
         snapshots=snapshots,
         network=Controller(store, network_settings(settings)),
         volumes=VolumeStore(f"{settings.data_root}/volumes"),

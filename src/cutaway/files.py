@@ -38,8 +38,10 @@ def write_atomic(path: str, data: bytes, *, mode: int = 0o600, durable: bool = T
         finally:
             os.close(fd)
         os.rename(temporary, path)
-    except BaseException:
+    except BaseException as error:
         os.unlink(temporary)
+        if isinstance(error, OSError):
+            error.filename = error.filename or path  # a failed write(2) names no file
         raise
     if durable:
         sync_directory(directory or ".")

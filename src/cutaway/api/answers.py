@@ -5,6 +5,7 @@ from typing import Any
 
 from cutaway.api.request import Request
 from cutaway.api.response import JSON, Answer, Streamed, encode, json_answer
+from cutaway.api.status import message_of
 from cutaway.api.versions.answers import adapt
 from cutaway.errors import CutawayError
 from cutaway.model import ErrorDetail, ProgressMessage
@@ -33,6 +34,7 @@ async def _lines(messages: AsyncIterator[ProgressMessage]) -> AsyncIterator[byte
 
 def error_line(error: Exception) -> bytes:
     """Return an error as the last line of a JSON stream."""
-    text = str(error) if isinstance(error, CutawayError | OSError) else f"internal error: {error}"
+    is_told = isinstance(error, CutawayError | OSError)
+    text = message_of(error) if is_told else f"internal error: {error}"
     message = ProgressMessage(error=text, error_detail=ErrorDetail(message=text))
     return encode(message)[:-1] + b"\r\n"

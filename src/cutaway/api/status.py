@@ -3,6 +3,8 @@
 Source: moby ``daemon/server/httpstatus/status.go``.
 """
 
+import os
+
 from cutaway import errors
 
 STATUSES: tuple[tuple[type[errors.CutawayError], int], ...] = (
@@ -38,5 +40,8 @@ def status_of(error: BaseException) -> int:
 
 def message_of(error: BaseException) -> str:
     """Return the sentence for the client: the first error's text, never a traceback."""
-    text = str(error)
-    return text or type(error).__name__
+    if isinstance(error, OSError) and type(error).__str__ is OSError.__str__ and error.strerror:
+        # As Go says it: "write /path: no space left on device", without Python's "[Errno 28]".
+        reason = error.strerror.lower()
+        return f"{os.fsdecode(error.filename)}: {reason}" if error.filename else reason
+    return str(error) or type(error).__name__

@@ -14,6 +14,7 @@ from cutaway.engine.container import Container, ContainerDocument, ContainerStat
 from cutaway.engine.events import EventBus
 from cutaway.engine.launching import Launcher
 from cutaway.engine.paths import Paths
+from cutaway.engine.reserve import DiskReserve
 from cutaway.engine.settings import DaemonSettings
 from cutaway.engine.spec.intent import Machine
 from cutaway.engine.store import Store
@@ -35,6 +36,7 @@ class Core:
     """One engine's parts.
 
     Attributes:
+        reserve: room for the engine's own records when the disk is full.
         executor: a few threads for what waits briefly for the disk or the kernel.
         transfers: threads for what may last: pulls, loads, copies, followed logs.
         tasks: background work in progress, so that it is neither lost nor left at the end.
@@ -55,6 +57,7 @@ class Core:
     transfers: ThreadPoolExecutor
     loop: asyncio.AbstractEventLoop
     launcher: Launcher
+    reserve: DiskReserve
     containers: ContainerTable = field(default_factory=ContainerTable)
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
     trash_task: "asyncio.Task[Any] | None" = None

@@ -8,7 +8,7 @@ from another thread and serves many waiters with one fdatasync. A commit followe
 what SQLite does itself under ``synchronous=FULL``.
 
 Whoever changes memory does so after the commit, so that a full disk never leaves memory and store
-apart.
+apart. The log has its room on the disk in advance, and asks for more when it is used up.
 """
 
 import asyncio
@@ -18,12 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from cutaway import linux
 from cutaway.engine.ids import NameInUse
 from cutaway.engine.schema import migrate
 from cutaway.errors import System
@@ -31,6 +32,8 @@ from cutaway.network.store import Change, RecordKind
 
 EVENTS_KEPT = 8192
 _PRUNE_EVERY = 1024
+_LOG_RESERVE_BYTES = 8 << 20
+_ROOM_BYTES = 256 << 10  # more than any transaction writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +134,19 @@ class Transaction:
 class Store:
     """The database of one engine."""
 
-    def __init__(self, path: str, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        executor: Executor | None = None,
+        *,
+        make_room: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Open or make the database; a damaged one is moved aside and an empty one made.
 
         Args:
             path: the file; its directory must exist.
             executor: where ``flush`` and ``checkpoint`` wait for the disk.
+            make_room: called when the disk is full; False when there is no more to give.
 
         Raises:
             SchemaTooNew: a newer cutaway wrote it.
@@ -148,14 +158,25 @@ class Store:
         self._flusher: asyncio.Task[None] | None = None
         self._lock = threading.RLock()  # guards the connection and `_transaction`
         self._transaction: Transaction | None = None
-        try:
-            self._connection = self._open()
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and "disk" in str(error):
-                raise System(f"cannot open {path}: {error}") from error
-            self.moved_aside = self._move_aside()
-            self._connection = self._open()
+        self._make_room = make_room
+        self._connection = self._open_or_replace()
         self._wal_fd = os.open(path + "-wal", os.O_RDWR | os.O_CLOEXEC)
+        self._reserved_bytes = 0
+        with suppress(OSError):
+            linux.reserve_space(self._wal_fd, _LOG_RESERVE_BYTES)
+            self._reserved_bytes = _LOG_RESERVE_BYTES
+
+    def _open_or_replace(self) -> sqlite3.Connection:
+        while True:
+            try:
+                return self._open()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and "disk" in str(error):
+                    if self._make_room():
+                        continue
+                    raise System(f"cannot open {self.path}: {error}") from error
+                self.moved_aside = self._move_aside()
+                return self._open()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
@@ -205,6 +226,7 @@ class Store:
 
     @contextmanager
     def _begin(self) -> Iterator[Transaction]:
+        self._require_room()
         self._execute("BEGIN IMMEDIATE")
         self._transaction = Transaction(self._connection)
         try:
@@ -220,6 +242,13 @@ class Store:
             raise
         finally:
             self._transaction = None
+
+    def _require_room(self) -> None:
+        if self.log_bytes() + _ROOM_BYTES <= self._reserved_bytes:
+            return
+        disk = os.statvfs(self.path)
+        if disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
+            self._make_room()
 
     def _execute(self, statement: str) -> None:
         self._connection.execute(statement)
@@ -321,5 +350,6 @@ class Store:
     def close(self) -> None:
         """Put the log into the database and let go of the files."""
         os.close(self._wal_fd)
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(sqlite3.OperationalError):  # on a full disk the log stays, and is enough
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()

@@ -1,4 +1,4 @@
-"""What an engine looks after while nobody asks: firewall, database log, trash."""
+"""What an engine looks after while nobody asks: firewall, database log, the disk's reserve."""
 
 import asyncio
 import logging
@@ -18,6 +18,7 @@ async def keep_up(core: Core) -> None:
         try:
             if core.network.needs_upkeep and await core.in_thread(core.network.check_firewall):
                 log.warning("somebody flushed the firewall tables; they are restored")
+            core.reserve.fill()
             if core.store.log_bytes() > CHECKPOINT_BYTES:
                 await core.store.checkpoint()
         except (CutawayError, OSError) as error:

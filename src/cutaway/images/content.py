@@ -29,6 +29,7 @@ MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _SPACE_CHECK_BYTES = 64 * 1024 * 1024
 _FLOOR_BYTES = 1024 * 1024 * 1024
+_FREE_SOME = "free some, for example by 'image prune -a'"
 _FLOOR_SHARE = 20  # the last twentieth of a small disk
 
 
@@ -418,7 +419,7 @@ def check_free_space(path: str) -> None:
     if stat.f_bavail * stat.f_frsize < floor:
         raise System(
             f"write {path}: no space left on device (less than {floor // (1024 * 1024)} MiB are "
-            "free, which are kept as a reserve); free some, for example by 'image prune -a'"
+            f"free, which are kept as a reserve); {_FREE_SOME}"
         )
 
 
@@ -430,5 +431,5 @@ def _ingest_path(store: ContentStore, expected: Descriptor | None) -> str:
 
 def _write_failed(path: str, error: OSError) -> System:
     if error.errno == errno.ENOSPC:
-        return System(f"write {path}: no space left on device")
+        return System(f"write {path}: no space left on device; {_FREE_SOME}")
     return System(f"write {path}: {error.strerror}")

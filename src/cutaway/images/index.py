@@ -7,9 +7,10 @@ annotations hold what Docker knows beyond that, and may all be absent.
 """
 
 import contextlib
+import errno
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cutaway import files
@@ -75,8 +76,9 @@ class Entry:
 class IndexFile:
     """Reads and writes index.json; reads again when another program has changed it."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, make_room: Callable[[], bool] = lambda: False) -> None:
         self.path = os.path.join(root, "index.json")
+        self._make_room = make_room
         self._root = root
         self._entries: tuple[Entry, ...] = ()
         self._stamp: tuple[int, int, int] | None = None
@@ -117,8 +119,18 @@ class IndexFile:
             os.unlink(previous)
         with contextlib.suppress(FileNotFoundError):
             os.link(self.path, previous)
-        files.write_atomic(self.path, encode_document(index.to_json()), mode=0o644)
+        self._write(encode_document(index.to_json()))
         self._entries, self._stamp = new, self._stat()
+
+    def _write(self, data: bytes) -> None:
+        while True:
+            try:
+                files.write_atomic(self.path, data, mode=0o644)
+            except OSError as error:
+                if error.errno == errno.ENOSPC and self._make_room():
+                    continue
+                raise
+            return
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:

@@ -64,6 +64,7 @@ class ImageStore:
         root: str,
         snapshots: CommittedSnapshots,
         clock: Callable[[], float] = time.time,
+        make_room: Callable[[], bool] = lambda: False,
     ) -> None:
         directory = os.path.join(root, "images")
         self.content = ContentStore(directory)
@@ -71,7 +72,7 @@ class ImageStore:
         self.snapshots = snapshots
         self.history = TagHistory(os.path.join(directory, "tag-history.jsonl"))
         self.keepers: list[Keeper] = []
-        self._index = IndexFile(directory)
+        self._index = IndexFile(directory, make_room)
         self._lock = threading.RLock()
         self._clock = clock
         self._pinned: list[set[str]] = []  # guarded by _lock

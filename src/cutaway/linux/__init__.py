@@ -75,6 +75,7 @@ from cutaway.linux.files import (
     mknodat,
     openat2,
     renameat2,
+    reserve_space,
     syncfs,
     utimensat,
 )
@@ -207,6 +208,7 @@ __all__ = [
     "setdomainname",
     "sethostname",
     "setns",
+    "reserve_space",
     "syncfs",
     "umount2",
     "unlock_pty",

@@ -8,7 +8,7 @@ opening it; the calls with ``AT.EMPTY_PATH`` act on what it names.
 import ctypes
 import errno as errno_module
 import os
-from ctypes import c_char_p, c_int, c_long, c_uint, c_uint64, c_void_p
+from ctypes import c_char_p, c_int, c_int64, c_long, c_uint, c_uint64, c_void_p
 from dataclasses import dataclass
 
 from cutaway.linux.abi import AT, RENAME, RESOLVE, STATX, O
@@ -83,6 +83,7 @@ class FileIdentity:
 
 _openat2 = system_call("openat2", c_int, c_char_p, c_void_p, ctypes.c_size_t)
 _syncfs = function("syncfs", c_int)
+_fallocate = function("fallocate", c_int, c_int, c_int64, c_int64)
 _fchownat = function("fchownat", c_int, c_char_p, c_uint, c_uint, c_int)
 _fchmodat2 = system_call("fchmodat2", c_int, c_char_p, c_uint, c_int)
 _mknodat = function("mknodat", c_int, c_char_p, c_uint, c_uint64)
@@ -93,6 +94,7 @@ _statx = function("statx", c_int, c_char_p, c_int, c_uint, c_void_p)
 _fstatfs = function("fstatfs", c_int, c_void_p)
 
 _STATX_ATTR_MOUNT_ROOT = 0x2000
+_FALLOC_FL_KEEP_SIZE = 1
 
 
 def openat2(
@@ -124,6 +126,16 @@ def openat2(
 def syncfs(fd: int) -> None:
     """Write everything of the file system that ``fd`` is on to its device: syncfs(2)."""
     check(_syncfs(fd), "syncfs", fd)
+
+
+def reserve_space(fd: int, length: int) -> None:
+    """Give a file room on the disk up to ``length`` without changing its size: fallocate(2).
+
+    Raises:
+        KernelError: ENOSPC, EOPNOTSUPP (the file system can't).
+    """
+    result = _fallocate(fd, _FALLOC_FL_KEEP_SIZE, 0, length)
+    check(result, "fallocate", fd, "KEEP_SIZE", 0, length)
 
 
 def fchownat(dirfd: int, path: Path, uid: int, gid: int, flags: AT = AT(0)) -> None:
