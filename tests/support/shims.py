@@ -194,9 +194,18 @@ class Box:
         self.shim.acknowledge(max(event.seq for event in self.events))
         self.wait_shim_gone()
 
+    @property
+    def has_shim(self) -> bool:
+        """The shim has not left: its process has not ended, and does not wait for another box."""
+        try:
+            title = Path(f"/proc/{self.shim_pid}/cmdline").read_bytes()
+        except OSError:
+            return False
+        return title.startswith(f"cutaway: shim {self.id[:12]}".encode())
+
     def wait_shim_gone(self) -> None:
         deadline = time.monotonic() + TIMEOUT_S
-        while Path(f"/proc/{self.shim_pid}").exists():
+        while self.has_shim:
             assert time.monotonic() < deadline, f"the shim stays: {self.trouble()}"
             time.sleep(0.01)
 
@@ -207,7 +216,7 @@ class Box:
         """Whatever the test did, leave nothing."""
         for client in self.clients:
             client.close()
-        if self.shim_pid and Path(f"/proc/{self.shim_pid}").exists():
+        if self.shim_pid and self.has_shim:
             try:
                 self.shim.close()
                 self.shim = ShimClient.connect(str(self.run / "shim.sock"))

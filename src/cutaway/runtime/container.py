@@ -64,6 +64,7 @@ class Container:
         self._child = child
         self._bundle = ""
         self._maker: Maker | None = None
+        self._ledger_path: str | None = None
         self._mount_namespace_fd = -1
         self._context: ExecContext | None = None
         self._cgroup: ContainerCgroup | None = None
@@ -159,6 +160,7 @@ class Container:
         if self._maker is None:
             self._maker = Maker.fork(self._facts, seccomp or SeccompCache())
             self._maker.control.send("B", question, fds)
+        self._maker.is_reusable = False  # not before it has come home
         self._child.maker_pidfd = self._maker.pidfd
 
     @property
@@ -186,6 +188,8 @@ class Container:
         self._context = ExecContext.from_json(facts["context"])
         self._cgroup = ContainerCgroup(self._facts.cgroups, self._context.cgroup_path)
         self.warnings = tuple(facts["warnings"])
+        if self._maker is not None:
+            self._maker.is_reusable = facts["is_home"]
 
     @property
     def cgroup(self) -> ContainerCgroup:
@@ -385,7 +389,7 @@ class Container:
         return cgroups.list_pids(self.cgroup)
 
     def write_ledger(self, path: str, others: list[dict[str, Any]]) -> None:
-        """Let the maker write everything done for this container to ``path``, and end.
+        """Begin to write everything done for this container to ``path``: the maker does it.
 
         Args:
             path: of ledger.json.
@@ -393,14 +397,20 @@ class Container:
         """
         if self._maker is not None:
             self._maker.ask_ledger(self._child.journal, self._child.error, others, path)
-            self._maker.close()
-            self._maker = None
+            self._ledger_path = path
+
+    def finish_ledger(self) -> None:
+        """Wait until what ``write_ledger`` began is done; harmless when nothing was begun."""
+        if self._maker is not None and self._ledger_path is not None:
+            self._maker.take_ledger(self._ledger_path)
+            self._ledger_path = None
 
     def records(self) -> list[Record]:
-        """Return everything done for this container, oldest first; empty once it was written."""
+        """Return everything done for this container, oldest first; empty without its maker."""
         if self._maker is None:
             return []
-        return self._maker.ask_ledger(self._child.journal, self._child.error, [], None)
+        self._maker.ask_ledger(self._child.journal, self._child.error, [], None)
+        return self._maker.take_ledger(None)
 
     def delete(self) -> list[Exception]:
         """Remove everything that is left of a stopped container; harmless twice.
@@ -423,9 +433,20 @@ class Container:
                 os.close(fd)
         return failures
 
-    def close(self) -> None:
-        """End the maker, if it still waits to be asked for the ledger; harmless twice."""
+    def take_maker(self) -> Maker | None:
+        """Give the maker up, for the next container; None when it is of no use any more."""
+        self.finish_ledger()
         self._child.maker_pidfd = -1
+        maker, self._maker = self._maker, None
+        if maker is not None and not maker.is_reusable:
+            maker.close()
+            return None
+        return maker
+
+    def close(self) -> None:
+        """End the maker, if there is one; harmless twice."""
+        self._child.maker_pidfd = -1
+        self.finish_ledger()
         if self._maker is not None:
             self._maker.close()
             self._maker = None

@@ -1,4 +1,4 @@
-"""The maker: a short-lived process that makes a container for its shim, and takes its memory along.
+"""The maker: a process that makes a container for its shim, and takes its memory along.
 
 The problem: deciding and making a container touches some thousand pages of Python's memory, each
 copied on its first write because the shim is a fork: 4 MB that would stay for as long as the
@@ -8,14 +8,15 @@ The model: the shim forks a *maker*, before or when it is needed. The maker read
 makes the cgroups, goes into the container's namespaces and builds its file system; then it makes
 the init, which has little left to do, and comes back to the host. The init is made with
 CLONE_PARENT, so it is the shim's child as if the shim had made it. At the end the maker writes the
-ledger, which only it knows, and is gone.
+ledger, which only it knows. When the container lives on, the maker is ended; when the container
+has ended by then, the maker is at home, has all its pages, and makes the shim's next container.
 
 Shim and maker talk over a *control* socket:
 
 ====== ====== ================================= ==========================================
 letter from   meaning                           carries
 ====== ====== ================================= ==========================================
-``B``  shim   make this container               ``MakeRequest``; fds: both ends of the sync
+``B``  shim   make this container (or the next) ``MakeRequest``; fds: both ends of the sync
                                                 pair, stdio, namespaces
 ``L``  shim   write, or return, the ledger      path, the init's times, other records
 ``R``  maker  here it is, or it is written      records
@@ -48,9 +49,8 @@ from cutaway.runtime.plan_namespaces import HANDED_OVER
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seccomp_cache import SeccompCache
 from cutaway.runtime.steps.host import HostScope
-from cutaway.runtime.steps.security import (
-    close_all_but,
-)
+from cutaway.runtime.steps.namespaces import CLONE_FLAGS
+from cutaway.runtime.steps.security import close_all_but
 from cutaway.runtime.sync import SyncSocket
 from cutaway.runtime.warm_up import warm_up
 from cutaway.steps import Ledger, Record, Step
@@ -96,11 +96,13 @@ class Maker:
         pid: a child of the shim.
         pidfd: readable when it has ended; -1 once closed.
         control: the shim's end of the control socket.
+        is_reusable: it has made a container and come home: it can make another.
     """
 
     def __init__(self, pid: int, pidfd: int, control: SyncSocket) -> None:
         self.pid = pid
         self.control = control
+        self.is_reusable = False
         self.pidfd = pidfd
 
     @classmethod
@@ -125,21 +127,28 @@ class Maker:
 
     def ask_ledger(
         self, journal: bytes, error: str | None, others: list[dict[str, Any]], path: str | None
-    ) -> list[Record]:
+    ) -> None:
         """Let the maker write the whole ledger to ``path``, or return its own records.
+
+        It works beside its shim; ``take_ledger`` waits for it.
 
         Args:
             journal: the init's times.
             error: why the init failed, if it did.
             others: records of other processes, to be written too.
             path: of ledger.json; None returns the records.
+        """
+        question = {"journal": journal.hex(), "error": error, "others": others, "path": path}
+        with contextlib.suppress(OSError):
+            self.control.send("L", json.dumps(question).encode())
+
+    def take_ledger(self, path: str | None) -> list[Record]:
+        """Wait until what ``ask_ledger`` asked for is done.
 
         Returns:
             The records, oldest first; empty when they were written, or the maker is gone.
         """
-        question = {"journal": journal.hex(), "error": error, "others": others, "path": path}
         try:
-            self.control.send("L", json.dumps(question).encode())
             _, payload, _ = self.control.receive()
         except OSError:
             return []
@@ -170,27 +179,22 @@ def _control_pair() -> tuple[SyncSocket, SyncSocket]:
 
 
 def _serve(control: SyncSocket, facts: HostFacts, cache: SeccompCache) -> NoReturn:
-    """Be the maker: one request, then questions about the ledger, until the shim closes."""
-    scope = InitScope(control)
+    """Be the maker: a request, then questions about the ledger, again until the shim closes."""
     linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
-    prepare_child(scope, (), "cutaway: maker")
+    home_fd = linux.pidfd_open(os.getppid())
+    prepare_child(InitScope(control), (home_fd,), "cutaway: maker")
     warm_up(facts, rounds=1)  # while nobody waits: the pages that planning touches are copied
-    letter, payload, fds = control.receive()
-    if letter != "B":
-        os._exit(0)
-    work = _Work(
-        MakeRequest.from_json(json.loads(payload)),
-        facts,
-        cache,
-        control_fd=control.fd,
-        fds=fds,
-    )
-    work.make()
+    work: _Work | None = None
     while True:
-        letter, payload, _ = control.receive()
-        if letter != "L":
+        letter, payload, fds = control.receive()
+        if letter == "B":
+            request = MakeRequest.from_json(json.loads(payload))
+            work = _Work(request, facts, cache, kept_fds=(control.fd, home_fd), fds=fds)
+            work.make()
+        elif letter == "L" and work is not None:
+            control.send("R", json.dumps(work.answer_ledger(json.loads(payload))).encode())
+        else:
             os._exit(0)
-        control.send("R", json.dumps(work.answer_ledger(json.loads(payload))).encode())
 
 
 class _Work:
@@ -202,10 +206,10 @@ class _Work:
         facts: HostFacts,
         cache: SeccompCache,
         *,
-        control_fd: int,
+        kept_fds: tuple[int, int],
         fds: list[int],
     ) -> None:
-        self._control_fd = control_fd
+        self._kept_fds = kept_fds
         self._request = request
         self._facts = facts
         self._cache = cache
@@ -221,7 +225,6 @@ class _Work:
         self._journal = Journal()
         self._pidfd = -1
         self._cgroup_fd: int | None = None
-        self._home_fd = -1
         self._mounts_fd = -1
         self._own_times = b""
         self._is_home = True
@@ -289,7 +292,6 @@ class _Work:
         )
         v2 = decided.cgroup.v2_directory()
         self._cgroup_fd = linux.openat2(-100, v2, os.O_RDONLY | os.O_DIRECTORY) if v2 else None
-        self._home_fd = linux.openat2(-100, "/proc/self/ns/mnt", os.O_RDONLY)
 
     def make_init(self) -> int:
         """Make the init: what ``MakeInit`` does; in the init this never returns."""
@@ -324,15 +326,15 @@ class _Work:
         linux.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def _come_home(self) -> None:
-        """Go back to the host's mounts: the init is about to pivot this namespace's root away."""
-        if self._home_fd < 0:
+        """Go back into the shim's namespaces: the init is about to pivot this one's root away."""
+        if self._plan is None:
             return
+        namespaces = self._plan.namespaces
+        kinds = {"mount", *namespaces.new, *(kind for kind, _ in namespaces.joined)} - {"user"}
         try:
-            linux.setns(self._home_fd, CLONE.NEWNS)
+            linux.setns(self._kept_fds[1], CLONE(sum(CLONE_FLAGS[kind] for kind in kinds)))
         except linux.KernelError:  # a joined user namespace gives no way back
             self._is_home = False
-        os.close(self._home_fd)
-        self._home_fd = -1
 
     def _tell_made(self, decided: RuntimePlan) -> None:
         """Give the shim the init, and the one reference that keeps its mounts.
@@ -345,6 +347,7 @@ class _Work:
             "pid": self._host_scope.pid,
             "context": context.to_json(),
             "warnings": decided.warnings,
+            "is_home": self._is_home,
         }
         if decided.namespaces.has_user and self._is_home:
             os.close(self._mounts_fd)  # only the sources' place: the init has a copy of its own
@@ -365,7 +368,7 @@ class _Work:
         """Close everything: no reference to the container must be left in this process."""
         self._scope.sync.close()
         self._parent_end.close()
-        close_all_but([self._control_fd])
+        close_all_but(sorted(self._kept_fds))
 
     def answer_ledger(self, question: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the records, or write them with the others and return nothing."""

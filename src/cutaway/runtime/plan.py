@@ -235,7 +235,7 @@ def _arrange(
         Stage("paths", mounts.common_paths),
     )
     if namespaces.has_user:
-        ids = Stage("user namespace", (wait,) if namespaces.is_new("user") else ())
+        ids = Stage("user namespace", (wait,))
         return _without_empty(early), _without_empty((ids, *middle, *late))
     return _without_empty((*early, *middle)), _without_empty(late)
 

@@ -104,6 +104,14 @@ class EngineLink:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._socket_path)
 
+    def close(self) -> None:
+        """End every connection; no engine is told of it."""
+        self.close_listener()
+        for channel in self._channels:
+            channel.close()
+        self._channels.clear()
+        self.engine = None
+
     @property
     def has_engine(self) -> bool:
         """An engine is connected."""

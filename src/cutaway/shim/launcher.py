@@ -5,7 +5,7 @@ each container costs more. The launcher has one thread and no state; it forks a 
 of a millisecond. Its memory is frozen (``gc.freeze``), so shims share almost all of it.
 
 A fork and the page faults behind it still take milliseconds, so two shims are forked ahead and
-wait, idle, for a container.
+wait, idle, for a container; and a shim whose container has ended waits for the next one.
 
 Run as ``python -I -m cutaway.shim.launcher FD [SECCOMP_CACHE_DIRECTORY]``: FD is the engine's
 connection. It ends when the engine does, and the idle shims with it; the others live on.
@@ -17,22 +17,33 @@ import signal
 import socket
 import sys
 from collections import deque
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from cutaway import linux
 from cutaway.runtime import SeccompCache, probe_host_facts, warm_up
 from cutaway.shim import protocol, wire
 from cutaway.shim.engine_link import describe_error
-from cutaway.shim.loop import READABLE, WRITABLE, Loop
+from cutaway.shim.loop import READABLE, WRITABLE, Loop, Timer
 from cutaway.shim.prepared import Prepared, RuntimeSupport
 from cutaway.shim.protocol import Event, Launch, Ping, ProtocolError, Reply
-from cutaway.shim.shim import serve
+from cutaway.shim.shim import Shim
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _COLLECT_EVERY = 200
 _IDLE_SHIMS = 2
+_MOST_IDLE_SHIMS = 8
 _REFILL_DELAY_S = 0.02
+_SPARE_S = 10.0
+FREE = {"free": True}  # what a shim tells when it can take another container
 _LAST_FD = 0xFFFFFFFF
+_IDLE_TITLE = "cutaway: shim"
+
+
+class _Busy(NamedTuple):
+    """A shim that owns a container."""
+
+    container_id: str
+    channel: wire.Channel
 
 
 class Launcher:
@@ -42,9 +53,10 @@ class Launcher:
         self._support = support
         self._loop = Loop(self._report)
         self._channel = wire.Channel.from_fd(engine_fd)
-        self._shims: dict[int, str] = {}
+        self._shims: dict[int, _Busy] = {}
         self._idle: deque[tuple[int, wire.Channel]] = deque()
         self._is_refilling = False
+        self._thinning: Timer | None = None
         self._launches = 0
         self._loop.on_child = self._shim_ended
         self._loop.watch(engine_fd, READABLE, self._ready)
@@ -94,18 +106,44 @@ class Launcher:
         while True:
             if not self._idle:
                 self._fork_idle(in_haste=True)
-            pid, channel = self._idle.popleft()
+            pid, channel = self._idle.pop()  # the warmest
             channel.send(protocol.encode(launch), (control_fd,))
-            is_taken = not channel.at_end
-            channel.close()
-            if is_taken:
+            if not channel.at_end:
                 break
-        self._shims[pid] = launch.container_id
+            channel.close()
+        self._shims[pid] = _Busy(launch.container_id, channel)
+        self._loop.watch(channel.fileno(), READABLE, lambda events: self._shim_speaks(pid))
         self._launches += 1
         if not self._is_refilling:
             self._is_refilling = True
             self._loop.call_after(_REFILL_DELAY_S, self._refill)
         return pid
+
+    def _shim_speaks(self, pid: int) -> None:
+        """A shim is free, or about to end (its exit code tells then)."""
+        busy = self._shims[pid]
+        packet = busy.channel.receive()
+        if packet is None and not busy.channel.at_end:
+            return
+        self._loop.unwatch(busy.channel.fileno())
+        if packet is None or len(self._idle) >= _MOST_IDLE_SHIMS:
+            busy.channel.close()
+        if packet is not None:
+            del self._shims[pid]
+            self._tell_exit(busy.container_id, pid, 0)
+            if busy.channel.fileno() >= 0:
+                self._idle.append((pid, busy.channel))
+            self._thin_out_later()
+
+    def _thin_out_later(self) -> None:
+        if self._thinning is not None:
+            self._thinning.cancel()
+        self._thinning = self._loop.call_after(_SPARE_S, self._thin_out)
+
+    def _thin_out(self) -> None:
+        """Let spare shims end, when there was no need of them for a while."""
+        while len(self._idle) > _IDLE_SHIMS:
+            self._idle.popleft()[1].close()
 
     def _refill(self) -> None:
         """Fork shims ahead, when the one just launched has had its time on the processor."""
@@ -121,21 +159,29 @@ class Launcher:
         ours, theirs = wire.pair()
         pid = linux.fork()
         if pid == 0:
-            _be_idle(theirs, self._support, in_haste=in_haste)
+            _be_shims(theirs, self._support, in_haste=in_haste)
         theirs.close()
         self._idle.append((pid, wire.Channel(ours)))
 
     def _shim_ended(self, pid: int, exit_code: int, _: int) -> None:
-        container_id = self._shims.pop(pid, "")
-        if not container_id:
+        busy = self._shims.pop(pid, None)
+        if busy is None:
             return  # an idle one: its channel tells, when it is to be used
+        if busy.channel.fileno() >= 0:
+            self._loop.unwatch(busy.channel.fileno())
+            busy.channel.close()
+        self._tell_exit(busy.container_id, pid, exit_code)
+
+    def _tell_exit(self, container_id: str, pid: int, exit_code: int) -> None:
         facts = {"container_id": container_id, "pid": pid, "exit_code": exit_code}
         self._channel.send(protocol.encode(Event("shim_exited", facts=facts)))
         self._watch()
 
 
-def _be_idle(connection: socket.socket, support: RuntimeSupport, *, in_haste: bool) -> NoReturn:
-    """Wait for a container to own, in the forked child; end when the launcher has ended.
+def _be_shims(connection: socket.socket, support: RuntimeSupport, *, in_haste: bool) -> NoReturn:
+    """Wait for containers to own, one after the other, in the forked child.
+
+    It ends when the launcher has ended.
 
     Nothing of the launcher's is kept but its memory: every other descriptor is closed by number,
     and the objects that held them are never finalized, because this never returns.
@@ -146,22 +192,38 @@ def _be_idle(connection: socket.socket, support: RuntimeSupport, *, in_haste: bo
         os.setsid()
         _keep_only(connection.fileno())
         os.dup2(0, 2)
-        linux.set_process_title("cutaway: shim")
+        linux.set_process_title(_IDLE_TITLE)
         channel = wire.Channel(connection)
-        prepared = Prepared(support, in_haste=in_haste)
         connection.setblocking(True)
-        packet = channel.receive()
-        if packet is None:
-            os._exit(0)
-        launch = Launch.from_json(packet.document)
-        channel.close()
-        serve(launch, packet.fds[0], support, prepared)
+        prepared = Prepared(support, in_haste=in_haste)
+        while (packet := channel.receive()) is not None:
+            launch = Launch.from_json(packet.document)
+            if not _serve(launch, packet.fds[0], support, prepared):
+                break
+            launch = packet = None
+            linux.set_process_title(_IDLE_TITLE)
+            if not prepared.renew():
+                break
+            channel.send(FREE)
         status = 0
     except BaseException as error:  # the shim's own door: it must never return into the launcher
         if launch is not None:
             _leave_word(launch, error)
     finally:
         os._exit(status)
+
+
+def _serve(launch: Launch, control_fd: int, support: RuntimeSupport, prepared: Prepared) -> bool:
+    """Be the shim of one container.
+
+    Returns:
+        Whether all went as it should: this process can be the shim of another.
+    """
+    linux.set_process_title(f"{_IDLE_TITLE} {launch.container_id[:12]}")
+    linux.prctl(linux.PR.SET_CHILD_SUBREAPER, 1)
+    shim = Shim(launch, control_fd, support, prepared)
+    shim.main()
+    return shim.leave()
 
 
 def _keep_only(fd: int) -> None:

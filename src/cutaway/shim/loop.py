@@ -79,6 +79,15 @@ class Loop:
         self._timers.append(timer)
         return timer
 
+    def reset(self) -> None:
+        """Forget all that was watched and awaited, for another use of the loop."""
+        for fd in tuple(self._callbacks):
+            self.unwatch(fd)
+        self.watch(self._wake_read, READABLE, self._woken)
+        self._timers.clear()
+        self._stopped = False
+        self.on_child = lambda pid, exit_code, signal: None
+
     def stop(self) -> None:
         """Return from ``run`` after the callback that called this."""
         self._stopped = True

@@ -1,5 +1,6 @@
 """What is made before it is needed: by the launcher for all shims, by an idle shim for itself."""
 
+import gc
 import os
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from cutaway.shim.logs.driver import LogDriver
 from cutaway.shim.loop import READABLE, Loop
 from cutaway.shim.protocol import Event, Launch, LogSettings, Reply
 from cutaway.shim.sandbox import Sandbox
+
+_MOST_LIVES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +43,44 @@ class Prepared:
     """
 
     def __init__(self, support: RuntimeSupport, *, in_haste: bool) -> None:
+        self._support = support
+        self._lives = 0
         self.loop = Loop(_raise)
         self.sandbox = Sandbox()
         self.sandbox.create()
         self.maker: Maker | None = Maker.fork(support.facts, support.seccomp)
         if not in_haste:
             self._rehearse()
+        self._fds = _open_fds()
+
+    def renew(self) -> bool:
+        """Be ready for another container; False when this process is used up.
+
+        A fork and the page faults behind it are more than half of what a container costs, and
+        this process has them behind it. It must be as it was: a descriptor more or less than at
+        first, and the shim ends, as one that has served for long does.
+        """
+        self._lives += 1
+        self.loop.reset()
+        self.loop.on_error = _raise
+        gc.collect()
+        gc.disable()
+        if self._lives >= _MOST_LIVES:
+            return False
+        self.sandbox = Sandbox()
+        self.sandbox.create()
+        if self.maker is None:
+            self.maker = Maker.fork(self._support.facts, self._support.seccomp)
+        return _open_fds() == self._fds
 
     def take_maker(self) -> Maker | None:
         """Return the maker for the first run; later runs fork their own."""
         maker, self.maker = self.maker, None
         return maker
+
+    def keep_maker(self, maker: Maker | None) -> None:
+        """Take back the maker of a run that has ended, for the next run or container."""
+        self.maker = maker
 
     def drop_maker(self) -> None:
         """End the maker: the container is not the built-in runtime's."""
@@ -92,6 +122,11 @@ class Prepared:
         streams.open()
         streams.process_made()
         streams.process_ended()
+
+
+def _open_fds() -> int:
+    """Count this process's descriptors."""
+    return len(os.listdir("/proc/self/fd"))
 
 
 def _raise(error: Exception) -> None:

@@ -74,7 +74,7 @@ class RequestHandler:
             raise shim.failure
         if shim.run is None or shim.status not in (Status.CREATING, Status.CREATED):
             raise Conflict(f"container {shim.launch.container_id} is {shim.status}")
-        shim.engine_ledger = list(message.ledger)
+        shim.ledger.engine_records = list(message.ledger)
         pending = Pending()
         shim.run.want_start(pending)
         return pending

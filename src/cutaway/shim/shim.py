@@ -22,7 +22,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from cutaway import linux
 from cutaway.errors import CutawayError
 from cutaway.shim import records
 from cutaway.shim.engine_link import EngineLink, describe_error
@@ -30,6 +29,7 @@ from cutaway.shim.execs import Execs
 from cutaway.shim.health import UNHEALTHY, HealthChecker, HealthTally
 from cutaway.shim.io.client import Client
 from cutaway.shim.io.streams import ProcessStreams
+from cutaway.shim.ledger import LedgerFile
 from cutaway.shim.logs.driver import LogDriver
 from cutaway.shim.logs.opening import open_log
 from cutaway.shim.loop import Timer
@@ -71,7 +71,7 @@ class Shim:
         self.next_restart_ns = 0
         self.waiters = Waiters()
         self.sandbox = prepared.sandbox
-        self.engine_ledger: list[dict[str, Any]] = []
+        self.ledger = LedgerFile(f"{launch.directory}/ledger.json")
         self.failure: Exception | None = None
         self.last_exit: dict[str, Any] | None = None
         self.health: HealthChecker | None = None
@@ -94,9 +94,9 @@ class Shim:
         self.run: Run | None = None
         self._restart_timer: Timer | None = None
         self._told_streak = 0
-        self._is_ledger_written = True
         self._is_clean = False
         self._is_log_closed = False
+        self._has_erred = False
         self._log_deadline_s = 0.0
         self.loop.on_child = self._child_ended
 
@@ -196,9 +196,8 @@ class Shim:
                 is_paused=lambda: self.status is Status.PAUSED,
                 on_result=self._health_result,
             )
-        self._is_ledger_written = False
-        self.loop.call_after(0 if self.launch.durable else _LEDGER_DELAY_S, self._write_ledger)
-        self.loop.call_after(0, self.save_state)
+        self.ledger.run_started()
+        self.loop.call_after(_LEDGER_DELAY_S, self._settle)
 
     def _failed(self, run: Run | None, error: Exception) -> None:
         """A start failed, what it did is undone. No policy tries again: it would fail again."""
@@ -211,26 +210,24 @@ class Shim:
             self._tell_final_exit()
         self._finish([])
 
-    def _write_ledger(self) -> None:
-        """Keep the ledger; a full disk must not keep the container from running or ending."""
-        if self._is_ledger_written:
-            return
-        try:
-            self.write_ledger()
-        except OSError as error:
-            self.link.emit("log_failed", {"message": f"ledger.json could not be kept: {error}"})
+    def _settle(self) -> None:
+        """The container lives on: keep its ledger, and let the maker go."""
+        if self.run is not None and self.status in (Status.RUNNING, Status.PAUSED):
+            self._begin_ledger()
+            self.run.runtime.settle()
+
+    def _begin_ledger(self) -> None:
+        """Begin to write; a full disk must not keep the container from running or ending."""
+        if self.run is not None:
+            try:
+                self.ledger.begin(self.run.runtime, self.sandbox.ledger)
+            except OSError as error:
+                self.link.emit("log_failed", {"message": f"ledger.json: {error}"})
 
     def write_ledger(self, more: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
-        """Write ledger.json once a run, and when there is more; return its records."""
-        path = f"{self.launch.directory}/ledger.json"
-        if not self._is_ledger_written and self.run is not None:
-            own = [record.to_json() for record in self.sandbox.ledger.records()]
-            self.run.runtime.write_ledger(path, [*self.engine_ledger, *own])
-            self._is_ledger_written = True
-        if more:
-            self.engine_ledger += more
-            records.write_ledger(path, [*records.read_ledger(path), *more])
-        return records.read_ledger(path)
+        """Write ledger.json now, or add to it when there is more; return its records."""
+        self._settle()
+        return self.ledger.add(more)
 
     # -- the end of a run -----------------------------------------------------------------------
 
@@ -307,7 +304,7 @@ class Shim:
 
     def _clean_run(self, run: Run, next_restart: RestartState | None) -> None:
         if self.launch.durable:
-            self._write_ledger()
+            self._begin_ledger()
         failures = run.runtime.delete()
         if next_restart is None or self.status is Status.STOPPED:
             self._finish(failures)
@@ -393,6 +390,12 @@ class Shim:
             self.waiters.engine_gone()
         self.link.close_listener()
         self.loop.stop()
+
+    def leave(self) -> bool:
+        """Let go of what the end of the process would close; say if nothing went wrong."""
+        self.link.close()
+        self.waiters.close()
+        return self.launch.runtime is None and self.failure is None and not self._has_erred
 
     def delete(self) -> None:
         """End everything now: the engine wants no more of this container."""
@@ -484,12 +487,6 @@ class Shim:
 
     def _report(self, error: Exception) -> None:
         """Keep an unexpected error: in shim.log of the bundle, and as an event."""
+        self._has_erred = True
         records.append_error(self.launch.bundle, error)
         self.link.emit("log_failed", {"message": f"shim: {type(error).__name__}: {error}"})
-
-
-def serve(launch: Launch, control_fd: int, support: RuntimeSupport, prepared: Prepared) -> None:
-    """Be the shim of one container; the caller has just forked and leaves by ``os._exit``."""
-    linux.set_process_title(f"cutaway: shim {launch.container_id[:12]}")
-    linux.prctl(linux.PR.SET_CHILD_SUBREAPER, 1)
-    Shim(launch, control_fd, support, prepared).main()

@@ -148,7 +148,7 @@ class JoinCgroups(Step[InitScope]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitForIdMaps(Step[InitScope]):
-    """Become root of the new user namespace once the maker has written its maps."""
+    """Become root of the user namespace, of a new one once the maker has written its maps."""
 
     def describe(self) -> str:
         """Say what is awaited."""

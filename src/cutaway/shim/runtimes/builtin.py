@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 from cutaway.errors import CutawayError, InvalidParameter
@@ -18,6 +19,7 @@ class BuiltinRuntime:
         facts: what this host can do, probed once in the launcher.
         seccomp: the launcher's cache of compiled programs.
         maker: the process that makes the container, forked ahead; None forks one.
+        give_back: takes the maker after the container's end, when it can make another.
     """
 
     def __init__(
@@ -28,12 +30,14 @@ class BuiltinRuntime:
         facts: HostFacts,
         seccomp: SeccompCache,
         maker: Maker | None,
+        give_back: Callable[[Maker | None], None],
     ) -> None:
         self._id = container_id
         self._bundle = bundle
         self._facts = facts
         self._seccomp = seccomp
         self._maker = maker
+        self._give_back = give_back
         self._container: Container | None = None
         self.pid = 0
         self.console_fd = -1
@@ -136,11 +140,12 @@ class BuiltinRuntime:
         self._made.mark_stopped()
 
     def delete(self) -> list[Exception]:
-        """Leave nothing of this run; the ledger must be written before."""
+        """Leave nothing of this run; the maker ends the ledger meanwhile, and is given back."""
         if self._container is None:
             return []
-        self._container.close()
-        return self._container.delete()
+        failures = self._container.delete()
+        self._give_back(self._container.take_maker())
+        return failures
 
     def abort(self) -> list[Exception]:
         """Undo a failed start; nothing to do when ``create`` raised, it has undone everything."""
@@ -152,6 +157,11 @@ class BuiltinRuntime:
         return self._container.abort()
 
     def write_ledger(self, path: str, others: list[dict[str, Any]]) -> None:
-        """Have the maker write what it and the init did, with the others' records."""
+        """Have the maker begin to write what it and the init did, with the others' records."""
         if self._container is not None:
             self._container.write_ledger(path, others)
+
+    def settle(self) -> None:
+        """See the ledger written, and end the maker: its memory is not needed any more."""
+        if self._container is not None:
+            self._container.close()

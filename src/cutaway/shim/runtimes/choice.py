@@ -19,4 +19,5 @@ def choose_runtime(
         facts=support.facts,
         seccomp=support.seccomp,
         maker=prepared.take_maker(),
+        give_back=prepared.keep_maker,
     )

@@ -119,4 +119,10 @@ class RuntimeDriver(Protocol):
         """Undo a failed ``create`` or ``start`` wholly, PID 1 reaped; return what failed."""
 
     def write_ledger(self, path: str, others: list[dict[str, Any]]) -> None:
-        """Write what was done to the host, with the records of others, to ``path``."""
+        """Begin to write what was done to the host, with the records of others, to ``path``.
+
+        It is written when ``settle`` or ``delete`` has returned.
+        """
+
+    def settle(self) -> None:
+        """The container lives on: give up what only its making needed."""

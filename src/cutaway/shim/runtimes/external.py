@@ -275,6 +275,9 @@ class ExternalRuntimeDriver:
         own = [record.to_json() for record in self._ledger.records()]
         write_ledger(path, [*others, *own])
 
+    def settle(self) -> None:
+        """Nothing is kept for the making alone."""
+
     # -- running the program --------------------------------------------------------------------
 
     def _run_with_console(
