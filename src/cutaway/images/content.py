@@ -177,17 +177,20 @@ class ContentStore:
             writer.release()
 
     @contextlib.contextmanager
-    def lease(self) -> Iterator[None]:
+    def lease(self) -> Iterator[set[Digest]]:
         """Keep every blob written, or found to be here, until the block ends.
 
         A pull or a build holds a lease until its manifest is in the index. Leases are in memory:
         after a crash nothing is being written, and unreferenced blobs are rubbish.
+
+        Yields:
+            What it keeps so far.
         """
         kept: set[Digest] = set()
         with self._lock:
             self._leases.append(kept)
         try:
-            yield
+            yield kept
         finally:
             with self._lock:
                 # By identity: two empty leases are equal.

@@ -84,7 +84,7 @@ def squash_image(
         raise ImageDamaged(image.id, image.damage)
     kept = count_kept(image, keep)
     names = () if name is None else (name,)
-    with store.lease() as pin:
+    with store.lease(discards=True) as pin:
         pin(image.chain_ids)
         merged, diff_id = squash_layers(store, image.layers[kept:], keeps_whiteouts=kept > 0)
         config, steps = squashed_config(image.config, kept, diff_id)

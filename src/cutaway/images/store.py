@@ -258,8 +258,11 @@ class ImageStore:
         return tuple(plan.records(chains))
 
     @contextlib.contextmanager
-    def lease(self) -> Iterator[Callable[[Iterable[str]], None]]:
+    def lease(self, *, discards: bool = False) -> Iterator[Callable[[Iterable[str]], None]]:
         """Keep blobs (see ``ContentStore.lease``) and pinned snapshots until the block ends.
+
+        Args:
+            discards: if the block fails, delete what it brought and no image needs.
 
         Yields:
             A function that pins chain ids: a removal of another image spares them.
@@ -267,9 +270,14 @@ class ImageStore:
         pinned: set[str] = set()
         with self._lock:
             self._pinned.append(pinned)
+        kept: set[Digest] = set()
         try:
-            with self.content.lease():
+            with self.content.lease() as kept:
                 yield pinned.update
+        except BaseException:
+            if discards:
+                self.discard_unneeded(kept)
+            raise
         finally:
             with self._lock:
                 self._pinned = [pins for pins in self._pinned if pins is not pinned]

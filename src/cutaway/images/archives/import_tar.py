@@ -57,7 +57,7 @@ def import_tar(
         InvalidParameter: a change is wrong. System: the disk is full.
     """
     config = apply_changes(ContainerDefaults(), changes)
-    with store.lease() as pin:
+    with store.lease(discards=True) as pin:
         descriptor = _store_layer(store.content, read)
         diff_id = _unpack(store, snapshots, descriptor, pin)
         target = platform or this_platform()

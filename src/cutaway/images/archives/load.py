@@ -86,7 +86,7 @@ def load_images(
             faulty one stay loaded.
         BadLayer: a layer is damaged or hostile. System: the disk is full.
     """
-    with store.lease() as pin:
+    with store.lease(discards=True) as pin:
         members = read_members(store.content, read, on_blob=_reporter(progress))
         loaded: list[Loaded] = []
         for candidate in _candidates(store.content, members):
