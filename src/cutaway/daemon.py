@@ -221,14 +221,15 @@ def build_server(core: Core) -> Server:
     registry = registry_settings(core.settings)
     images = ImageService(core, registry)
     identifier = engine_id(f"{core.settings.data_root}/engine-id.json")
+    builds = BuildService(core, images)
     backends = Backends(
         containers=ContainerService(core),
         execs=ExecService(core),
         images=images,
-        system=SystemService(core, images, registry, identifier),
+        system=SystemService(core, images, registry, identifier, builds=builds),
         networks=NetworkService(core),
         volumes=VolumeService(core),
-        builds=BuildService(core, images),
+        builds=builds,
         own_networks=OwnNetworkService(core),
         own_images=images,
         manifests=ManifestService(core, registry),

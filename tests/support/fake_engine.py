@@ -618,6 +618,9 @@ class FakeBuilds:
     ) -> model.BuildPruneReport:
         return model.BuildPruneReport(space_reclaimed=options.reserved_space)
 
+    async def open_session(self, session: model.BuildSession) -> str:
+        return "5e55"
+
     async def cancel(self, build_id: str) -> None:
         self.cancelled.append(build_id)
 

@@ -474,9 +474,11 @@ class BuildBackend(Protocol):
         """Make the cache smaller."""
         ...
 
+    async def open_session(self, session: model.BuildSession) -> str:
+        """Keep what a client lends to its next build; returns the session's id."""
+
     async def cancel(self, build_id: str) -> None:
         """End a build."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,37 +19,28 @@ Source: moby ``builder/dockerfile``; Engine API "ImageBuild".
 import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 from cutaway.build.dockerfile.frontend import BuildStep, StagePlan
 from cutaway.build.graph import BaseImage
+from cutaway.build.messages import Message, stream
+from cutaway.build.settings_cache import SettingsCache
 from cutaway.build.solve.progress import VertexState
 from cutaway.build.solve.solver import Solver
 
-Message = dict[str, Any]
-
-
-def stream(text: str) -> Message:
-    """Return a message that prints ``text``."""
-    return {"stream": text}
-
-
-def failure(error: Exception, code: int = 0) -> Message:
-    """Return the message that ends a failed build."""
-    detail: dict[str, Any] = {"message": str(error)}
-    if code:
-        detail["code"] = code
-    return {"errorDetail": detail, "error": str(error)}
-
 
 async def tell_steps(
-    solver: Solver, plans: Sequence[StagePlan], *, explain: bool = False
+    solver: Solver,
+    plans: Sequence[StagePlan],
+    settings: SettingsCache,
+    *,
+    explain: bool = False,
 ) -> AsyncIterator[Message]:
     """Tell every step of the needed stages, in order, as each ends; the first failure is the end.
 
     Args:
         solver: is solving the target already.
-        plans: in the order of the file; the last is the target.
+        plans: of the needed stages.
+        settings: knows which instructions without a layer were met before.
         explain: say for each step why the cache hit or missed.
     """
     total = sum(1 for plan in plans for step in plan.steps if not step.trigger)
@@ -61,7 +52,7 @@ async def tell_steps(
                 number += 1
                 yield stream(f"Step {number}/{total} : {step.original}")
                 yield stream("\n")
-            async for message in _tell(solver, step, explain=explain):
+            async for message in _tell(solver, step, settings, explain=explain):
                 yield message
             if solver.log(step.vertex).state is VertexState.FAILED:
                 return
@@ -70,8 +61,16 @@ async def tell_steps(
                 yield stream(f"# Executing {triggers} build {word}\n")
 
 
-async def _tell(solver: Solver, step: BuildStep, *, explain: bool) -> AsyncIterator[Message]:
+async def _tell(
+    solver: Solver, step: BuildStep, settings: SettingsCache, *, explain: bool
+) -> AsyncIterator[Message]:
     if not step.changes_files:
+        if not _is_from(step):
+            chain_id = (await solver.solve(step.vertex)).chain_id
+            if explain:
+                yield stream(" ---> Why: sets configuration only: adds no layer\n")
+            if settings.meet(step, chain_id):
+                yield stream(" ---> Using cache\n")
         yield stream(f" ---> {step_id(step, '')}\n")
         return
     log = solver.log(step.vertex)
@@ -83,7 +82,8 @@ async def _tell(solver: Solver, step: BuildStep, *, explain: bool) -> AsyncItera
         # Docker marks stderr in red and only there.
         yield stream(f"\x1b[91m{text}\x1b[0m" if source == 2 else text)
     if explain and log.reason:
-        yield stream(f" ---> Why: {log.reason}\n")
+        no_layer = "" if log.has_layer else "; changed no file: adds no layer"
+        yield stream(f" ---> Why: {log.reason}{no_layer}\n")
     if log.state is VertexState.FAILED:
         return
     if log.state is VertexState.CACHED:
@@ -93,14 +93,18 @@ async def _tell(solver: Solver, step: BuildStep, *, explain: bool) -> AsyncItera
     yield stream(f" ---> {step_id(step, log.chain_id)}\n")
 
 
+def _is_from(step: BuildStep) -> bool:
+    return step.original.upper().startswith("FROM")
+
+
 def step_id(step: BuildStep, chain_id: str) -> str:
     """Return the twelve digits that stand for a step's result: of its files and configuration.
 
     FROM shows its image's own id. Intermediate results are no images of their own: the digits
     name what the step is, and only the last line's id can be run.
     """
-    if isinstance(step.vertex, BaseImage) and step.original.upper().startswith("FROM"):
+    if isinstance(step.vertex, BaseImage) and _is_from(step):
         return step.vertex.image_id.removeprefix("sha256:")[:12]
     document = [chain_id, step.config.to_json(), step.original]
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -78,10 +78,12 @@ class CopySource:
     Attributes:
         origin: a context, another file system, or a fetched thing.
         pattern: a path or glob below it.
+        skip: how many of its leading directories ``--parents`` leaves out (``a/./b`` keeps b).
     """
 
     origin: "Vertex"
     pattern: str
+    skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +170,8 @@ class RunCommand:
         user: Docker's user string.
         mounts: in order.
         network: ``default none host``, or the name of a network.
+        asks_for_host_network: the Dockerfile wants the host's network and its build does not.
         security: ``sandbox insecure``.
-        heredocs: (name, content) given to the shell.
         epoch: SOURCE_DATE_EPOCH for the layer's times.
     """
 
@@ -181,6 +183,7 @@ class RunCommand:
     user: str = ""
     mounts: tuple[MountSpec, ...] = ()
     network: str = "default"
+    asks_for_host_network: bool = False
     security: str = "sandbox"
     epoch: int | None = None
 

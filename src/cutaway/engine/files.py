@@ -5,7 +5,6 @@ has the container's root as its own.
 """
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,6 @@ from cutaway.images.trees import tree as trees
 from cutaway.images.trees.tree import Bind, Tree
 from cutaway.model import ArchiveStream, ByteStream, FilesystemChange, PathStat
 
-log = logging.getLogger(__name__)
 _READ_SIZE = 256 * 1024
 DELETED = 2
 _ENGINE_TARGETS = frozenset(
@@ -172,17 +170,6 @@ async def archive_put(
     reader = Inflow(body)
     read_end, write_end = os.pipe()
 
-    def feed() -> None:
-        try:
-            while piece := reader.read(_READ_SIZE):
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(write_end, view) :]
-        except BrokenPipeError:
-            log.debug("the worker took no more of an archive for %s", container.short_id)
-        finally:
-            os.close(write_end)
-
     def unpack() -> None:
         try:
             with open_tree(core, container) as tree:
@@ -197,7 +184,7 @@ async def archive_put(
             os.close(read_end)
 
     with reader, _naming(path, container):
-        await _feed_and_unpack(core, container, feed, unpack)
+        await _feed_and_unpack(core, container, lambda: reader.feed(write_end), unpack)
     core.commit(container, told=[("extract-to-dir", {})])
 
 

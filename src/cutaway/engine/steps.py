@@ -1,10 +1,12 @@
 """What the engine itself changes on the host, step by step."""
 
 import os
+import stat
 from dataclasses import dataclass
 from typing import Any
 
 from cutaway import linux
+from cutaway.images.resolve import make_directories_in_root, open_in_root
 from cutaway.linux.abi import MNT, MS
 from cutaway.steps import Step
 
@@ -39,6 +41,58 @@ class MountSharedMemory(Step[None]):
     def undo(self, scope: None, result: Any) -> None:
         """Unmount it; what is still open in it lives on."""
         linux.umount2(self.target, MNT.DETACH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindInside(Step[None]):
+    """Bind a path of a tree that somebody else filled to a place of our own, for a build step.
+
+    The path is walked by the kernel inside the tree and what is found is bound by its descriptor:
+    a link that is exchanged meanwhile leads nowhere else (CVE-2024-23651).
+    """
+
+    root: str
+    path: str
+    target: str
+    makes_directories: bool = False
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"bind {self.path} in {self.root} to {self.target}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f"mkdir -p {self.target} && mount --bind {self.root}/{self.path} {self.target}"
+
+    def apply(self, scope: None) -> None:
+        """Find the path, make a place for it, mount(2).
+
+        Raises:
+            KernelError: ENOENT: it is not there; ELOOP.
+        """
+        root_fd = os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if self.makes_directories:
+                make_directories_in_root(root_fd, os.fsencode(self.path))
+            fd = open_in_root(root_fd, os.fsencode(self.path), os.O_PATH | os.O_CLOEXEC)
+        finally:
+            os.close(root_fd)
+        try:
+            if stat.S_ISDIR(os.fstat(fd).st_mode):
+                os.mkdir(self.target, 0o700)
+            else:
+                os.close(os.open(self.target, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            linux.mount(f"/proc/self/fd/{fd}", self.target, "", MS.BIND, "")
+        finally:
+            os.close(fd)
+
+    def undo(self, scope: None, result: Any) -> None:
+        """Unmount it and remove its place."""
+        linux.umount2(self.target, MNT.DETACH)
+        if os.path.isdir(self.target):
+            os.rmdir(self.target)
+        else:
+            os.unlink(self.target)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from cutaway import __version__
 from cutaway.engine import listing
+from cutaway.engine.building.service import BuildService
 from cutaway.engine.core import Core
 from cutaway.engine.events import Event
 from cutaway.engine.images import ImageService, make_credentials
@@ -64,12 +65,19 @@ class SystemService:
     """What the engine says of itself and of this machine."""
 
     def __init__(
-        self, core: Core, images: ImageService, registry: RegistrySettings, engine_id: str
+        self,
+        core: Core,
+        images: ImageService,
+        registry: RegistrySettings,
+        engine_id: str,
+        *,
+        builds: BuildService,
     ) -> None:
         self._core = core
         self._images = images
         self._registry = registry
         self._engine_id = engine_id
+        self._builds = builds
 
     async def version(self) -> SystemVersion:
         """Tell the engine's version."""
@@ -192,7 +200,7 @@ class SystemService:
             images=images,
             containers=containers,
             volumes=volumes,
-            build_cache=() if "build-cache" in wanted else None,
+            build_cache=await self._builds.usage() if "build-cache" in wanted else None,
         )
 
     def _layers_size(self) -> int:

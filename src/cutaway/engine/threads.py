@@ -5,6 +5,7 @@ holds little: a slow client holds the worker back, a client that leaves ends it.
 """
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
@@ -18,6 +19,7 @@ T = TypeVar("T")
 DEPTH = 16
 # What is read ahead of a worker that takes a request's body.
 READ_AHEAD_BYTES = 4 << 20
+_FEED_BYTES = 1 << 18
 
 
 class ClientGone(System):
@@ -188,6 +190,22 @@ class Inflow:
             if not piece and self._error is not None:
                 raise ClientGone from self._error
         return piece
+
+    def feed(self, write_fd: int) -> None:
+        """Write all of it into a pipe, and close that; a reader that wants no more is no error.
+
+        Raises:
+            ClientGone: the connection broke in the middle.
+        """
+        try:
+            while piece := self.read(_FEED_BYTES):
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(write_fd, view) :]
+        except BrokenPipeError:
+            pass  # it has met an error of its own, which is the one that is told
+        finally:
+            os.close(write_fd)
 
     def close(self) -> None:
         """Stop reading ahead; any thread, harmless when the body has ended."""

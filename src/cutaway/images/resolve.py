@@ -24,6 +24,24 @@ def open_in_root(root_fd: int, path: bytes, flags: int) -> int:
     return linux.openat2(root_fd, path or b".", flags, 0, IN_ROOT)
 
 
+def make_directories_in_root(root_fd: int, path: bytes) -> None:
+    """Make a directory and its parents where they are missing, 0755; never outside the root.
+
+    Raises:
+        KernelError, OSError: ENOTDIR, ELOOP: something on the way is no directory.
+    """
+    made = b""
+    for component in split_path(path) or ():
+        parent_fd = open_directory_in_root(root_fd, made)
+        try:
+            os.mkdir(component, 0o755, dir_fd=parent_fd)
+        except FileExistsError:
+            pass
+        finally:
+            os.close(parent_fd)
+        made = made + b"/" + component if made else component
+
+
 def open_directory_in_root(root_fd: int, path: bytes) -> int:
     """Return an O_PATH descriptor of a directory, to be used with ``…at`` calls."""
     return linux.openat2(root_fd, path or b".", _DIRECTORY, 0, IN_ROOT)

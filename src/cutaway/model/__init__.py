@@ -26,7 +26,13 @@ from cutaway.model.base import (
     Uint32,
     Uint64,
 )
-from cutaway.model.build import BuildCache, BuildPruneOptions, BuildPruneReport, BuildRequest
+from cutaway.model.build import (
+    BuildCache,
+    BuildPruneOptions,
+    BuildPruneReport,
+    BuildRequest,
+    BuildSession,
+)
 from cutaway.model.config import ContainerConfig, HealthConfig, ImageConfig
 from cutaway.model.container import (
     CommitRequest,
@@ -212,6 +218,8 @@ __all__ = [
     "BuildPruneOptions",
     "BuildPruneReport",
     "BuildRequest",
+    "BuildSession",
+    "BuildSession",
     "ByteStream",
     "CPUStats",
     "CPUUsage",

@@ -19,6 +19,10 @@ class BuildRequest(Model):
         auth_configs: by registry host.
         version: ``1`` the classic builder, ``2`` BuildKit.
         explain: cutaway's own: say for each step why the cache hit or missed.
+        story: cutaway's own: tell steps as they happen, not in the classic builder's words.
+        on_error: cutaway's own: ``shell`` follows a failed command by a shell in its place.
+        allow: cutaway's own: entitlements, ``security.insecure`` and ``network.host``.
+        cache_to: cutaway's own: where the build's cache is pushed, ``type=registry,ref=NAME``.
     """
 
     tags: tuple[str, ...] = ()
@@ -54,7 +58,23 @@ class BuildRequest(Model):
     outputs: str = ""
     version: str = "1"
     explain: bool = False
+    story: bool = False
+    on_error: str = ""
+    allow: tuple[str, ...] = ()
+    cache_to: tuple[str, ...] = ()
     auth_configs: dict[str, AuthConfig] = {}
+
+
+class BuildSession(Model):
+    """cutaway's own: what a client lends to a build.
+
+    Attributes:
+        secrets: content in base64 by id.
+        agents: path of an SSH agent's socket on the engine's machine by id.
+    """
+
+    secrets: dict[str, str] = {}
+    agents: dict[str, str] = {}
 
 
 class BuildCache(Model):

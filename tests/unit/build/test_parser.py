@@ -58,7 +58,7 @@ def test_the_error_shows_line_caret_and_suggestion():
         parse_dockerfile("FROM a\nCOPPY a b\n")
     assert str(caught.value) == (
         "dockerfile parse error on line 2: unknown instruction: COPPY (did you mean COPY?)\n"
-        "COPPY a b\n^"
+        "Dockerfile:2\nCOPPY a b\n^"
     )
 
 

@@ -86,6 +86,9 @@ def build_request(request: Request) -> model.BuildRequest:
         force_remove=query.flag("forcerm"),
         squash=query.flag("squash"),
         explain=query.flag("explain"),
+        story=query.flag("story"),
+        on_error=query.text("onerror"),
+        allow=_json_parameter(query, "allow", tuple[str, ...], ()),
         build_args=_build_args(query),
         labels=_json_parameter(query, "labels", dict[str, str], {}),
         network_mode=query.text("networkmode"),
@@ -153,6 +156,13 @@ async def cancel(request: Request, backends: Backends) -> Response:
     return no_content()
 
 
+async def open_session(request: Request, backends: Backends) -> Response:
+    """Keep secrets and SSH agents for the next build that names the session."""
+    session = await request.document(model.BuildSession)
+    identifier = await _backend(backends).open_session(session)
+    return json_answer({"Id": identifier}, status=201)
+
+
 _TEXTS = (
     "dockerfile",
     "extrahosts",
@@ -167,6 +177,9 @@ _TEXTS = (
     "ulimits",
     "securityopt",
     "isolation",
+    "session",
+    "onerror",
+    "allow",
 )
 _FLAGS = (
     "q",
@@ -175,6 +188,7 @@ _FLAGS = (
     "forcerm",
     "squash",
     "explain",
+    "story",
     "pull",
 )
 _NUMBERS = (
@@ -219,6 +233,14 @@ ROUTES = (
         ),
         answers={200: model.BuildPruneReport},
         since=Version(1, 31),
+    ),
+    Route(
+        method="POST",
+        path="/cutaway/build/sessions",
+        handler=open_session,
+        group="Cutaway",
+        body=model.BuildSession,
+        answers={201: Any},
     ),
     Route(
         method="POST",

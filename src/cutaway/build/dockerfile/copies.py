@@ -101,7 +101,16 @@ def _source(copy: Copy, text: str, origin: Vertex, expand: Callable[[str], str])
         keyword = "ADD" if copy.is_add else "COPY"
         raise BuildError(f"{keyword} failed: forbidden path outside the build context: {path} ()")
     # A trailing slash or dot means the directory's contents, as without: docker copies contents.
-    return CopySource(origin, "/".join(parts))
+    return CopySource(origin, "/".join(parts), _pivot(path) if copy.parents else 0)
+
+
+def _pivot(path: str) -> int:
+    """Return how many directories stand before ``/./``, which ``--parents`` does not keep."""
+    before, pivot, _ = path.partition("/./")
+    parts = [part for part in before.split("/") if part not in {"", "."}]
+    if pivot and "**" in parts:
+        raise InvalidParameter(f"** can't stand before the /./ of --parents: {path}")
+    return len(parts) if pivot else 0
 
 
 def _leaves(parts: list[str]) -> bool:

@@ -21,7 +21,7 @@ from cutaway.build.dockerfile.parser import Parsed, parse_trigger
 from cutaway.build.dockerfile.run_mounts import parse_run_mount
 from cutaway.build.dockerfile.settings import change_settings
 from cutaway.build.dockerfile.stages import Stage, StageList, expand, split_stages
-from cutaway.build.errors import BuildError, DockerfileError
+from cutaway.build.errors import BuildError, DockerfileError, Place, placed, suggestion
 from cutaway.build.graph import (
     BaseImage,
     Context,
@@ -71,6 +71,7 @@ class BuildStep:
         trigger: it came from the base image's ONBUILD.
         stage: the stage's title.
         author: MAINTAINER so far.
+        place: where it stands; of a trigger, where its FROM does.
     """
 
     original: str
@@ -81,6 +82,7 @@ class BuildStep:
     trigger: bool
     stage: str
     author: str
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +148,32 @@ def read_stages(parsed: Parsed, options: BuildOptions) -> tuple[StageList, tuple
     return stages, stages.needed(stages.target(options.target))
 
 
-def images_needed(stages: StageList, needed: tuple[Stage, ...]) -> tuple[ImageKey, ...]:
-    """Return the images that must be resolved before ``evaluate``, each once.
+def images_needed(stages: StageList, needed: tuple[Stage, ...]) -> dict[ImageKey, Place]:
+    """Return the images that must be resolved before ``evaluate``, and where each is named first.
 
     Images that only ONBUILD triggers name are found by ``images_of_triggers``.
     """
-    keys: dict[ImageKey, None] = {}
+    keys: dict[ImageKey, Place] = {}
     for stage in needed:
         if stage.base_stage is None and stage.base != SCRATCH:
-            keys[stage.base, stage.platform] = None
+            keys.setdefault((stage.base, stage.platform), stage.origin.place)
         for instruction in stage.instructions:
             for name in _image_origins(stages, instruction):
-                keys[name, ""] = None
-    return tuple(keys)
+                keys.setdefault((name, ""), instruction.place)
+    return keys
+
+
+def missing_image(
+    stages: StageList, key: ImageKey, place: Place | None, error: Exception
+) -> Exception:
+    """Return the error of an image that can't be had, with where it is named.
+
+    A name that is nearly a stage's is probably that stage, misspelled.
+    """
+    known = [stage.name for stage in stages.stages if stage.name]
+    text = f"{error}{suggestion(key[0].lower(), known)}"
+    column = place.text.find(key[0]) if place else 0
+    return BuildError(text if place is None else f"{text}\n{place.show(max(column, 0))}")
 
 
 def _image_origins(stages: StageList, instruction: ins.Instruction) -> list[str]:
@@ -276,6 +291,7 @@ class _Evaluator:
                 trigger=trigger,
                 stage=self._stage.title,
                 author=self._author,
+                place=self._stage.origin.place if trigger else instruction.place,
             )
         )
 
@@ -300,7 +316,9 @@ class _Evaluator:
                     self._config, instruction, self._expander, cmd_is_set=self._cmd_is_set
                 )
                 self._cmd_is_set = self._cmd_is_set or isinstance(instruction, ins.Cmd)
-        except (DockerfileError, BuildError):
+        except BuildError as error:
+            raise placed(error, instruction.place) from None
+        except DockerfileError:
             raise
         except InvalidParameter as error:
             raise DockerfileError(str(error), instruction.place) from None
@@ -356,7 +374,7 @@ class _Evaluator:
 
     def _run(self, instruction: ins.Run) -> str:
         args, mounts = self._command(instruction)
-        mounts += tuple(self._mount(text, instruction) for text in instruction.mounts)
+        mounts += tuple(self._mount(n, instruction) for n in range(len(instruction.mounts)))
         build_env, hidden_env = self._environment.for_run(self._config.env)
         network = instruction.network
         self._vertex = RunCommand(
@@ -368,6 +386,7 @@ class _Evaluator:
             user=self._config.user,
             mounts=mounts,
             network=self._options.network if network == "default" else network,
+            asks_for_host_network=network == "host" and self._options.network != "host",
             security=instruction.security,
             epoch=self._options.epoch,
         )
@@ -392,8 +411,8 @@ class _Evaluator:
         bodies = "".join(f"\n{doc.content}{doc.name}" for doc in heredocs)
         return (*shell, text + bodies), ()
 
-    def _mount(self, text: str, instruction: ins.Run) -> MountSpec:
-        mount = parse_run_mount(self._word(text, instruction))
+    def _mount(self, index: int, instruction: ins.Run) -> MountSpec:
+        mount = parse_run_mount(self._word(instruction.mounts[index], instruction))
         origin: Vertex | None = None
         if mount.from_:
             origin = self._origin(mount.from_)
@@ -402,6 +421,9 @@ class _Evaluator:
         target = mount.target
         if mount.kind == "secret" and not target and not mount.env:
             target = f"/run/secrets/{(mount.identifier or mount.source).rpartition('/')[2]}"
+        if mount.kind == "ssh" and not target:
+            number = sum(text.startswith("type=ssh") for text in instruction.mounts[:index])
+            target = f"/run/buildkit/ssh_agent.{number}"
         if target:
             target = join_path(self._config.working_dir, target)
         return MountSpec(

@@ -75,8 +75,12 @@ class Dockerfile:
     syntax: str
 
 
-def parse_lines(text: str) -> Dockerfile:
+def parse_lines(text: str, file: str = "Dockerfile") -> Dockerfile:
     """Cut a Dockerfile into nodes.
+
+    Args:
+        text: its content.
+        file: its name, for errors.
 
     Raises:
         DockerfileError: empty, too large, a bad directive, an unterminated heredoc.
@@ -84,8 +88,8 @@ def parse_lines(text: str) -> Dockerfile:
     if len(text) > MAX_BYTES:
         raise DockerfileError(f"the file is larger than {MAX_BYTES} bytes")
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
-    directives = _directives(lines)
-    reader = _Reader(lines, directives.get("escape", "\\"))
+    directives = _directives(lines, file)
+    reader = _Reader(lines, directives.get("escape", "\\"), file)
     nodes = []
     while (node := reader.next_node()) is not None:
         nodes.append(node)
@@ -94,14 +98,14 @@ def parse_lines(text: str) -> Dockerfile:
     return Dockerfile(tuple(nodes), reader.escape, directives.get("syntax", ""))
 
 
-def _directives(lines: list[str]) -> dict[str, str]:
+def _directives(lines: list[str], file: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         match = _DIRECTIVE.match(line.strip())
         name = match.group(1).lower() if match else ""
         if match is None or name not in _KNOWN_DIRECTIVES:
             break
-        place = Place(number, number, line)
+        place = Place(number, number, line, file)
         if name in found:
             raise DockerfileError(f"only one {name} parser directive can be used", place)
         if name == "escape" and match.group(2) not in {"\\", "`"}:
@@ -147,8 +151,9 @@ def _is_quoted(text: str, end: int, escape: str) -> bool:
 
 
 class _Reader:
-    def __init__(self, lines: list[str], escape: str) -> None:
+    def __init__(self, lines: list[str], escape: str, file: str) -> None:
         self._lines = lines
+        self._file = file
         self._index = 0
         self.escape = escape
         self._continued = re.compile(rf"^(.*?){re.escape(escape)}[ \t]*$", re.DOTALL)
@@ -160,12 +165,12 @@ class _Reader:
         joined = self._joined()
         if not joined:  # a lone continuation character: an empty line
             return self.next_node()
-        place = Place(start + 1, self._index, self._lines[start])
+        place = Place(start + 1, self._index, self._lines[start], self._file)
         keyword, flags, rest = _split(joined, place)
         heredocs: tuple[Heredoc, ...] = ()
         if self._may_have_heredocs(keyword, rest):
             heredocs = self._heredocs(rest, place)
-        place = Place(start + 1, self._index, self._lines[start])
+        place = Place(start + 1, self._index, self._lines[start], self._file)
         original = " ".join([keyword, *flags, rest]).strip()
         return Node(keyword, flags, rest, heredocs, place, original)
 

@@ -25,13 +25,17 @@ class Parsed:
     warnings: list[str] = field(default_factory=list)
 
 
-def parse_dockerfile(text: str) -> Parsed:
+def parse_dockerfile(text: str, file: str = "Dockerfile") -> Parsed:
     """Read a whole Dockerfile.
+
+    Args:
+        text: its content.
+        file: its name, for errors.
 
     Raises:
         DockerfileError: with line, text, caret and suggestion.
     """
-    dockerfile = parse_lines(text)
+    dockerfile = parse_lines(text, file)
     parser = _NodeParser(dockerfile)
     made = tuple(parser.instruction(node) for node in dockerfile.nodes)
     return Parsed(made, dockerfile.escape, parser.warnings)

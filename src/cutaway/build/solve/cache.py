@@ -1,20 +1,21 @@
 """The build cache: what a step's inputs were, and the layer that came of it.
 
 A key is a digest of a vertex's definition and of its inputs' *content*: the chain id of the file
-system below, the digest of the files copied. Only results of builds made here are records, never
-what a pulled image claims of itself (CVE-2024-24557).
+system below, the digest of the files copied. Only results of builds made here, or of caches that
+a build names by ``--cache-from``, are records; never what a pulled image claims of itself
+(CVE-2024-24557).
 """
 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from cutaway.build.graph import CopyFiles, MakeDirectory, MountSpec, RunCommand, Vertex
 from cutaway.oci import Descriptor, Digest
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,33 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class StepKey:
+    """What decides whether a step is up to date.
+
+    Attributes:
+        definition: digest of the instruction, its variables expanded.
+        base_chain_id: of the file system it is done on; empty for the empty one.
+        inputs: digests of the content of its other inputs, in their order.
+    """
+
+    definition: str
+    base_chain_id: str
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The key of the step's record."""
+        return _digest([self.definition, self.base_chain_id, list(self.inputs)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CacheRecord:
     """One remembered step.
 
     Attributes:
-        key: see ``cache_key``.
-        base_chain_id: of the file system below; empty for the empty one.
-        chain_id: of the result; the base's when the step changed nothing.
+        key: digest of ``parts``, or of something else that is remembered.
+        parts: what the key is of; None when the record is not of a step.
+        chain_id: of the result where it was made; the base's when the step changed nothing.
         layer: what the step added, or None.
         description: the instruction.
         size_bytes: of the layer when unpacked.
@@ -41,26 +62,28 @@ class CacheRecord:
     """
 
     key: str
-    base_chain_id: str
-    chain_id: str
-    layer: Layer | None
+    parts: StepKey | None = None
+    chain_id: str = ""
+    layer: Layer | None = None
     description: str
-    size_bytes: int
+    size_bytes: int = 0
     created_s: int
     last_used_s: int
-    use_count: int
+    use_count: int = 0
+
+    def used(self, now_s: int) -> "CacheRecord":
+        """Return the record after one more use."""
+        return replace(self, last_used_s=now_s, use_count=self.use_count + 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as a JSON object."""
+        parts, layer = self.parts, self.layer
         return {
             "key": self.key,
-            "base_chain_id": self.base_chain_id,
+            "parts": parts and [parts.definition, parts.base_chain_id, list(parts.inputs)],
             "chain_id": self.chain_id,
-            "layer": self.layer
-            and {
-                "descriptor": self.layer.descriptor.to_json(),
-                "diff_id": str(self.layer.diff_id),
-            },
+            "layer": layer
+            and {"descriptor": layer.descriptor.to_json(), "diff_id": str(layer.diff_id)},
             "description": self.description,
             "size_bytes": self.size_bytes,
             "created_s": self.created_s,
@@ -70,21 +93,22 @@ class CacheRecord:
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "CacheRecord":
-        """Read what ``to_json`` wrote."""
-        layer = document["layer"]
-        return cls(
-            **{
-                **document,
-                "layer": layer
-                and Layer(
-                    Descriptor.from_json(layer["descriptor"]), Digest.parse(layer["diff_id"])
-                ),
-            }
-        )
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it did not.
+        """
+        parts, layer = document["parts"], document["layer"]
+        read = {
+            "parts": parts and StepKey(str(parts[0]), str(parts[1]), tuple(map(str, parts[2]))),
+            "layer": layer
+            and Layer(Descriptor.from_json(layer["descriptor"]), Digest.parse(layer["diff_id"])),
+        }
+        return cls(**{**document, **read})
 
 
 class CacheStore(Protocol):
-    """Where records are kept; every method is one transaction, callable from any thread."""
+    """Where records are kept; every method is callable from any thread."""
 
     def find(self, key: str) -> CacheRecord | None:
         """Return the record of a key."""
@@ -92,10 +116,6 @@ class CacheStore(Protocol):
 
     def put(self, record: CacheRecord) -> None:
         """Add or replace a record."""
-        ...
-
-    def touch(self, key: str, now_s: int) -> None:
-        """Count one use."""
         ...
 
     def records(self) -> list[CacheRecord]:
@@ -108,10 +128,10 @@ class CacheStore(Protocol):
 
 
 class MemoryCache:
-    """A cache that lives as long as its owner; for tests and ``--no-cache`` machines."""
+    """A cache that lives as long as its owner."""
 
-    def __init__(self) -> None:
-        self._records: dict[str, CacheRecord] = {}
+    def __init__(self, records: Iterable[CacheRecord] = ()) -> None:
+        self._records = {record.key: record for record in records}
 
     def find(self, key: str) -> CacheRecord | None:
         """Return the record of a key."""
@@ -120,13 +140,6 @@ class MemoryCache:
     def put(self, record: CacheRecord) -> None:
         """Add or replace a record."""
         self._records[record.key] = record
-
-    def touch(self, key: str, now_s: int) -> None:
-        """Count one use."""
-        if key in self._records:
-            old = self._records[key].to_json()
-            old |= {"last_used_s": now_s, "use_count": old["use_count"] + 1}
-            self._records[key] = CacheRecord.from_json(old)
 
     def records(self) -> list[CacheRecord]:
         """Return all records."""
@@ -138,7 +151,7 @@ class MemoryCache:
             self._records.pop(key, None)
 
 
-def cache_key(vertex: Vertex, base_chain_id: str, input_digests: tuple[str, ...]) -> str:
+def step_key(vertex: Vertex, base_chain_id: str, input_digests: tuple[str, ...]) -> StepKey:
     """Return the key of a step.
 
     Args:
@@ -146,17 +159,40 @@ def cache_key(vertex: Vertex, base_chain_id: str, input_digests: tuple[str, ...]
         base_chain_id: of the file system it is done on.
         input_digests: of the content of its other inputs, in their order.
     """
-    if isinstance(vertex, CopyFiles) and vertex.link:
-        base_chain_id = ""  # a linked copy does not read what is below it
-    document = [KEY_VERSION, *_definition(vertex), base_chain_id, list(input_digests)]
+    return StepKey(_digest([KEY_VERSION, *_definition(vertex)]), base_chain_id, input_digests)
+
+
+def explain_miss(key: StepKey, description: str, records: Iterable[CacheRecord]) -> str:
+    """Say in a sentence what is different from the earlier step that is most like this one."""
+    same_definition = False
+    same_base = ""
+    for record in records:
+        parts = record.parts
+        if parts is None:
+            continue
+        if parts.definition == key.definition:
+            if parts.base_chain_id == key.base_chain_id:
+                return "the files that it takes have changed since it was last done"
+            same_definition = True
+        elif parts.base_chain_id == key.base_chain_id and record.description != description:
+            same_base = record.description
+    if same_definition:
+        return "a step before it has another result than when it was last done"
+    if same_base:
+        return f"another instruction was done here before: {same_base}"
+    return "no earlier step had this definition and these inputs"
+
+
+def _digest(document: list[Any]) -> str:
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _definition(vertex: Vertex) -> list[Any]:
     if isinstance(vertex, CopyFiles):
         return ["copy", vertex.destination, vertex.owner, vertex.mode, vertex.unpack,
-                vertex.parents, list(vertex.exclude), vertex.epoch]  # fmt: skip
+                vertex.parents, [source.skip for source in vertex.sources],
+                list(vertex.exclude), vertex.link, vertex.epoch]  # fmt: skip
     if isinstance(vertex, MakeDirectory):
         return ["mkdir", vertex.path, vertex.epoch]
     if isinstance(vertex, RunCommand):

@@ -13,15 +13,15 @@ class ExecMount:
 
     Attributes:
         kind: ``bind`` (a tree of a snapshot), ``cache`` (a directory kept between builds),
-            ``tmpfs``, ``file`` (a secret's content).
+            ``tmpfs``, ``file`` (a secret's content), ``agent`` (a socket that leads to an agent).
         target: absolute, in the container.
         tree: for bind: what to mount to see the tree; writes to it are forgotten.
         source: below the tree or the cache directory.
-        directory: for cache: on the host.
+        directory: for cache: on the host; for an agent: its socket.
         read_only: writes are refused.
         size_bytes: of a tmpfs.
         content: of a file.
-        mode, uid, gid: of a file, or of a cache directory when it is made.
+        mode, uid, gid: of a file or socket.
     """
 
     kind: str
@@ -84,5 +84,17 @@ class Executor(Protocol):
             CutawayError: it could not be started.
 
         Cancelling the call kills the command and leaves nothing but the snapshot.
+        """
+        ...
+
+    async def open_shell(self, execution: Execution, *, offered: Callable[[str], None]) -> None:
+        """Make a container with a shell in place of a command that failed; wait for its end.
+
+        Args:
+            execution: the command: its root with what it left, its mounts, user, variables.
+            offered: called with the container's id; somebody attaches to it and starts it.
+
+        Raises:
+            CutawayError: it could not be made.
         """
         ...

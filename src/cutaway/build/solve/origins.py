@@ -14,8 +14,8 @@ from typing import IO
 from cutaway.build.dockerfile.dockerignore import IgnoreRules, parse_dockerignore
 from cutaway.build.errors import BuildError
 from cutaway.build.graph import Context, Git, Inline, Remote
+from cutaway.build.solve.command import WORKING_PREFIX
 from cutaway.build.solve.fetch import fetch_git, fetch_url
-from cutaway.build.solve.work import WORKING_PREFIX
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.trees.tree import Tree, put_archive
 

@@ -25,7 +25,9 @@ class VertexLog:
         state: see ``VertexState``.
         reason: why the cache hit or missed, in a sentence.
         container_id: of the command, once it runs.
+        shell_id: of the container with a shell that follows a failed command; empty: none does.
         chain_id: of the result.
+        has_layer: the step added a layer; False also while that is unknown.
         error: why it failed.
         started_ns, ended_ns: CLOCK_MONOTONIC, 0 while unknown.
     """
@@ -33,7 +35,9 @@ class VertexLog:
     state: VertexState = VertexState.WAITING
     reason: str = ""
     container_id: str = ""
+    shell_id: str = ""
     chain_id: str = ""
+    has_layer: bool = False
     error: Exception | None = None
     started_ns: int = 0
     ended_ns: int = 0
@@ -54,6 +58,11 @@ class VertexLog:
         self.container_id = container_id
         self._tell()
 
+    def offer_shell(self, container_id: str) -> None:
+        """Its command failed, and a container with a shell in its place waits to be started."""
+        self.shell_id = container_id
+        self._tell()
+
     def write(self, stream: int, data: bytes) -> None:
         """Its command printed something."""
         self._output.append((stream, data))
@@ -68,6 +77,14 @@ class VertexLog:
     def is_ended(self) -> bool:
         """It will not change any more."""
         return self.state in {VertexState.CACHED, VertexState.DONE, VertexState.FAILED}
+
+    async def changed(self) -> None:
+        """Wait until anything of it changes."""
+        await self._changed.wait()
+
+    def output_from(self, position: int) -> list[tuple[int, bytes]]:
+        """Return the (stream, bytes) pieces behind the first ``position`` ones."""
+        return self._output[position:]
 
     async def until_running(self) -> None:
         """Wait until its container is known, or it has ended."""

@@ -2,7 +2,7 @@
 
 Guarantees:
 1. A vertex nobody asked for is never touched.
-2. Two vertices with the same cache key are done once, also in builds at the same time.
+2. Two vertices of a build with the same cache key are done once.
 3. A result is a chain of committed snapshots whose layers are in the content store; nothing else
    of a step is kept, whether it succeeds, fails or is cancelled.
 """
@@ -20,11 +20,18 @@ from cutaway.build.graph import (
     Scratch,
     Vertex,
 )
-from cutaway.build.solve.cache import CacheRecord, CacheStore, Layer, cache_key
-from cutaway.build.solve.executor import Executor
+from cutaway.build.solve.blocking import run_to_end
+from cutaway.build.solve.cache import (
+    CacheRecord,
+    CacheStore,
+    Layer,
+    StepKey,
+    explain_miss,
+    step_key,
+)
 from cutaway.build.solve.origins import Origin, OriginStore
 from cutaway.build.solve.progress import VertexLog, VertexState
-from cutaway.build.solve.work import StepWork
+from cutaway.build.solve.work import Step, StepWork
 from cutaway.images.store import ImageStore
 
 
@@ -47,18 +54,17 @@ class SolverOptions:
 
     Attributes:
         use_cache: False for ``--no-cache``; results are still remembered.
-        limits: HostConfig's resource fields for commands.
-        extra_hosts: for commands.
-        secrets: content by id.
-        allow_insecure: RUN --security=insecure is allowed.
+        trusted_chains: only results that are among these hit (``--cache-from`` of images); None
+            trusts all that was built here.
+        imported: records of caches that ``--cache-from`` names, after this machine's own.
+        explain: say of a miss what is different from the last time.
         describe: names a vertex for cache records.
     """
 
     use_cache: bool = True
-    limits: dict[str, object]
-    extra_hosts: tuple[str, ...] = ()
-    secrets: dict[str, bytes]
-    allow_insecure: bool = False
+    trusted_chains: frozenset[str] | None = None
+    imported: CacheStore | None = None
+    explain: bool = False
     describe: Callable[[Vertex], str]
 
 
@@ -68,36 +74,34 @@ class Solver:
     Args:
         store: images, whose content and snapshots take the results.
         cache: records of earlier steps.
-        executor: runs commands.
         origins: what is copied from.
+        work: does steps.
         options: see ``SolverOptions``.
+
+    Attributes:
+        used: records of the steps that were needed, by key: for an exported cache.
     """
 
     def __init__(
         self,
         store: ImageStore,
         cache: CacheStore,
-        executor: Executor,
         origins: OriginStore,
+        work: StepWork,
         *,
         options: SolverOptions,
     ) -> None:
         self._store = store
         self._cache = cache
         self._origins = origins
+        self._work = work
         self._options = options
-        self._work = StepWork(
-            store,
-            executor,
-            limits=options.limits,
-            extra_hosts=options.extra_hosts,
-            secrets=options.secrets,
-            allow_insecure=options.allow_insecure,
-        )
         self._tasks: dict[int, asyncio.Task[Result]] = {}
-        self._by_key: dict[str, asyncio.Task[Result]] = {}
+        self._by_key: dict[str, asyncio.Task[Layer | None]] = {}
         self._logs: dict[int, VertexLog] = {}
         self._vertices: list[Vertex] = []
+        self.used: dict[str, CacheRecord] = {}
+        self._hits: list[str] = []
 
     def log(self, vertex: Vertex) -> VertexLog:
         """Return a vertex's log, also before it is worked on."""
@@ -145,35 +149,38 @@ class Solver:
         layers = zip(manifest.layers, diff_ids, strict=True)
         return Result(vertex.chain_id, tuple(Layer(blob, diff_id) for blob, diff_id in layers))
 
-    async def _step(self, vertex: CopyFiles | MakeDirectory | RunCommand, log: VertexLog) -> Result:
+    async def _step(self, vertex: Step, log: VertexLog) -> Result:
         base, sources = await self._inputs(vertex)
-        digests = await self._work.input_digests(vertex, sources)
-        key = cache_key(vertex, base.chain_id, digests)
         log.start()
-        found = await asyncio.to_thread(self._find, key, base, log)
+        digests = await self._work.input_digests(vertex, sources)
+        key = step_key(vertex, "" if is_linked(vertex) else base.chain_id, digests)
+        found = await self._find(key, base, vertex, log)
         if found is not None:
+            log.has_layer = len(found.layers) > len(base.layers)
             log.chain_id = found.chain_id
             log.end(VertexState.CACHED)
             return found
-        running = self._by_key.get(key)
+        running = self._by_key.get(key.digest)
         if running is None:
-            running = self._by_key[key] = asyncio.create_task(
-                self._perform(vertex, base, sources, key=key, log=log)
+            running = self._by_key[key.digest] = asyncio.create_task(
+                self._perform(vertex, sources, key, log)
             )
-        result = await asyncio.shield(running) if not running.done() else running.result()
+        layer = await asyncio.shield(running) if not running.done() else running.result()
+        log.has_layer = layer is not None
+        result = await self._on_top(base, layer)
         log.chain_id = result.chain_id
         log.end(VertexState.DONE)
         return result
 
-    async def _inputs(
-        self, vertex: CopyFiles | MakeDirectory | RunCommand
-    ) -> tuple[Result, tuple[str, ...]]:
+    async def _inputs(self, vertex: Step) -> tuple[Result, tuple[str, ...]]:
         """Solve the base and the sources at the same time; sources become snapshot names."""
         origins: list[Vertex] = []
         if isinstance(vertex, CopyFiles):
             origins = [source.origin for source in vertex.sources]
         elif isinstance(vertex, RunCommand):
             origins = [m.origin for m in vertex.mounts if m.origin is not None]
+        if not origins:
+            return await self.solve(vertex.base), ()
         sources = asyncio.gather(*(self._source(origin) for origin in origins))
         base, names = await asyncio.gather(self.solve(vertex.base), sources)
         return base, tuple(names)
@@ -184,50 +191,73 @@ class Solver:
         plain: Origin = origin
         return await self._origins.key_of(plain)
 
-    def _find(self, key: str, base: Result, log: VertexLog) -> Result | None:
-        if not self._options.use_cache:
+    async def _find(
+        self, key: StepKey, base: Result, vertex: Vertex, log: VertexLog
+    ) -> Result | None:
+        """Look a step up in the caches; the log gets the reason why it hit or missed."""
+        options = self._options
+        if not options.use_cache:
             log.reason = "the cache is not used (--no-cache)"
             return None
-        record = self._cache.find(key)
+        record = self._cache.find(key.digest)
+        where = "built here before"
+        if record is None and options.imported is not None:
+            record, where = options.imported.find(key.digest), "found in the cache of --cache-from"
         if record is None:
-            log.reason = "no earlier step had this definition and these inputs"
+            if options.explain:
+                description = options.describe(vertex)
+                log.reason = explain_miss(key, description, self._cache.records())
             return None
-        is_whole = record.layer is None or (
-            record.layer.descriptor.digest in self._store.content
-            and (not record.chain_id or record.chain_id in self._work.snapshots)
-        )
-        if not is_whole:
+        if record.layer is not None and record.layer.descriptor.digest not in self._store.content:
             log.reason = "its layer is no longer on this machine"
             return None
-        self._cache.touch(key, int(time.time()))
-        log.reason = "the same definition and inputs as before"
-        if record.layer is None:
+        trusted = options.trusted_chains
+        if trusted is not None and record.chain_id not in trusted:
+            log.reason = "no image of --cache-from has the result of this step"
+            return None
+        log.reason = f"the same definition and inputs: {where}"
+        self.used[record.key] = record.used(int(time.time()))
+        self._hits.append(record.key)
+        return await self._on_top(base, record.layer)
+
+    async def _on_top(self, base: Result, layer: Layer | None) -> Result:
+        if layer is None:
             return base
-        return Result(record.chain_id, (*base.layers, record.layer))
+        chain_id = self._work.stacked(base.chain_id, layer)
+        if chain_id is None:
+            chain_id = await run_to_end(self._work.stack, base.chain_id, layer)
+        return Result(chain_id, (*base.layers, layer))
 
     async def _perform(
-        self,
-        vertex: CopyFiles | MakeDirectory | RunCommand,
-        base: Result,
-        sources: tuple[str, ...],
-        *,
-        key: str,
-        log: VertexLog,
-    ) -> Result:
-        layer, chain_id, size = await self._work.perform(vertex, base.chain_id, sources, log)
+        self, vertex: Step, sources: tuple[str, ...], key: StepKey, log: VertexLog
+    ) -> Layer | None:
+        layer, chain_id, size = await self._work.perform(vertex, key.base_chain_id, sources, log)
         now = int(time.time())
         record = CacheRecord(
-            key=key,
-            base_chain_id=base.chain_id,
+            key=key.digest,
+            parts=key,
             chain_id=chain_id,
             layer=layer,
             description=self._options.describe(vertex),
             size_bytes=size,
             created_s=now,
             last_used_s=now,
-            use_count=0,
         )
-        await asyncio.to_thread(self._cache.put, record)
-        if layer is None:
-            return base
-        return Result(chain_id, (*base.layers, layer))
+        self.used[record.key] = record
+        self._cache.put(record)
+        return layer
+
+    def remember_uses(self) -> None:
+        """Count one use of every record that hit; called once, when the build has succeeded."""
+        for key in self._hits:
+            self._cache.put(self.used[key])
+
+
+def is_linked(vertex: Vertex) -> bool:
+    """Tell whether a copy is made as a layer of its own, whatever is below it.
+
+    A user's or group's name has to be looked up below, so such a copy is not.
+    """
+    if not isinstance(vertex, CopyFiles) or not vertex.link:
+        return False
+    return all(part.isdecimal() for part in vertex.owner.split(":") if part)

@@ -1,16 +1,16 @@
 """Doing one step: a snapshot is prepared, changed, and committed as a layer or thrown away."""
 
 import asyncio
-import hashlib
 import os
 import threading
 import uuid
+from collections.abc import Callable, Iterable
 
 from cutaway.build.dockerfile.dockerignore import compile_glob
-from cutaway.build.errors import BuildError
-from cutaway.build.graph import CopyFiles, MakeDirectory, MountSpec, RunCommand
+from cutaway.build.graph import CopyFiles, MakeDirectory, RunCommand
+from cutaway.build.solve.blocking import run_to_end
 from cutaway.build.solve.cache import Layer
-from cutaway.build.solve.executor import ExecMount, Execution, Executor
+from cutaway.build.solve.command import WORKING_PREFIX, CommandRunner
 from cutaway.build.solve.progress import VertexLog
 from cutaway.images.layer_blob import LayerBlobWriter
 from cutaway.images.snapshots import Snapshots
@@ -20,32 +20,20 @@ from cutaway.images.trees.tree import Tree, diff_layer
 from cutaway.oci import Digest
 from cutaway.oci.hashing import chain_ids, digest_of
 
-WORKING_PREFIX = "build-"  # of the keys of snapshots that live only while a build does
 _READ_BYTES = 1 << 20
 
 Step = CopyFiles | MakeDirectory | RunCommand
+Pin = Callable[[Iterable[str]], None]
+"""Keeps snapshots by chain id until the build has ended."""
 
 
 class StepWork:
     """Does steps; what it makes is committed or removed before ``perform`` returns."""
 
-    def __init__(
-        self,
-        store: ImageStore,
-        executor: Executor,
-        *,
-        limits: dict[str, object],
-        extra_hosts: tuple[str, ...],
-        secrets: dict[str, bytes],
-        allow_insecure: bool,
-    ) -> None:
+    def __init__(self, store: ImageStore, commands: CommandRunner, pin: Pin) -> None:
         self._store = store
-        self._executor = executor
-        self._limits = limits
-        self._extra_hosts = extra_hosts
-        self._secrets = secrets
-        self._allow_insecure = allow_insecure
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._commands = commands
+        self._pin = pin
 
     @property
     def snapshots(self) -> Snapshots:
@@ -58,39 +46,32 @@ class StepWork:
         """Return the digest of the content of every source of a step, in order.
 
         Raises:
-            BuildError: a path that is not there.
+            InvalidParameter: a path that is not there.
         """
         if isinstance(vertex, CopyFiles):
             excludes = _regexes(vertex.exclude)
-            wanted = [
-                (source, (copy.pattern,), excludes, vertex.parents)
-                for source, copy in zip(sources, vertex.sources, strict=True)
+            digesting = [
+                run_to_end(
+                    digest_files,
+                    self._tree(name),
+                    (source.pattern,),
+                    exclude_regexes=excludes,
+                    keeps_parents=vertex.parents,
+                    skip_parents=source.skip,
+                    keyword=_keyword(vertex),
+                )
+                for name, source in zip(sources, vertex.sources, strict=True)
             ]
-        elif isinstance(vertex, RunCommand):
+        elif isinstance(vertex, RunCommand) and vertex.mounts:
             mounts = [m for m in vertex.mounts if m.origin is not None]
-            wanted = [
-                (source, (mount.source.strip("/"),), (), False)
-                for source, mount in zip(sources, mounts, strict=True)
+            digesting = [
+                run_to_end(digest_files, self._tree(name), (mount.source.strip("/"),))
+                for name, mount in zip(sources, mounts, strict=True)
                 if mount.kind == "bind"
             ]
         else:
             return ()
-        keyword = "ADD" if isinstance(vertex, CopyFiles) and vertex.unpack else "COPY"
-        return tuple(
-            await asyncio.gather(
-                *(
-                    asyncio.to_thread(
-                        digest_files,
-                        self._tree(source),
-                        patterns,
-                        exclude_regexes=regexes,
-                        keeps_parents=parents,
-                        keyword=keyword,
-                    )
-                    for source, patterns, regexes, parents in wanted
-                )
-            )
-        )
+        return tuple(await asyncio.gather(*digesting))
 
     def _tree(self, name: str) -> Tree:
         return Tree.of_snapshot(self.snapshots, name)
@@ -104,20 +85,19 @@ class StepWork:
             The layer (None if nothing changed), the result's chain id, the layer's unpacked size.
 
         Raises:
-            BuildError: the command failed, or a source or user is missing.
+            InvalidParameter: the command failed, or a source or user is missing.
         """
         key = f"{WORKING_PREFIX}{uuid.uuid4().hex}"
-        await asyncio.to_thread(self.snapshots.prepare, key, base_chain_id or None)
+        await run_to_end(self.snapshots.prepare, key, base_chain_id or None)
         try:
             if isinstance(vertex, RunCommand):
-                await self._run(vertex, key, sources, log)
+                await self._commands.run(vertex, key, sources, log)
             else:
-                await asyncio.to_thread(self._change, vertex, key, sources)
-            epoch = vertex.epoch
-            return await asyncio.to_thread(self._commit, key, base_chain_id, epoch)
+                await run_to_end(self._change, vertex, key, sources)
+            return await run_to_end(self._commit, key, base_chain_id, vertex.epoch)
         finally:
             if key in self.snapshots:
-                await asyncio.to_thread(self.snapshots.remove, key)
+                await run_to_end(self.snapshots.remove, key)
 
     def _change(
         self, vertex: CopyFiles | MakeDirectory, key: str, sources: tuple[str, ...]
@@ -134,132 +114,12 @@ class StepWork:
                 mode=vertex.mode,
                 unpack=vertex.unpack,
                 keeps_parents=vertex.parents,
+                skip_parents=source.skip,
                 exclude_regexes=_regexes(vertex.exclude),
                 epoch=vertex.epoch,
-                keyword="ADD" if vertex.unpack else "COPY",
+                keyword=_keyword(vertex),
             )
             copy_files(destination, self._tree(name), request)
-
-    async def _run(
-        self, vertex: RunCommand, key: str, sources: tuple[str, ...], log: VertexLog
-    ) -> None:
-        if vertex.security == "insecure" and not self._allow_insecure:
-            raise BuildError(
-                "security.insecure is not allowed: build with --allow security.insecure"
-            )
-        origins = dict(zip((id(m) for m in vertex.mounts if m.origin is not None), sources,
-                           strict=True))  # fmt: skip
-        locks = [
-            self._lock(m) for m in vertex.mounts if m.kind == "cache" and m.sharing == "locked"
-        ]
-        views: list[str] = []
-        env = [*vertex.env, *vertex.hidden_env]
-        try:
-            for lock in locks:
-                await lock.acquire()
-            mounts = []
-            for mount in vertex.mounts:
-                resolved = self._mount(mount, origins.get(id(mount)), views, env)
-                if resolved is not None:
-                    mounts.append(resolved)
-            execution = Execution(
-                snapshot_key=key,
-                args=vertex.args,
-                env=tuple(env),
-                cwd=vertex.cwd,
-                user=vertex.user,
-                mounts=tuple(mounts),
-                network=vertex.network,
-                is_privileged=vertex.security == "insecure",
-                extra_hosts=self._extra_hosts,
-                limits=self._limits,
-            )
-            code = await self._executor.run(execution, started=log.run_in, output=log.write)
-        finally:
-            for lock in locks:
-                if lock.locked():
-                    lock.release()
-            for view in views:
-                self.snapshots.remove(view)
-        if code:
-            command = " ".join(vertex.args)
-            raise BuildError(f"The command '{command}' returned a non-zero code: {code}", code=code)
-
-    def _lock(self, mount: MountSpec) -> asyncio.Lock:
-        return self._locks.setdefault(mount.identifier, asyncio.Lock())
-
-    def _mount(
-        self, mount: MountSpec, origin: str | None, views: list[str], env: list[str]
-    ) -> ExecMount | None:
-        if mount.kind == "tmpfs":
-            return ExecMount("tmpfs", mount.target, size_bytes=mount.size_bytes)
-        if mount.kind == "secret":
-            return self._secret(mount, env)
-        if mount.kind == "ssh":
-            if mount.required:
-                raise BuildError("no SSH agent was forwarded: build with --ssh default")
-            return None
-        if mount.kind == "cache":
-            return ExecMount(
-                "cache",
-                mount.target,
-                directory=self._cache_directory(mount),
-                source=mount.source.strip("/"),
-                read_only=mount.read_only,
-                mode=0o755 if mount.mode is None else mount.mode,
-                uid=mount.uid or 0,
-                gid=mount.gid or 0,
-            )
-        key = f"{WORKING_PREFIX}view-{uuid.uuid4().hex}"
-        prepare = self.snapshots.view if mount.read_only else self.snapshots.prepare
-        if origin and self.snapshots.stat(origin).kind == "committed":
-            tree = prepare(key, origin)
-            views.append(key)
-        elif origin:
-            tree = self.snapshots.mounts(origin)
-        else:
-            tree = self.snapshots.prepare(key, None)
-            views.append(key)
-        return ExecMount(
-            "bind",
-            mount.target,
-            tree=tree,
-            source=mount.source.strip("/"),
-            read_only=mount.read_only,
-        )
-
-    def _secret(self, mount: MountSpec, env: list[str]) -> ExecMount | None:
-        identity = mount.identifier or mount.source or mount.target.rpartition("/")[2]
-        content = self._secrets.get(identity)
-        if content is None:
-            if mount.required:
-                raise BuildError(
-                    f"secret {identity}: not found: build with --secret id={identity},…"
-                )
-            return None
-        if mount.env:
-            env.append(f"{mount.env}={content.decode('utf-8', 'surrogateescape')}")
-        if not mount.target:
-            return None
-        return ExecMount(
-            "file",
-            mount.target,
-            content=content,
-            read_only=True,
-            mode=0o400 if mount.mode is None else mount.mode,
-            uid=mount.uid or 0,
-            gid=mount.gid or 0,
-        )
-
-    def _cache_directory(self, mount: MountSpec) -> str:
-        # The id is hashed: it can be any text and never a path (CVE-2024-23651's class).
-        name = hashlib.sha256(mount.identifier.encode()).hexdigest()
-        root = os.path.join(os.path.dirname(self.snapshots.root), "build-cache-mounts")
-        if mount.sharing == "private":
-            name = f"{name}-{uuid.uuid4().hex}"
-        path = os.path.join(root, name)
-        os.makedirs(path, mode=0o700, exist_ok=True)
-        return path
 
     def _commit(
         self, key: str, base_chain_id: str, epoch: int | None
@@ -269,8 +129,9 @@ class StepWork:
         if is_empty:
             return None, base_chain_id, 0
         layer = self._write_layer(key, epoch)
-        chain_id = str(_next_chain_id(base_chain_id, layer.diff_id))
+        chain_id = next_chain_id(base_chain_id, layer.diff_id)
         size = self.snapshots.usage(key).size_bytes
+        self._pin((chain_id,))
         with _commit_lock:
             if chain_id not in self.snapshots:
                 self.snapshots.commit(chain_id, key)
@@ -287,16 +148,48 @@ class StepWork:
             descriptor, diff_id = writer.commit()
         return Layer(descriptor, diff_id)
 
+    def stacked(self, base_chain_id: str, layer: Layer) -> str | None:
+        """Return the chain id of a layer on a file system if it is unpacked there."""
+        chain_id = next_chain_id(base_chain_id, layer.diff_id)
+        self._pin((chain_id,))
+        return chain_id if chain_id in self.snapshots else None
+
+    def stack(self, base_chain_id: str, layer: Layer) -> str:
+        """Unpack a layer on a file system where it is not yet, and return its chain id.
+
+        That is so for a linked copy, which was made on nothing, and for layers of an imported
+        cache.
+
+        Raises:
+            BadLayer: the blob is not what its diff id says.
+        """
+        chain_id = next_chain_id(base_chain_id, layer.diff_id)
+        self._pin((chain_id,))
+        fd = self._store.content.open_fd(layer.descriptor.digest)
+        try:
+            unpacked = self.snapshots.unpack(fd, diff_id=str(layer.diff_id))
+        finally:
+            os.close(fd)
+        self.snapshots.adopt([(unpacked, chain_id, base_chain_id or None)])
+        return chain_id
+
 
 _commit_lock = threading.Lock()
 """Guards the test and the commit of one chain id: two builds may make the same layer."""
 
 
-def _next_chain_id(base_chain_id: str, diff_id: Digest) -> Digest:
-    """Source: image-spec config.md, "Layer ChainID"."""
+def next_chain_id(base_chain_id: str, diff_id: Digest) -> str:
+    """Return the chain id of a layer on a file system.
+
+    Source: image-spec config.md, "Layer ChainID".
+    """
     if not base_chain_id:
-        return chain_ids((diff_id,))[0]
-    return digest_of(f"{base_chain_id} {diff_id}".encode())
+        return str(chain_ids((diff_id,))[0])
+    return str(digest_of(f"{base_chain_id} {diff_id}".encode()))
+
+
+def _keyword(vertex: CopyFiles) -> str:
+    return "ADD" if vertex.unpack else "COPY"
 
 
 def _regexes(patterns: tuple[str, ...]) -> tuple[str, ...]:

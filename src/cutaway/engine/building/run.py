@@ -9,16 +9,17 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import msgspec
 
 from cutaway import linux
+from cutaway.build.solve.command import WORKING_PREFIX
 from cutaway.build.solve.executor import ExecMount, Execution, Output
-from cutaway.build.solve.work import WORKING_PREFIX
 from cutaway.engine import removal
+from cutaway.engine.building.agents import agent_socket
 from cutaway.engine.container import Container, ContainerDocument, ContainerState, PendingAttach
 from cutaway.engine.core import Core
 from cutaway.engine.creation import plan_networks
@@ -28,11 +29,11 @@ from cutaway.engine.names import generate_name
 from cutaway.engine.spec.confinement import parse_security_options
 from cutaway.engine.spec.merge import complete
 from cutaway.engine.starting import start
-from cutaway.engine.steps import MountTree
+from cutaway.engine.steps import BindInside, MountTree
 from cutaway.engine.waiting import WaitingFor
 from cutaway.errors import InvalidParameter
 from cutaway.images.snapshots import Kind, Mount
-from cutaway.linux.abi import MNT, RESOLVE
+from cutaway.linux.abi import MNT
 from cutaway.model import ContainerConfig, HostConfig, LogConfig
 from cutaway.shim.protocol import Attach
 from cutaway.steps import Ledger
@@ -53,34 +54,53 @@ class BuildExecutor:
     ) -> int:
         """Run a command to its end; see ``Executor.run``."""
         identifier = new_id()
-        ledger = Ledger("engine")
-        directory = f"{self._core.paths.bundles}/../builds/{identifier}"
-        directory = os.path.normpath(directory)
-        os.makedirs(directory, mode=0o700)
-        try:
-            points = await self._core.in_thread(
-                _prepare_mounts, execution.mounts, directory, ledger
-            )
-            container = self._make(identifier, execution, points)
+        async with self._mounted(identifier, execution) as points:
+            config = _config(identifier, execution)
+            container = self._make(identifier, execution, points, config)
             started(identifier)
             return await self._run(container, output)
+
+    async def open_shell(self, execution: Execution, *, offered: Callable[[str], None]) -> None:
+        """Make a container with a shell for somebody to start; see ``Executor.open_shell``."""
+        identifier = new_id()
+        async with self._mounted(identifier, execution) as points:
+            shell = msgspec.structs.replace(
+                _config(identifier, execution), cmd=(_shell_of(execution),), tty=True,
+                open_stdin=True, stdin_once=True,
+            )  # fmt: skip
+            container = self._make(identifier, execution, points, shell)
+            async with self._registered(container):
+                with WaitingFor(container, "next-exit") as waiting:
+                    offered(identifier)
+                    await waiting.waiter.answer
+
+    @asynccontextmanager
+    async def _mounted(
+        self, identifier: str, execution: Execution
+    ) -> AsyncIterator[tuple[MountPoint, ...]]:
+        """Have everything that a command mounts in one place of the host until the block ends."""
+        ledger = Ledger("engine")
+        directory = os.path.normpath(f"{self._core.paths.bundles}/../builds/{identifier}")
+        os.makedirs(directory, mode=0o700)
+        try:
+            async with AsyncExitStack() as sockets:
+                for number, mount in enumerate(execution.mounts):
+                    if mount.kind == "agent":
+                        place = agent_socket(f"{directory}/{number}", mount)
+                        await sockets.enter_async_context(place)
+                yield await self._core.in_thread(
+                    _prepare_mounts, execution.mounts, directory, ledger
+                )
         finally:
             await self._core.in_thread(_take_back, ledger, directory)
 
     def _make(
-        self, identifier: str, execution: Execution, points: tuple[MountPoint, ...]
+        self,
+        identifier: str,
+        execution: Execution,
+        points: tuple[MountPoint, ...],
+        config: ContainerConfig,
     ) -> Container:
-        config = complete(
-            ContainerConfig(
-                hostname=short_id(identifier),
-                user=execution.user,
-                env=execution.env,
-                cmd=execution.args,
-                working_dir=execution.cwd,
-                attach_stdout=True,
-                attach_stderr=True,
-            )
-        )
         asked = HostConfig(
             auto_remove=True,
             network_mode=_NETWORKS.get(execution.network, execution.network),
@@ -113,28 +133,58 @@ class BuildExecutor:
         return container
 
     async def _run(self, container: Container, output: Output) -> int:
+        async with self._registered(container):
+            return await self._run_registered(container, output)
+
+    @asynccontextmanager
+    async def _registered(self, container: Container) -> AsyncIterator[None]:
+        """Have the container in the engine's table until the block ends."""
         core = self._core
         os.mkdir(core.paths.container(container.id), 0o700)
         with core.store.change() as transaction:
             transaction.insert_container(container.to_row())
         core.containers.add(container)
+        try:
+            yield
+        finally:
+            if container.id in core.containers:
+                with suppress(Exception):
+                    await core.run_to_end(removal.remove(core, container, force=True, volumes=True))
+            await container.cleaned.wait()
+
+    async def _run_registered(self, container: Container, output: Output) -> int:
         ours, theirs = socket.socketpair()
         message = Attach(secrets.token_hex(8), stdin=False, stdout=True, stderr=True)
         container.attaches.append(PendingAttach(message, theirs.detach()))
         reading = asyncio.ensure_future(_read_frames(ours, output))
         try:
             with WaitingFor(container, "not-running") as waiting:
-                await start(core, container)
+                await start(self._core, container)
                 code = await waiting.waiter.answer
             await reading
             return code
         finally:
             reading.cancel()
             ours.close()
-            if container.id in core.containers:
-                with suppress(Exception):
-                    await core.run_to_end(removal.remove(core, container, force=True, volumes=True))
-            await container.cleaned.wait()
+
+
+def _config(identifier: str, execution: Execution) -> ContainerConfig:
+    config = ContainerConfig(
+        hostname=short_id(identifier),
+        user=execution.user,
+        env=execution.env,
+        cmd=execution.args,
+        working_dir=execution.cwd,
+        attach_stdout=True,
+        attach_stderr=True,
+    )
+    return complete(config)
+
+
+def _shell_of(execution: Execution) -> str:
+    """Return the shell that ran the command, or the one that every image has if any."""
+    first = execution.args[0]
+    return first if os.path.basename(first) in {"sh", "bash", "ash", "dash", "zsh"} else "/bin/sh"
 
 
 async def _read_frames(connection: socket.socket, output: Output) -> None:
@@ -164,13 +214,13 @@ def _prepare(mount: ExecMount, place: str, ledger: Ledger) -> MountPoint:
     if mount.kind == "tmpfs":
         size = (f"size={mount.size_bytes}",) if mount.size_bytes else ()
         return MountPoint(kind=MountKind.TMPFS, destination=mount.target, tmpfs_options=size)
-    if mount.kind == "file":
+    if mount.kind == "agent":
+        source = place
+    elif mount.kind == "file":
         _write_file(place, mount)
         source = place
     elif mount.kind == "cache":
-        os.chmod(mount.directory, mount.mode)
-        os.chown(mount.directory, mount.uid, mount.gid)
-        source = _inside(mount.directory, mount.source, make=True)
+        source = _inside(mount.directory, place, mount, ledger)
     else:
         source = _tree_path(mount.tree, place, mount, ledger)
     return MountPoint(
@@ -193,7 +243,7 @@ def _write_file(path: str, mount: ExecMount) -> None:
 def _tree_path(tree: tuple[Mount, ...], place: str, mount: ExecMount, ledger: Ledger) -> str:
     first = tree[0]
     if first.fstype == "bind":
-        return _inside(first.source, mount.source, make=False)
+        return _inside(first.source, place, mount, ledger)
     step = MountTree(
         why=f"RUN --mount target={mount.target}",
         target=place,
@@ -202,7 +252,7 @@ def _tree_path(tree: tuple[Mount, ...], place: str, mount: ExecMount, ledger: Le
         options=tuple(_absolute(option, first.directory) for option in first.options),
     )
     ledger.apply(step, None)
-    return _inside(place, mount.source, make=False)
+    return _inside(place, f"{place}-inside", mount, ledger)
 
 
 def _absolute(option: str, directory: str | None) -> str:
@@ -213,41 +263,33 @@ def _absolute(option: str, directory: str | None) -> str:
     return f"{name}{equals}{':'.join(paths)}"
 
 
-def _inside(root: str, path: str, *, make: bool) -> str:
-    """Return where ``path`` is below ``root`` when links are followed inside it only.
+def _inside(root: str, place: str, mount: ExecMount, ledger: Ledger) -> str:
+    """Return where the mount's source below ``root`` is to be had: ``root``, or bound to ``place``.
 
     Raises:
-        InvalidParameter: it is not there, or is no place below the root (CVE-2024-1753's class).
+        InvalidParameter: it is not there.
     """
-    if not path:
+    if not mount.source:
         return root
-    if make:
-        os.makedirs(os.path.join(root, path), exist_ok=True)
-    root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    step = BindInside(
+        why=f"RUN --mount target={mount.target}",
+        root=root,
+        path=mount.source,
+        target=place,
+        makes_directories=mount.kind == "cache",
+    )
     try:
-        flags = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
-        fd = linux.openat2(root_fd, path, os.O_PATH | os.O_CLOEXEC, 0, flags)
+        ledger.apply(step, None)
     except OSError as error:
-        raise InvalidParameter(f"failed to find {path} for the mount: {error}") from None
-    finally:
-        os.close(root_fd)
-    try:
-        found = os.readlink(f"/proc/self/fd/{fd}")
-    finally:
-        os.close(fd)
-    if found != root and not found.startswith(f"{root}/"):
-        raise InvalidParameter(f"{path} leaves the tree it is mounted from")
-    return found
+        raise InvalidParameter(
+            f"failed to find {mount.source} for the mount of {mount.target}: {error.strerror}"
+        ) from None
+    return place
 
 
 def _take_back(ledger: Ledger, directory: str) -> None:
     ledger.undo_all()
-    for entry in os.scandir(directory):
-        if entry.is_dir(follow_symlinks=False):
-            os.rmdir(entry.path)
-        else:
-            os.unlink(entry.path)
-    os.rmdir(directory)
+    _remove_places(directory)
 
 
 def sweep_builds(core: Core) -> None:
@@ -256,14 +298,18 @@ def sweep_builds(core: Core) -> None:
         if snapshot.kind is not Kind.COMMITTED and snapshot.name.startswith(WORKING_PREFIX):
             core.snapshots.remove(snapshot.name)
     root = os.path.normpath(f"{core.paths.bundles}/../builds")
-    if not os.path.isdir(root):
-        return
-    for build in os.scandir(root):
-        for entry in os.scandir(build.path):
-            if entry.is_dir(follow_symlinks=False):
-                if os.path.ismount(entry.path):
-                    linux.umount2(entry.path, MNT.DETACH)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
-        os.rmdir(build.path)
+    if os.path.isdir(root):
+        for build in os.scandir(root):
+            _remove_places(build.path)
+
+
+def _remove_places(directory: str) -> None:
+    """Remove a command's directory; what is bound from a tree goes before the tree."""
+    for entry in sorted(os.scandir(directory), key=lambda e: e.name, reverse=True):
+        with suppress(OSError):  # EINVAL: nothing is mounted there
+            linux.umount2(entry.path, MNT.DETACH)
+        if entry.is_dir(follow_symlinks=False):
+            os.rmdir(entry.path)
+        else:
+            os.unlink(entry.path)
+    os.rmdir(directory)

@@ -136,7 +136,7 @@ def copy(
     )
     destination = os.fsencode(request["destination"])
     place = resolve_links(root_fd, b"/" + destination.strip(b"/"))
-    for source in find_sources(origin_fd, request["patterns"], request["keyword"]):
+    for source in _sources(origin_fd, request):
         may_unpack = request["unpack"] and not source.is_directory
         if may_unpack and _unpack(origin_fd, source, place, target, owner=owner):
             continue
@@ -148,11 +148,17 @@ def copy(
     return target.extractor.result.entries
 
 
+def _sources(origin_fd: int, request: dict[str, Any]) -> list[Source]:
+    return find_sources(
+        origin_fd, request["patterns"], request["keyword"], skip_parents=request["skip_parents"]
+    )
+
+
 def _name_of(source: Source, place: bytes, request: dict[str, Any], root_fd: int) -> bytes:
     """Return the absolute path that a source becomes."""
     into_directory = request["destination"].endswith("/") or is_directory(root_fd, place)
     if request["keeps_parents"]:
-        return place.rstrip(b"/") + b"/" + source.path
+        return place.rstrip(b"/") + b"/" + source.kept
     if source.is_directory or not into_directory:
         return place
     leaf = source.path.rpartition(b"/")[2] or source.real.rpartition(b"/")[2]
@@ -210,10 +216,10 @@ def _below(base: bytes, name: bytes) -> bytes:
 def digest(origin_fd: int, request: dict[str, Any]) -> str:
     """Return the digest of what a request names."""
     digesting = Digesting()
-    for source in find_sources(origin_fd, request["patterns"], request["keyword"]):
-        name = source.path if request["keeps_parents"] else b""
-        if not source.is_directory:
-            name = source.path if request["keeps_parents"] else source.path.rpartition(b"/")[2]
+    for source in _sources(origin_fd, request):
+        name = b"" if source.is_directory else source.path.rpartition(b"/")[2]
+        if request["keeps_parents"]:
+            name = source.kept
         excluding = Excluding(digesting, name, request["exclude_regexes"])
         add_source(origin_fd, source, name, excluding)  # type: ignore[arg-type]
     return digesting.result()

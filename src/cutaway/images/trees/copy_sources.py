@@ -1,5 +1,6 @@
 """Which files a COPY names: globs in a hostile tree, and the entries below what they match."""
 
+import difflib
 import hashlib
 import itertools
 import os
@@ -24,17 +25,27 @@ class Source:
 
     Attributes:
         path: as it was named, relative to the origin's root.
+        kept: what of it is kept below the destination with ``--parents``.
         real: the same with every link followed, absolute.
         is_directory: its contents are copied.
     """
 
     path: bytes
+    kept: bytes
     real: bytes
     is_directory: bool
 
 
-def find_sources(root_fd: int, patterns: Iterable[str], keyword: str) -> list[Source]:
+def find_sources(
+    root_fd: int, patterns: Iterable[str], keyword: str, *, skip_parents: int = 0
+) -> list[Source]:
     """Return what the patterns name, in order.
+
+    Args:
+        root_fd: the origin's root.
+        patterns: below it.
+        keyword: for messages.
+        skip_parents: how many leading directories ``--parents`` leaves out.
 
     Raises:
         InvalidParameter: a path is not there, or no file matches, in Docker's words.
@@ -43,15 +54,16 @@ def find_sources(root_fd: int, patterns: Iterable[str], keyword: str) -> list[So
     for text in patterns:
         pattern = os.fsencode(text).strip(b"/")
         if _GLOB_CHARACTERS.search(pattern):
-            sources += [_source(root_fd, path, keyword) for path in _matches(root_fd, pattern)]
+            paths = list(_matches(root_fd, pattern))
         else:
-            sources.append(_source(root_fd, pattern, keyword))
+            paths = [pattern]
+        sources += [_source(root_fd, path, keyword, skip_parents) for path in paths]
     if not sources:
         raise InvalidParameter(f"{keyword} failed: no source files were specified")
     return sources
 
 
-def _source(root_fd: int, path: bytes, keyword: str) -> Source:
+def _source(root_fd: int, path: bytes, keyword: str, skip_parents: int) -> Source:
     try:
         real = resolve_links(root_fd, b"/" + path, must_exist=True)
         status = _status(root_fd, real)
@@ -59,8 +71,21 @@ def _source(root_fd: int, path: bytes, keyword: str) -> Source:
         raise InvalidParameter(
             f"{keyword} failed: file not found in build context or excluded by .dockerignore: "
             f"stat {path.decode(errors='replace')}: file does not exist"
+            + _suggestion(root_fd, path)
         ) from None
-    return Source(path, real, stat.S_ISDIR(status.st_mode))
+    kept = b"/".join(path.split(b"/")[skip_parents:])
+    return Source(path, kept, real, stat.S_ISDIR(status.st_mode))
+
+
+def _suggestion(root_fd: int, path: bytes) -> str:
+    """Name what is beside a missing file and spelled nearly the same."""
+    parent, _, leaf = path.rpartition(b"/")
+    names = [name.decode(errors="replace") for name in _list(root_fd, parent)]
+    close = difflib.get_close_matches(leaf.decode(errors="replace"), names, n=1)
+    if not close:
+        return ""
+    near = _join(parent, close[0].encode()).decode(errors="replace")
+    return f" (did you mean {near}?)"
 
 
 def _status(root_fd: int, path: bytes) -> os.stat_result:
@@ -79,6 +104,9 @@ def _matches(root_fd: int, pattern: bytes) -> Iterator[bytes]:
         if not _GLOB_CHARACTERS.search(component):
             found = [_join(path, component) for path in found]
             continue
+        if component == b"**":
+            found = _bounded(_directories(root_fd, found), pattern)
+            continue
         regex = component_regex(component)
         matching = (
             _join(path, leaf)
@@ -86,16 +114,38 @@ def _matches(root_fd: int, pattern: bytes) -> Iterator[bytes]:
             for leaf in _list(root_fd, path)
             if regex.fullmatch(leaf)
         )
-        # Links that lead back up make a handful of names into any number of paths.
-        found = list(itertools.islice(matching, _MAX_MATCHES + 1))
-        if len(found) > _MAX_MATCHES:
-            raise InvalidParameter(f"{_text(pattern)} matches more than {_MAX_MATCHES} files")
+        found = _bounded(matching, pattern)
     for path in found:
         try:
             resolve_links(root_fd, b"/" + path, must_exist=True)
         except NotFound:
             continue
         yield path
+
+
+def _bounded(paths: Iterable[bytes], pattern: bytes) -> list[bytes]:
+    """Links that lead back up make a handful of names into any number of paths: stop in time."""
+    found = list(itertools.islice(paths, _MAX_MATCHES + 1))
+    if len(found) > _MAX_MATCHES:
+        raise InvalidParameter(f"{_text(pattern)} matches more than {_MAX_MATCHES} files")
+    return found
+
+
+def _directories(root_fd: int, paths: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield every path and the directories below it, for ``**``; links are not followed."""
+    for path in paths:
+        yield path
+        for leaf in _list(root_fd, path):
+            below = _join(path, leaf)
+            if _is_real_directory(root_fd, below):
+                yield from _directories(root_fd, (below,))
+
+
+def _is_real_directory(root_fd: int, path: bytes) -> bool:
+    try:
+        return stat.S_ISDIR(_status(root_fd, b"/" + path).st_mode)
+    except OSError:
+        return False
 
 
 def _join(path: bytes, leaf: bytes) -> bytes:

@@ -26,6 +26,7 @@ class CopyRequest:
         mode: octal ``755`` or symbolic ``u+x,go-w``; empty keeps.
         unpack: a source file that is a tar, compressed or not, is extracted.
         keeps_parents: the sources' directories are kept below the destination.
+        skip_parents: so many of the first ones are not.
         exclude_regexes: what matches, relative to the source, is left out with all below it.
         epoch: no time later than this many seconds since 1970.
         keyword: COPY or ADD, for messages.
@@ -37,6 +38,7 @@ class CopyRequest:
     mode: str = ""
     unpack: bool = False
     keeps_parents: bool = False
+    skip_parents: int = 0
     exclude_regexes: tuple[str, ...] = ()
     epoch: int | None = None
     keyword: str = "COPY"
@@ -71,6 +73,7 @@ def digest_files(
     *,
     exclude_regexes: tuple[str, ...] = (),
     keeps_parents: bool = False,
+    skip_parents: int = 0,
     keyword: str = "COPY",
 ) -> str:
     """Return a digest of what ``copy_files`` would copy: names, kinds, modes, owners, content.
@@ -84,6 +87,7 @@ def digest_files(
         "patterns": patterns,
         "exclude_regexes": exclude_regexes,
         "keeps_parents": keeps_parents,
+        "skip_parents": skip_parents,
         "keyword": keyword,
     }
     return str(_start("digest", None, origin, request).run())
