@@ -13,6 +13,8 @@ from cutaway.cli.units import human_size
 from cutaway.errors import CutawayError
 
 _BAR_CELLS = 50
+_LEAST_CELLS = 10
+_AMOUNT_CELLS = 20  # of "999.9MB/999.9MB" and what stands around the bar
 
 
 class StreamedError(CutawayError):
@@ -66,7 +68,9 @@ class _Display:
                 self._out.write(text + "\n")
             return
         if progress.get("current"):
-            text += " " + progress_bar(progress["current"], progress.get("total") or 0)
+            room = _columns() - len(text) - 2
+            bar = progress_bar(progress["current"], progress.get("total") or 0, columns=room)
+            text += f" {bar}"
         self._show_on_terminal(identity, text)
 
     def _show_on_terminal(self, identity: str, text: str) -> None:
@@ -84,13 +88,23 @@ class _Display:
         self._out.flush()
 
 
-def progress_bar(current: int, total: int) -> str:
-    """Draw ``[=====>     ]  12.3MB/45.6MB``; only the amount when the total is unknown."""
+def progress_bar(current: int, total: int, *, columns: int = 120) -> str:
+    """Draw ``[=====>     ]  12.3MB/45.6MB``, as long as there is room for it.
+
+    Args:
+        current: how much is done.
+        total: of how much; 0 when that is unknown, then only the amount is shown.
+        columns: how many there are.
+    """
     if total <= 0:
         return human_size(current)
-    cells = min(_BAR_CELLS, _BAR_CELLS * current // total)
-    bar = "=" * cells + ">" if cells < _BAR_CELLS else "=" * _BAR_CELLS
-    return f"[{bar.ljust(_BAR_CELLS)}]  {human_size(current)}/{human_size(total)}"
+    amounts = f"{human_size(current)}/{human_size(total)}"
+    cells = min(_BAR_CELLS, columns - _AMOUNT_CELLS)
+    if cells < _LEAST_CELLS:
+        return amounts
+    full = min(cells, cells * current // total)
+    bar = "=" * full + ">" if full < cells else "=" * cells
+    return f"[{bar.ljust(cells)}]  {amounts}"
 
 
 def _columns() -> int:

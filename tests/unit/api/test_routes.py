@@ -475,8 +475,8 @@ def test_build_reads_all_its_parameters(api: ApiServer) -> None:
     reply = api.request("POST", target, b"context", {"X-Registry-Config": config})
     assert reply.status == 200
     assert b"Step 1/1" in reply.body
-    assert api.engine.building.service.context == b"context"
-    assert api.engine.building.service.last == model.BuildRequest(
+    assert api.engine.builds.context == b"context"
+    assert api.engine.builds.last == model.BuildRequest(
         tags=("a", "b:1"),
         dockerfile="D",
         no_cache=True,

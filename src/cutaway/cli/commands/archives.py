@@ -3,11 +3,13 @@
 import os
 import sys
 from collections.abc import Iterator
+from io import BufferedReader
 from typing import BinaryIO
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.images import split_tag
 from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.moving_line import MovingLine
 from cutaway.cli.progress import show_progress
 from cutaway.client import Response
 
@@ -15,8 +17,9 @@ _CHUNK_BYTES = 1 << 20
 
 
 def read_chunks(file: BinaryIO) -> Iterator[bytes]:
-    """Yield a file's content in pieces, so that no archive is held in memory."""
-    while chunk := file.read(_CHUNK_BYTES):
+    """Yield a file's content in pieces as they come, so that no archive is held in memory."""
+    read = file.read1 if isinstance(file, BufferedReader) else file.read
+    while chunk := read(_CHUNK_BYTES):
         yield chunk
 
 
@@ -44,16 +47,16 @@ def write_response(response: Response, output: str, *, what: str) -> None:
     if not output:
         if sys.stdout.isatty():
             response.close()
-            raise UsageError("cowardly refusing to save to a terminal. "
-                             f"Use the -o flag or redirect ({what})")  # fmt: skip
-        for chunk in response.chunks():
-            sys.stdout.buffer.write(chunk)
+            raise UsageError("cowardly refusing to save to a terminal. Use the -o flag or redirect")
+        with MovingLine(what) as line:
+            for chunk in line.counted(response.chunks()):
+                sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
         return
     temporary = f"{output}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "xb") as file:
-            for chunk in response.chunks():
+        with open(temporary, "xb") as file, MovingLine(what) as line:
+            for chunk in line.counted(response.chunks()):
                 file.write(chunk)
         os.rename(temporary, output)
     except BaseException:
@@ -70,7 +73,7 @@ def save(context: Context, flags: Values, arguments: list[str]) -> int:
     response = context.client.request(
         "GET", "/images/get", query={"names": arguments, "platform": flags["platform"] or None}
     )
-    write_response(response, flags["output"], what="save")
+    write_response(response, flags["output"], what=f"Saving {' '.join(arguments)}")
     return 0
 
 
@@ -79,15 +82,16 @@ def load(context: Context, flags: Values, arguments: list[str]) -> int:
     if not flags["input"] and sys.stdin.isatty():
         raise UsageError("requested load from stdin, but stdin is empty")
     file: BinaryIO = open(flags["input"], "rb") if flags["input"] else sys.stdin.buffer  # noqa: SIM115
-    with file:
+    size = os.path.getsize(flags["input"]) if flags["input"] else 0
+    with file, MovingLine("Sending", total_bytes=size) as line:
         response = context.client.request(
             "POST",
             "/images/load",
             query={"quiet": flags["quiet"], "platform": flags["platform"] or None},
-            body=read_chunks(file),
+            body=line.counted(read_chunks(file)),
             headers={"Content-Type": "application/x-tar"},
         )
-        show_progress(response.documents(), sys.stdout)
+    show_progress(response.documents(), sys.stdout)
     return 0
 
 
@@ -104,18 +108,20 @@ def import_archive(context: Context, flags: Values, arguments: list[str]) -> int
         "changes": flags["change"] or None,
         "platform": flags["platform"] or None,
     }
-    body: Iterator[bytes] | None = None
+    file: BinaryIO | None = None
     if source == "-":
-        body = read_chunks(sys.stdin.buffer)
+        file = sys.stdin.buffer
     elif not is_remote:
-        body = read_chunks(open(source, "rb"))  # noqa: SIM115 - lives as long as the request
-    response = context.client.request(
-        "POST",
-        "/images/create",
-        query=query,
-        body=body,
-        headers={"Content-Type": "application/x-tar"} if body is not None else None,
-    )
+        file = open(source, "rb")  # noqa: SIM115 - lives as long as the request
+    size = os.path.getsize(source) if file and source != "-" else 0
+    with MovingLine(f"Importing {source}", total_bytes=size) as line:
+        response = context.client.request(
+            "POST",
+            "/images/create",
+            query=query,
+            body=line.counted(read_chunks(file)) if file else None,
+            headers={"Content-Type": "application/x-tar"} if file else None,
+        )
     for document in response.documents():
         if "error" in document:
             raise UsageError(document["error"])

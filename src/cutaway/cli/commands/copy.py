@@ -12,6 +12,7 @@ from cutaway.cli.commands.archives import check_output, read_chunks, write_respo
 from cutaway.cli.commands.images import check_reference, split_tag
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.local_tar import pack_local, unpack_local
+from cutaway.cli.moving_line import MovingLine
 from cutaway.cli.units import human_size
 from cutaway.client.http import quote
 
@@ -31,17 +32,18 @@ def commit(context: Context, flags: Values, arguments: list[str]) -> int:
     if len(arguments) > 1:
         check_reference(arguments[1])
     repository, tag = split_tag(arguments[1]) if len(arguments) > 1 else ("", "")
-    answer = context.client.post(
-        "/commit",
-        {},
-        container=arguments[0],
-        repo=repository or None,
-        tag=tag or None,
-        author=flags["author"] or None,
-        comment=flags["message"] or None,
-        changes=flags["change"] or None,
-        pause=flags["pause"],
-    )
+    with MovingLine(f"Committing {arguments[0]}"):
+        answer = context.client.post(
+            "/commit",
+            {},
+            container=arguments[0],
+            repo=repository or None,
+            tag=tag or None,
+            author=flags["author"] or None,
+            comment=flags["message"] or None,
+            changes=flags["change"] or None,
+            pause=flags["pause"],
+        )
     print(answer["Id"])
     return 0
 
@@ -50,7 +52,7 @@ def export(context: Context, flags: Values, arguments: list[str]) -> int:
     """Write the container's whole file system as a tar archive."""
     check_output(flags["output"], "failed to export container")
     response = context.client.request("GET", f"/containers/{quote(arguments[0])}/export")
-    write_response(response, flags["output"], what="export")
+    write_response(response, flags["output"], what=f"Exporting {arguments[0]}")
     return 0
 
 
@@ -112,14 +114,15 @@ def _from_container(context: Context, flags: Values, source: tuple[str, str], ta
             path = os.path.join(os.path.dirname(path.rstrip("/")), stat["linkTarget"])
     response = context.client.request("GET", _archive_path(container), query={"path": path})
     if target == "-":
-        write_response(response, "", what="cp")
+        write_response(response, "", what=f"Copying from {container}")
         return 0
-    return unpack_local(
-        response.chunks(),
-        target,
-        contents_only=path.endswith("/."),
-        keep_owner=flags["archive"],
-    )
+    with MovingLine(f"Copying from {container}", quiet=flags["quiet"]) as line:
+        return unpack_local(
+            line.counted(response.chunks()),
+            target,
+            contents_only=path.endswith("/."),
+            keep_owner=flags["archive"],
+        )
 
 
 def _to_container(context: Context, flags: Values, source: str, target: tuple[str, str]) -> int:
@@ -137,14 +140,16 @@ def _to_container(context: Context, flags: Values, source: str, target: tuple[st
     else:
         body, size, into = _packed(flags, source, path, is_directory=is_directory)
     query = {"path": into, "noOverwriteDirNonDir": True, "copyUIDGID": flags["archive"] or None}
-    response = context.client.send(
-        "PUT",
-        _archive_path(container),
-        query=query,
-        body=body,
-        headers={"Content-Type": "application/x-tar"},
-    )
-    response.raise_for_status().close()
+    what = f"Copying to {container}"
+    with MovingLine(what, total_bytes=size, quiet=flags["quiet"]) as line:
+        response = context.client.send(
+            "PUT",
+            _archive_path(container),
+            query=query,
+            body=line.counted(body),
+            headers={"Content-Type": "application/x-tar"},
+        )
+        response.raise_for_status().close()
     return size
 
 

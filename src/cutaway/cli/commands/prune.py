@@ -6,6 +6,7 @@ from typing import Any
 from cutaway.cli.command import Command, Context
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import Values
+from cutaway.cli.moving_line import MovingLine
 from cutaway.cli.table import print_rows
 from cutaway.cli.units import human_ago, human_size, parse_rfc3339
 
@@ -26,7 +27,8 @@ def _confirmed(flags: Values, warning: str) -> bool:
 
 def _prune(context: Context, kind: str, filters: list[str]) -> tuple[list[str], int]:
     """Prune one kind; returns (what was removed, bytes freed)."""
-    answer = context.client.post(f"/{kind}/prune", filters=encode_filters(filters)) or {}
+    with MovingLine(f"Removing unused {kind}"):
+        answer = context.client.post(f"/{kind}/prune", filters=encode_filters(filters)) or {}
     if kind == "images":
         removed = [
             f"untagged: {item['Untagged']}" if "Untagged" in item else f"deleted: {item['Deleted']}"
@@ -127,14 +129,13 @@ def prune_builder(context: Context, flags: Values, arguments: list[str]) -> int:
     kind = "build cache" if flags["all"] else "dangling build cache"
     if not _confirmed(flags, f"WARNING! This will remove all {kind}."):
         return 1
-    answer = context.client.post(
-        "/build/prune",
-        **{
-            "all": flags["all"] or None,
-            "filters": encode_filters(flags["filter"]),
-            "reserved-space": flags["keep-storage"] or None,
-        },
-    )
+    query = {
+        "all": flags["all"] or None,
+        "filters": encode_filters(flags["filter"]),
+        "reserved-space": flags["keep-storage"] or None,
+    }
+    with MovingLine(f"Removing {kind}"):
+        answer = context.client.post("/build/prune", **query)
     _report("Deleted build cache objects:", answer.get("CachesDeleted") or [])
     print(f"Total reclaimed space: {_size(answer.get('SpaceReclaimed', 0))}")
     return 0
@@ -142,7 +143,8 @@ def prune_builder(context: Context, flags: Values, arguments: list[str]) -> int:
 
 def disk_usage(context: Context, flags: Values, arguments: list[str]) -> int:
     """Print how much disk images, containers, volumes and the build cache take."""
-    usage = _with_lists(context.client.get("/system/df", verbose=True))
+    with MovingLine("Measuring"):
+        usage = _with_lists(context.client.get("/system/df", verbose=True))
     if flags["verbose"] and not flags["format"]:
         _print_details(usage)
         return 0

@@ -1,10 +1,10 @@
 """``image tree``, ``diff`` and ``squash``: what images have in common, and what that is worth."""
 
-import sys
 from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.moving_line import MovingLine
 from cutaway.cli.progress import show_progress
 from cutaway.cli.units import human_size
 
@@ -82,7 +82,8 @@ def _shortened(step: str) -> str:
 def diff(context: Context, flags: Values, arguments: list[str]) -> int:
     """Compare two images: their layers, then the files that differ."""
     old, new = arguments
-    found = context.client.get("/cutaway/images/diff", old=old, new=new)
+    with MovingLine(f"Comparing {old} and {new}"):
+        found = context.client.get("/cutaway/images/diff", old=old, new=new)
     if flags["json"]:
         import json
 
@@ -121,9 +122,9 @@ def squash(context: Context, flags: Values, arguments: list[str]) -> int:
     """Make one layer of an image, or of what it has above a base; tells what that costs."""
     (image,) = arguments
     body = {"Image": image, "Keep": flags["keep"], "Name": flags["tag"]}
-    response = context.client.request("POST", "/cutaway/images/squash", body=body)
-    out = None if flags["quiet"] else sys.stderr
-    report = show_progress(response.documents(), out if sys.stderr.isatty() else None)[-1]
+    with MovingLine(f"Squashing {image}", quiet=flags["quiet"]):
+        response = context.client.request("POST", "/cutaway/images/squash", body=body)
+        report = show_progress(response.documents(), None)[-1]
     if flags["quiet"]:
         print(report["Id"])
     else:

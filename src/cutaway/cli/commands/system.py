@@ -7,8 +7,6 @@ from cutaway import __version__
 from cutaway.cli.command import Command, Context
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UnreadableTemplate, Values
-from cutaway.cli.template import Template, TemplateError, go_json
-from cutaway.cli.template.types import typed
 from cutaway.cli.units import binary_size
 from cutaway.cli.when import parse_moment
 from cutaway.client import ApiError, EngineUnreachable
@@ -156,6 +154,8 @@ def render_event(event: dict[str, Any], form: str) -> str:
     Raises:
         UnreadableTemplate: the template doesn't parse, or names what an event does not have.
     """
+    from cutaway.cli.template import TemplateError
+
     try:
         return _rendered(event, form, "*events.Message")
     except (TemplateError, UnreadableTemplate) as error:
@@ -169,6 +169,8 @@ def render_document(document: dict[str, Any], form: str, go_type: str, *, name: 
         UnreadableTemplate: the template doesn't parse.
         TemplateError: it names what the document does not have.
     """
+    from cutaway.cli.template import TemplateError
+
     try:
         return _rendered(document, form, go_type, name=name)
     except UnreadableTemplate as error:
@@ -179,6 +181,9 @@ def render_document(document: dict[str, Any], form: str, go_type: str, *, name: 
 
 
 def _rendered(document: dict[str, Any], form: str, go_type: str, *, name: str = "") -> str:
+    from cutaway.cli.template import Template, go_json
+    from cutaway.cli.template.types import typed
+
     value = typed(document, go_type)
     return go_json(value) if form == "json" else Template(form, name=name).render(value)
 

@@ -1,0 +1,89 @@
+"""One line on the terminal that moves while work takes longer than a second.
+
+For work whose progress this process can count (bytes it sends or receives) or can only wait for.
+Nothing is shown when standard error is no terminal, and nothing stays when the work is done.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from types import FrameType
+
+from cutaway.cli.progress import progress_bar
+from cutaway.cli.units import human_size
+
+_PATIENCE_S = 1.0
+_REDRAW_S = 0.2
+_WHEEL = "|/-\\"
+
+
+class MovingLine:
+    """Shows ``Saving busybox  12.3MB  4s`` while its ``with`` block runs.
+
+    A timer's signal redraws it, so that it moves also while the engine says nothing; Python tries
+    an interrupted system call again by itself.
+
+    Args:
+        what: the work, in the words of the user.
+        total_bytes: of what is counted; 0 when that is unknown.
+        quiet: show nothing.
+    """
+
+    def __init__(self, what: str, *, total_bytes: int = 0, quiet: bool = False) -> None:
+        self._what = what
+        self._total = total_bytes
+        self._done = 0
+        self._began = time.monotonic()
+        self._drawn = 0
+        self._shows = sys.stderr.isatty() and not quiet
+
+    def __enter__(self) -> "MovingLine":
+        """Start the timer."""
+        if self._shows:
+            signal.signal(signal.SIGALRM, self._redraw)
+            signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S, _REDRAW_S)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the timer and wipe the line away."""
+        if not self._shows:
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        if self._drawn:
+            os.write(2, b"\r\033[K")
+
+    def counted(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Pass pieces on, counting their bytes."""
+        for piece in pieces:
+            self._done += len(piece)
+            yield piece
+
+    def _redraw(self, number: int, frame: FrameType | None) -> None:
+        text = self.text(columns=_columns(), elapsed_s=time.monotonic() - self._began)
+        os.write(2, f"\r{text}\033[K".encode())
+        self._drawn += 1
+
+    def text(self, *, columns: int, elapsed_s: float) -> str:
+        """Return the line as it is after ``elapsed_s`` seconds."""
+        end = f"  {int(elapsed_s)}s"
+        if self._total and self._done <= self._total:
+            room = columns - len(self._what) - len(end) - 3
+            middle = progress_bar(self._done, self._total, columns=room)
+        elif self._done:
+            middle = human_size(self._done)
+        else:
+            middle = _WHEEL[self._drawn % len(_WHEEL)]
+        rest = f"  {middle}{end}"
+        room = max(columns - 1 - len(rest), 1)
+        what = self._what if len(self._what) <= room else self._what[: room - 1] + "…"
+        return what + rest
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(2).columns or 80
+    except OSError:
+        return 80
