@@ -167,7 +167,9 @@ def run_logs(engines: Engines) -> list[Row]:
         (engines[1], write.theirs, read.theirs, read_wall.theirs),
     ):
         # Its own network namespace keeps the container's own CPU time out of cpu_s().
-        options = {"Image": "busybox", "HostConfig": {"NetworkMode": "none", "Tmpfs": {"/tmp": ""}}}
+        log = {"Type": "json-file", "Config": {"max-size": "1g"}}  # no rotation: all comes back
+        host = {"NetworkMode": "none", "Tmpfs": {"/tmp": ""}, "LogConfig": log}
+        options = {"Image": "busybox", "HostConfig": host}
         shell = f"{prepare} > /tmp/mb; read go < /dev/stdin; {script}"
         body = {**options, "Cmd": ["sh", "-c", shell], "OpenStdin": True, "StdinOnce": True}
         made = engine.client.post("/containers/create", body, name="logger")

@@ -118,7 +118,9 @@ def openat2(
     data, address = encode(path), ctypes.byref(how)
     for _ in range(64):  # EAGAIN: "..", while something was renamed: the man page says try again
         fd = _openat2(dirfd, data, address, ctypes.sizeof(how))
-        if fd >= 0 or ctypes.get_errno() not in (errno_module.EAGAIN, errno_module.EINTR):
+        if fd >= 0:  # a start opens a hundred: what an error would say is made for an error only
+            return fd
+        if ctypes.get_errno() not in (errno_module.EAGAIN, errno_module.EINTR):
             break
     return check(fd, "openat2", dirfd, path, O(flags), octal(mode), resolve)
 

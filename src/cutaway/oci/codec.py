@@ -171,6 +171,8 @@ def _class_reader(cls: type) -> Reader:
         return cls.from_json
     if issubclass(cls, Enum):
         return _enum_reader(cls)
+    if cls is str:
+        return _read_string
     if cls in _SCALARS:
         return _scalar_reader(cls, _SCALARS[cls])
     return _parsed_reader(cls)
@@ -183,6 +185,9 @@ def _scalar_reader(scalar: type, expected: str) -> Reader:
         return value
 
     return read
+
+
+_read_string = _scalar_reader(str, _SCALARS[str])
 
 
 def _bounded_reader(bounds: range) -> Reader:
@@ -224,6 +229,8 @@ def _array_reader(item: Reader) -> Reader:
     def read(value: Any, path: str) -> Any:
         if not isinstance(value, list):
             _refuse(path, "an array", value)
+        if item is _read_string and set(map(type, value)) == {str}:
+            return tuple(value)  # a seccomp profile names hundreds of calls
         return tuple(item(v, f"{path}[{i}]") for i, v in enumerate(value))
 
     return read
@@ -242,6 +249,8 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, JsonObject):
         return value.to_json()
     if isinstance(value, tuple):
+        if set(map(type, value)) == {str}:
+            return list(value)
         return [_to_json(item) for item in value]
     if isinstance(value, dict):
         return {key: _to_json(item) for key, item in value.items()}

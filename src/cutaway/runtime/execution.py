@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from cutaway import linux
 from cutaway.cgroups import ContainerCgroup, cgroup_directory
+from cutaway.errors import CutawayError
 from cutaway.linux.abi import CLONE, PR
 from cutaway.oci.runtime_spec import Process
 from cutaway.runtime.child import PreparingChild
@@ -121,6 +122,10 @@ def execute(
     Raises:
         RuntimeFailure: why it could not; the process was reaped.
     """
+    # Here and not in the child: this process has its pages already, a child copies each it touches.
+    program, stages = _decide(
+        context, process, facts, extensions=extensions, container_pidfd=container_pidfd
+    )
     parent_end, child_end = make_sync_pair()
     v2 = ContainerCgroup(facts.cgroups, context.cgroup_path).v2_directory()
     child = PreparingChild(parent_end)
@@ -132,9 +137,7 @@ def execute(
         )
     except linux.KernelError as error:
         child.close()
-        failure = failure_of("exec", "making the process", error)
-        failure.operation = "exec"
-        raise failure from None
+        raise _exec_failure("exec", "making the process", error) from None
     finally:
         if cgroup_fd is not None:
             os.close(cgroup_fd)
@@ -144,11 +147,36 @@ def execute(
             stdio=stdio.descriptors(),
             seccomp_program=context.seccomp_program,
         )
-        _be_exec(
-            context, process, scope, facts, extensions=extensions, container_pidfd=container_pidfd
-        )
+        _be_exec(stages, program, scope, container_pidfd)
     child_end.close()
     return _wait_running(child, pid)
+
+
+def _decide(
+    context: ExecContext,
+    document: dict[str, Any],
+    facts: HostFacts,
+    *,
+    extensions: Extensions,
+    container_pidfd: int,
+) -> tuple[Program, tuple[Stage, ...]]:
+    """Read what the new process is to become, and plan how.
+
+    Raises:
+        RuntimeFailure: it can't be.
+    """
+    try:
+        process = Process.from_json(document, "process")
+        stages = plan_exec(context, process, facts, extensions, container_pidfd=container_pidfd)
+    except CutawayError as error:
+        raise _exec_failure("plan", "planning", error) from None
+    return Program(process.args, facts.machine, "exec"), stages
+
+
+def _exec_failure(stage: str, what: str, error: Exception) -> RuntimeFailure:
+    failure = failure_of(stage, what, error)
+    failure.operation = "exec"
+    return failure
 
 
 def _clone_in(pidfd: int | None, cgroup_fd: int | None) -> tuple[int, int]:
@@ -195,23 +223,13 @@ def _wait_running(child: PreparingChild, pid: int) -> ExecProcess:
 
 
 def _be_exec(
-    context: ExecContext,
-    document: dict[str, Any],
-    scope: InitScope,
-    facts: HostFacts,
-    *,
-    extensions: Extensions,
-    container_pidfd: int,
+    stages: tuple[Stage, ...], program: Program, scope: InitScope, container_pidfd: int
 ) -> NoReturn:
-    """Be the new process: read what to become, then go on like an init."""
-    program = Program((), facts.machine, "exec")
+    """Be the new process: cut off from the shim, go on like an init."""
     try:
         prepare_child(scope, (container_pidfd, *(scope.stdio or ())))
-        process = Process.from_json(document, "process")
-        stages = plan_exec(context, process, facts, extensions, container_pidfd=container_pidfd)
-        program = Program(process.args, facts.machine, "exec")
     except BaseException as error:  # the child's top
-        report_failure(scope, Journal(), failure_of("plan", "planning", error), program)
+        report_failure(scope, Journal(), failure_of("exec", "preparing", error), program)
         os._exit(1)
     run_init(stages, 0, scope, program)
 

@@ -45,37 +45,27 @@ def make_directory_in_root(
     Raises:
         KernelError: ENOTDIR (a file is in the way), ELOOP, EROFS, ENOSPC.
     """
-    flags = os.O_PATH | os.O_DIRECTORY
-    try:
-        return open_in_root(root_fd, path, flags, links=links)
-    except linux.KernelError as error:
-        if error.errno != errno.ENOENT:
-            raise
     return _make_directories(root_fd, _split(path), mode, links, budget=_MAX_LINKS)
 
 
 def _make_directories(
     root_fd: int, parts: list[str], mode: int, links: bool, *, budget: int
 ) -> int:
+    """Open the path, or else its parent in the same way and make the last part in that."""
+    path = "/" + "/".join(parts)
     flags = os.O_PATH | os.O_DIRECTORY
-    prefix = ""
-    parent = open_in_root(root_fd, "/", flags)
-    for part in parts:
-        prefix = f"{prefix}/{part}"
-        try:
-            child = open_in_root(root_fd, prefix, flags, links=links)
-        except linux.KernelError as error:
-            if error.errno != errno.ENOENT:
-                os.close(parent)
-                raise
-            try:
-                child = _make_child(root_fd, parent, prefix, mode, links=links, budget=budget)
-            except BaseException:
-                os.close(parent)
-                raise
+    try:
+        return open_in_root(root_fd, path, flags, links=links)
+    except linux.KernelError as error:
+        if error.errno != errno.ENOENT:
+            raise
+    parent = _make_directories(root_fd, parts[:-1], mode, links, budget=budget)
+    try:
+        if parts[-1] == "..":  # nothing to make: what it goes back from is there by now
+            return open_in_root(root_fd, path, flags, links=links)
+        return _make_child(root_fd, parent, path, mode, links=links, budget=budget)
+    finally:
         os.close(parent)
-        parent = child
-    return parent
 
 
 def _make_child(
