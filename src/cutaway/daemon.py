@@ -30,6 +30,7 @@ from cutaway.engine.execs import ExecService
 from cutaway.engine.images import ImageService, ManifestService
 from cutaway.engine.launching import Launcher
 from cutaway.engine.machine import probe_machine
+from cutaway.engine.network_recovery import settle_networks
 from cutaway.engine.networks import NetworkService
 from cutaway.engine.own_networks import OwnNetworkService
 from cutaway.engine.paths import Paths
@@ -253,6 +254,7 @@ async def recover(core: Core) -> None:
     reconcile.load(core)
     await reconcile.reconnect(core)
     core.network.start(reconcile.live_namespaces(core))
+    settle_networks(core)
     core.launcher.start()
     await reconcile.settle(core)
     await reconcile.sweep(core)

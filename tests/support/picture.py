@@ -27,13 +27,21 @@ def take_picture(engine: EngineUnderTest) -> Picture:
         "mounts": Counter(line.split()[4] for line in engine.host.mounts()),
         "links": Counter(engine.host.links()),
         "firewall": Counter(
-            engine.host.run("nft", "list", "ruleset", check=False).stdout.split("\n")
+            _in_order(engine.host.run("nft", "list", "ruleset", check=False).stdout)
         ),
         "cgroups": Counter(engine.cgroups()),
         "processes": Counter(title for _, title in processes(engine) if title not in _SPARES),
         "data": Counter(_entries(engine.data_root)),
         "run": Counter(_entries(engine.exec_root)),
     }
+
+
+def _in_order(ruleset: str) -> list[str]:
+    """Return the lines, and each element of a set as one: their order and lines are by chance."""
+    outside = re.sub(r"elements = \{[^}]*\}", "", ruleset).split("\n")
+    listed = re.findall(r"elements = \{([^}]*)\}", ruleset)
+    elements = [" ".join(one.split()) for text in listed for one in text.split(",")]
+    return [*outside, *elements]
 
 
 def differences(before: Picture, after: Picture) -> list[str]:

@@ -72,6 +72,11 @@ class NetworkScope:
     held: dict[tuple[str, str], socket.socket] = field(default_factory=dict)
     commits: Commits = field(default_factory=Commits)
 
+    @staticmethod
+    def new_route_socket() -> NetlinkSocket:
+        """Return a socket of the namespace that the calling thread is in."""
+        return NetlinkSocket(NETLINK_ROUTE)
+
     def inner(self) -> NetlinkSocket:
         """Return the sandbox's socket, made at first use by the thread that is inside."""
         if self.sandbox is None:

@@ -14,6 +14,7 @@ from cutaway.linux.nftables import get_generation
 from cutaway.network.controller.answers import Answers
 from cutaway.network.controller.live import LiveChanges
 from cutaway.network.controller.networks import Networks
+from cutaway.network.controller.repairs import Repairs
 from cutaway.network.facts import (
     NetworkFacts,
     probe_ephemeral_ports,
@@ -25,7 +26,7 @@ from cutaway.network.userland.protocol import Refill
 from cutaway.steps import Ledger
 
 
-class Controller(Networks, LiveChanges, Answers):
+class Controller(Networks, LiveChanges, Answers, Repairs):
     """All networks of one engine. Synchronous; any thread.
 
     Args:
@@ -70,6 +71,7 @@ class Controller(Networks, LiveChanges, Answers):
             for sandbox_id, netns_fd in live.items():
                 if netns_fd is not None and sandbox_id in self._book.sandboxes:
                     self._services.remember(sandbox_id, netns_fd)
+            self._repair_sandboxes(live, facts, ledger)
             self._reconcile_services(self._services.find(), ledger)
         return ledger
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from cutaway.network.network import Network
 from cutaway.network.publishing.hostports import HeldPort, bind_port
 from cutaway.network.sandbox import Sandbox
-from cutaway.network.services.plans import plan_serving, port_key
+from cutaway.network.services.plans import change_names, plan_serving, port_key
 from cutaway.network.services.steps import (
     AnnounceEndpoint,
     RelayPort,
+    ReleasePort,
     ReleasePorts,
     ServeNames,
     StopNames,
@@ -108,13 +109,14 @@ class Services:
         apply(_surplus(state, known), ledger)
         for sandbox in known.values():
             steps = plan_serving(sandbox, networks, self._settings, "the process was new")
-            missing = [s for s in steps if not _has(state, s)]
-            outer = [s for s in missing if not isinstance(s, ServeNames)]
+            # What it has is told again: it may lead elsewhere or know other networks now.
+            outer = [s for s in steps if not isinstance(s, ServeNames)]
+            outer += [change_names(s) for s in steps if isinstance(s, ServeNames)]
             for step in outer:
-                if isinstance(step, RelayPort):
+                if isinstance(step, RelayPort) and not _has(state, step):
                     self._bind_again(step)
             apply(tuple(outer), ledger)
-            inner = tuple(s for s in missing if isinstance(s, ServeNames))
+            inner = tuple(s for s in steps if isinstance(s, ServeNames) and not _has(state, s))
             fd = self._namespaces.get(sandbox.id)
             if inner and fd is not None:
                 apply_inside(inner, fd, ledger)
@@ -159,5 +161,12 @@ def _surplus(state: State, known: Mapping[str, Sandbox]) -> Plan[NetworkScope]:
     return (
         *(StopNames(why=why, sandbox=s) for s in state.sandboxes if s not in known),
         *(ReleasePorts(why=why, sandbox=s) for s in state.ports if s not in known),
+        *(
+            ReleasePort(why=why, sandbox=sandbox, key=key)
+            for sandbox, keys in state.ports.items()
+            if sandbox in known
+            for key in keys
+            if key not in {port_key(b) for b in known[sandbox].ports}
+        ),
         *(WithdrawEndpoint(why=why, endpoint=e) for e in state.endpoints if e not in endpoints),
     )
