@@ -39,7 +39,7 @@ from cutaway.engine.settings import BadSettings, DaemonSettings, instance_name
 from cutaway.engine.store import Store
 from cutaway.engine.system import SystemService
 from cutaway.engine.upkeep import keep_up
-from cutaway.engine.volumes import VolumeService
+from cutaway.engine.volumes.service import VolumeService
 from cutaway.errors import Conflict, CutawayError
 from cutaway.files import FileLock, write_json
 from cutaway.images.registry.settings import RegistrySettings

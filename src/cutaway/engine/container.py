@@ -60,6 +60,11 @@ class ContainerDocument(msgspec.Struct, frozen=True, kw_only=True):
         """The mounts as values."""
         return tuple(MountPoint.from_json(mount) for mount in self.mounts)
 
+    @property
+    def mounted_images(self) -> tuple[str, ...]:
+        """The ids of the images that are mounted in it."""
+        return tuple(point.image_id for point in self.mount_points if point.image_id)
+
 
 class ContainerState(msgspec.Struct, frozen=True, kw_only=True):
     """Where the container is in its life.

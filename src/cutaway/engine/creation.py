@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import msgspec
 from msgspec.structs import replace
 
-from cutaway.engine import mounting
 from cutaway.engine.container import Container, ContainerDocument, ContainerState
 from cutaway.engine.core import Core, event_attributes
 from cutaway.engine.defaults import complete_host_config
@@ -28,10 +27,12 @@ from cutaway.engine.spec.merge import command_line, complete, merge_image
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.spec.security import plan_capabilities
 from cutaway.engine.validate import validate_config, validate_host_config
+from cutaway.engine.volumes import mounting
+from cutaway.engine.volumes.filling import fill_volumes
 from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotFound
 from cutaway.files import write_atomic
 from cutaway.images.assemble import this_platform
-from cutaway.images.image import Image
+from cutaway.images.image import Image, NoSuchImage
 from cutaway.images.variants import find_variant, register_variant
 from cutaway.model import (
     ContainerConfig,
@@ -66,7 +67,7 @@ async def create(core: Core, request: ContainerCreate) -> ContainerCreateRespons
     image = await choose_image(core, request.config.image, request.platform)
     checked = check(core, request, image)
     identifier = new_id()
-    points, anonymous = await _make_volumes(core, checked.points)
+    points, anonymous = await _make_volumes(core, checked.points, str(image.chain_id or ""))
     document = ContainerDocument(
         id=identifier,
         name=name,
@@ -223,11 +224,22 @@ def _name_host(checked: Checked, identifier: str, machine: str) -> ContainerConf
 
 
 async def _make_volumes(
-    core: Core, points: tuple[MountPoint, ...]
+    core: Core, points: tuple[MountPoint, ...], chain_id: str
 ) -> tuple[tuple[MountPoint, ...], tuple[str, ...]]:
     if not points:
         return (), ()
-    return await core.in_thread(mounting.make_volumes, points, core.volumes, core.images)
+    try:
+        make = mounting.make_volumes
+        made, anonymous = await core.in_thread(make, points, core.volumes, core.images)
+    except NoSuchImage as error:
+        # One to be mounted. A 404 makes Docker's clients pull the container's, which is here.
+        raise InvalidParameter(str(error)) from None
+    try:
+        await core.in_thread(fill_volumes, made, chain_id, core.volumes, core.snapshots)
+    except BaseException:
+        _remove_volumes(core, anonymous)
+        raise
+    return made, anonymous
 
 
 async def _keep(core: Core, container: Container) -> None:
@@ -236,6 +248,7 @@ async def _keep(core: Core, container: Container) -> None:
     directory = core.paths.container(container.id)
     try:
         core.snapshots.prepare(container.id, document.chain_id or None, is_volatile=temporary)
+        mounting.prepare_views(container, core.images, core.snapshots)
         os.mkdir(directory, 0o700)
         write_atomic(f"{directory}/config.json", msgspec.json.encode(document), durable=False)
         with core.bus.telling() as tell, core.store.change() as transaction:
@@ -260,6 +273,12 @@ def _take_back(core: Core, container: Container) -> None:
         os.rmdir(directory)
     with contextlib.suppress(CutawayError, OSError):
         core.snapshots.remove(container.id)
-    for name in container.document.anonymous_volumes:
+    with contextlib.suppress(CutawayError, OSError):
+        mounting.remove_views(container, core.snapshots)
+    _remove_volumes(core, container.document.anonymous_volumes)
+
+
+def _remove_volumes(core: Core, names: tuple[str, ...]) -> None:
+    for name in names:
         with contextlib.suppress(Conflict, NotFound, OSError):
             core.volumes.remove(name)

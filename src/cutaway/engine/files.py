@@ -18,6 +18,7 @@ from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.trees import tree as trees
 from cutaway.images.trees.tree import Bind, Tree
 from cutaway.model import ArchiveStream, ByteStream, FilesystemChange, PathStat
+from cutaway.volumes import MountKind
 
 _READ_SIZE = 256 * 1024
 DELETED = 2
@@ -35,9 +36,9 @@ def open_tree(core: Core, container: Container) -> Iterator[Tree]:
     """Give access to a container's files as its processes see them, running or not."""
     if not container.is_alive:
         binds = [
-            Bind(point.source, point.destination, not point.read_write)
+            Bind(point.source, point.destination, not point.read_write, point.subpath)
             for point in container.document.mount_points
-            if point.source
+            if point.source and point.kind is not MountKind.IMAGE
         ]
         yield Tree.stopped(core.snapshots, container.id, binds)
         return

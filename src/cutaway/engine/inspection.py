@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import msgspec
 
-from cutaway.engine import endpoints, mounting
+from cutaway.engine import endpoints
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.endings import Ending
@@ -14,6 +14,7 @@ from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import ShimFailed, ShimLost
 from cutaway.engine.spec.merge import command_line
 from cutaway.engine.units import format_time
+from cutaway.engine.volumes import mounting
 from cutaway.errors import CutawayError
 from cutaway.images.store import ImageStore
 from cutaway.model import (

@@ -13,6 +13,7 @@ from cutaway.engine.spec.confinement import parse_security_options
 from cutaway.engine.spec.intent import ContainerIntent
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.spec.security import plan_capabilities, plan_seccomp
+from cutaway.engine.volumes.mounting import image_mounts
 from cutaway.errors import Conflict
 from cutaway.images.snapshots import Mount
 from cutaway.oci.runtime_spec import Spec
@@ -133,6 +134,12 @@ def make_extensions(
     }
     if container.host_config.init:
         extensions["init"] = True
+    images = image_mounts(container, core.images, core.snapshots)
+    if images:
+        extensions["images"] = [
+            {"destination": destination, "mount": mount.to_json()}
+            for destination, mount in images.items()
+        ]
     return extensions
 
 

@@ -215,7 +215,7 @@ def _sweep(core: Core) -> None:
     orphans = {
         *_ids_in(core.paths.bundles),
         *_ids_in(core.paths.containers),
-        *(s.name for s in core.snapshots.walk() if s.kind is Kind.ACTIVE and is_id(s.name)),
+        *_ids_in_snapshots(core),
         *_ids_in_cgroups(core, layout),
     }
     for identifier in sorted(orphans):
@@ -236,6 +236,13 @@ def _ids_in(directory: str) -> Iterable[str]:
         return ()
 
 
+def _ids_in_snapshots(core: Core) -> Iterable[str]:
+    for snapshot in core.snapshots.walk():
+        identifier = snapshot.name.partition(".")[0]  # "ID", or "ID.…" for an image it mounts
+        if snapshot.kind is not Kind.COMMITTED and is_id(identifier):
+            yield identifier
+
+
 def _ids_in_cgroups(core: Core, layout: CgroupLayout) -> Iterable[str]:
     # Only below our own parent: another engine may use a --cgroup-parent of somebody's choice.
     parent = f"/{instance_name(core.settings)}"
@@ -251,6 +258,9 @@ def _remove_orphan(core: Core, layout: CgroupLayout, identifier: str) -> None:
         with suppress(OSError):
             linux.umount2(shm, MNT.DETACH)
     shutil.rmtree(core.paths.bundle(identifier), ignore_errors=True)
+    for snapshot in core.snapshots.walk():
+        if snapshot.name.startswith(f"{identifier}."):  # an image that it mounted
+            core.snapshots.remove(snapshot.name)
     with suppress(NotFound):
         core.snapshots.remove(identifier)
     shutil.rmtree(core.paths.container(identifier), ignore_errors=True)

@@ -20,6 +20,7 @@ from cutaway import linux
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core, event_attributes
 from cutaway.engine.lifecycle import Happening, Status, next_status
+from cutaway.engine.volumes.mounting import remove_views
 from cutaway.engine.waiting import exit_of
 from cutaway.errors import Conflict, CutawayError, NotFound, System
 from cutaway.linux.abi import MNT
@@ -154,6 +155,7 @@ async def discard(core: Core, container: Container) -> None:
 def _remove_things(core: Core, container: Container, volumes: bool) -> None:
     with suppress(NotFound):
         core.snapshots.remove(container.id)
+    remove_views(container, core.snapshots)
     if volumes:
         remove_volumes(core, container.document.anonymous_volumes)
     directory = core.paths.container(container.id)

@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from cutaway.engine import exits, mounting, removal
+from cutaway.engine import exits, removal
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.endpoints import sandbox_request
@@ -36,6 +36,7 @@ from cutaway.engine.spec.build import build_spec
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.steps import MountSharedMemory
 from cutaway.engine.units import parse_signal
+from cutaway.engine.volumes import mounting
 from cutaway.engine.waiting import hand_over_waiters
 from cutaway.errors import Conflict, CutawayError, NotModified
 from cutaway.files import write_atomic

@@ -17,7 +17,7 @@ from cutaway.engine.lifecycle import Status
 from cutaway.engine.machine import architecture
 from cutaway.engine.units import format_time
 from cutaway.engine.validate.host import LOG_DRIVERS
-from cutaway.engine.volumes import describe_volume
+from cutaway.engine.volumes.service import describe_volume
 from cutaway.errors import Unauthorized
 from cutaway.images.registry.login import login
 from cutaway.images.registry.settings import RegistrySettings

@@ -31,6 +31,15 @@ class RootfsMount:
     options: tuple[str, ...] = ()
     directory: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the object that ``rootfs.json`` holds."""
+        return {
+            "fstype": self.fstype,
+            "source": self.source,
+            "options": list(self.options),
+            "directory": self.directory,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
@@ -42,12 +51,15 @@ class Extensions:
             ``/etc/passwd`` and ``/etc/group``; empty is ``process.user``.
         groups: further groups, names or numbers (``--group-add``).
         init: PID 1 is a small init that forks the program, forwards signals and reaps.
+        images: (destination of a bind in config.json, the image's mount) each: what takes the
+            place of the bind's source.
     """
 
     mounts: tuple[RootfsMount, ...] = ()
     user: str = ""
     groups: tuple[str, ...] = ()
     init: bool = False
+    images: tuple[tuple[str, RootfsMount], ...] = ()
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Extensions":
@@ -68,6 +80,10 @@ class Extensions:
                 user=document.get("user") or "",
                 groups=tuple(map(str, document.get("groups") or ())),
                 init=bool(document.get("init", False)),
+                images=tuple(
+                    (image["destination"], _read_mount(image["mount"]))
+                    for image in document.get("images") or ()
+                ),
             )
         except (KeyError, TypeError) as error:
             raise InvalidParameter(f"rootfs.json: malformed: {error}") from None
@@ -76,18 +92,14 @@ class Extensions:
         """Return the document that ``from_json`` reads."""
         return {
             "version": EXTENSIONS_VERSION,
-            "mounts": [
-                {
-                    "fstype": mount.fstype,
-                    "source": mount.source,
-                    "options": list(mount.options),
-                    "directory": mount.directory,
-                }
-                for mount in self.mounts
-            ],
+            "mounts": [mount.to_json() for mount in self.mounts],
             "user": self.user,
             "groups": list(self.groups),
             "init": self.init,
+            "images": [
+                {"destination": destination, "mount": mount.to_json()}
+                for destination, mount in self.images
+            ],
         }
 
 

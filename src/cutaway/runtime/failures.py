@@ -63,7 +63,9 @@ class RuntimeFailure(CutawayError):
         self.operation = operation
 
     def __str__(self) -> str:
-        text = f"{self.message}: {self.hint}" if self.hint else self.message
+        text = self.message
+        if self.hint and self.hint not in self.message:  # a KernelError tells its hint itself
+            text += f": {self.hint}"
         if self.stage in _PLAIN_STAGES and self.category != "System":
             return text
         if self.operation == "exec":

@@ -2,12 +2,16 @@
 
 An option is a *flag* of the mount (``ro``, ``nosuid``, …; with ``r`` in front it is set on all
 mounts below too: ``rro``), a flag of the superblock (``sync``), a *propagation* (``rslave``), one
-of our words (``bind``, ``tmpcopyup``, ``copy-up``), or *data* for the file system: all else.
+of our words, or *data* for the file system: all else. Our words are ``bind``, ``tmpcopyup``,
+``copy-up``, ``subpath=DIR`` (only this part of the source), ``chown`` (give the source to the
+container's user), ``idmap`` (show ids through ``uidMappings``), ``idmap-owner`` (show the source's
+owner as the container's user and the reverse).
 
 Source: runtime-spec config.md "Linux mount options"; mount_setattr(2); mount(8).
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from cutaway.errors import InvalidParameter
 from cutaway.linux.abi import MOUNT_ATTR, MS
@@ -50,6 +54,18 @@ _PROPAGATION = {
 }
 
 
+class IdMap(StrEnum):
+    """How an id-mapped mount shows the owners of its files, by the option's name."""
+
+    NONE = ""
+    MAPPINGS = "idmap"
+    MAPPINGS_RECURSIVE = "ridmap"
+    OWNER = "idmap-owner"
+
+
+_ID_MAPS = frozenset(IdMap) - {IdMap.NONE}
+
+
 @dataclass(frozen=True, slots=True)
 class MountOptions:
     """Parsed options of one mount.
@@ -64,6 +80,9 @@ class MountOptions:
         is_bind: ``bind`` or ``rbind``.
         is_recursive: ``rbind``.
         copies_up: what the image has at the target is copied in first.
+        subpath: the part of a bind's source to mount; empty for all of it.
+        gives_to_user: the source is chowned to the container's user first.
+        id_map: how ids are shown.
         data: all else, in order.
     """
 
@@ -76,6 +95,9 @@ class MountOptions:
     is_bind: bool = False
     is_recursive: bool = False
     copies_up: bool = False
+    subpath: str = ""
+    gives_to_user: bool = False
+    id_map: IdMap = IdMap.NONE
     data: tuple[str, ...] = ()
 
 
@@ -87,14 +109,14 @@ def parse_mount_options(options: tuple[str, ...], where: str) -> MountOptions:
         where: names the mount in errors: ``mounts[3]``.
 
     Raises:
-        InvalidParameter: the data is longer than the kernel accepts, an option is for id-mapped
-            mounts, or two propagations contradict.
+        InvalidParameter: the data is longer than the kernel accepts.
     """
     attr, recursive = [0, 0], [0, 0]
     superblock: list[str] = []
     data: list[str] = []
     propagation = 0
-    words = {"bind": False, "rbind": False, "tmpcopyup": False, "copy-up": False}
+    subpath, id_map = "", IdMap.NONE
+    words = dict.fromkeys(("bind", "rbind", "tmpcopyup", "copy-up", "chown"), False)
     for option in options:
         if option in words:
             words[option] = True
@@ -106,8 +128,10 @@ def parse_mount_options(options: tuple[str, ...], where: str) -> MountOptions:
             propagation = _PROPAGATION[option]
         elif option in _SUPERBLOCK:
             superblock.append(option)
-        elif option in ("idmap", "ridmap"):
-            raise InvalidParameter(f"{where}: {option}: id-mapped mounts are not supported yet")
+        elif option in _ID_MAPS:
+            id_map = IdMap(option)
+        elif option.startswith("subpath="):
+            subpath = option.removeprefix("subpath=")
         elif option not in _SUPERBLOCK_OFF and option not in ("defaults", "remount", ""):
             data.append(option)
     _check_data(data, where)
@@ -121,6 +145,9 @@ def parse_mount_options(options: tuple[str, ...], where: str) -> MountOptions:
         is_bind=words["bind"] or words["rbind"],
         is_recursive=words["rbind"],
         copies_up=words["tmpcopyup"] or words["copy-up"],
+        subpath=subpath,
+        gives_to_user=words["chown"],
+        id_map=id_map,
         data=tuple(data),
     )
 

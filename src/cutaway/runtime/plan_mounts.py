@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from cutaway.cgroups import CgroupMode, ContainerCgroup, cgroup_directory
 from cutaway.errors import InvalidParameter
 from cutaway.linux.abi import MOUNT_ATTR, MS
-from cutaway.oci.runtime_spec import Device, Linux, Mount, RootfsPropagation, Spec
+from cutaway.oci.runtime_spec import Linux, Mount, RootfsPropagation, Spec, User
 from cutaway.runtime.extensions import Extensions, RootfsMount
-from cutaway.runtime.mount_options import MountOptions, parse_mount_options
+from cutaway.runtime.mount_options import IdMap, MountOptions, parse_mount_options
+from cutaway.runtime.plan_devices import merge_devices, open_devices, plan_devices
 from cutaway.runtime.plan_namespaces import NamespacePlan
 from cutaway.runtime.scope import InitScope
-from cutaway.runtime.steps.devices import BindDevice, MakeDevice, MakeSymlink, SetUpConsole
+from cutaway.runtime.steps.devices import MakeSymlink, SetUpConsole
 from cutaway.runtime.steps.mounts import (
     AttachBind,
     BindCgroup,
     MountFilesystem,
-    OpenBindSource,
     OpenNullDevice,
     SetMountAttributes,
 )
@@ -32,27 +32,11 @@ from cutaway.runtime.steps.rootfs import (
     SeparateMounts,
     SetRootPropagation,
 )
+from cutaway.runtime.steps.sources import MapSourceIds, OpenBindSource, OpenImageSource
 from cutaway.steps import Step
 
 InitStep = Step[InitScope]
 
-# "the runtime MUST also supply the following" (config-linux.md "Default Devices").
-DEFAULT_DEVICES = (
-    Device("c", "/dev/null", 1, 3, 0o666),
-    Device("c", "/dev/zero", 1, 5, 0o666),
-    Device("c", "/dev/full", 1, 7, 0o666),
-    Device("c", "/dev/random", 1, 8, 0o666),
-    Device("c", "/dev/urandom", 1, 9, 0o666),
-    Device("c", "/dev/tty", 5, 0, 0o666),
-)
-_DEFAULT_LINKS = (
-    ("/dev/fd", "/proc/self/fd"),
-    ("/dev/stdin", "/proc/self/fd/0"),
-    ("/dev/stdout", "/proc/self/fd/1"),
-    ("/dev/stderr", "/proc/self/fd/2"),
-    ("/dev/core", "/proc/kcore"),
-    ("/dev/ptmx", "pts/ptmx"),
-)
 _ROOT_PROPAGATION = {
     RootfsPropagation.PRIVATE: MS.PRIVATE,
     RootfsPropagation.RPRIVATE: MS.PRIVATE,
@@ -65,7 +49,6 @@ _ROOT_PROPAGATION = {
 }
 _CGROUP_ATTRIBUTES = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
 _USER_WHY = "a user namespace: mounted with the host's rights, used without"
-_DEVICE_SOURCES_FROM = 10_000  # indexes of device sources, apart from those of mounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +97,14 @@ class _Entry:
         return self.options.is_bind or self.mount.type == "bind"
 
 
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """The container's user, to whom sources are given: Docker's words for it, or the ids."""
+
+    user: str
+    ids: tuple[int, int]
+
+
 def plan_mounts(
     spec: Spec,
     extensions: Extensions,
@@ -132,24 +123,33 @@ def plan_mounts(
         return MountPlan()
     entries = [_read_entry(index, mount) for index, mount in enumerate(spec.mounts)]
     late = _find_late(entries, namespaces)
-    mounts = [_plan_entry(entry, linux, cgroup, namespaces) for entry in entries]
+    owner = _find_owner(spec, extensions)
+    mounts = [_plan_entry(entry, linux, cgroup, namespaces, owner=owner) for entry in entries]
+    images = dict(extensions.images)
+    binds = [entry for entry in entries if entry.is_bind]
     has_own_dev = any(entry.is_bind and entry.target == "/dev" for entry in entries)
-    devices = _merge_devices(linux)
+    devices = merge_devices(linux)
     cwd = spec.process.cwd if spec.process else "/"
     common_paths, paths_of_init = _plan_paths(spec, linux, entries)
     detach = (DetachRootfs(why=_USER_WHY),) if namespaces.has_user else ()
     attach = (AttachRootfs(why=_USER_WHY),) if namespaces.has_user else ()
     return MountPlan(
         sources=(
-            *(_open_source(entry, bundle) for entry in entries if entry.is_bind),
-            *(_open_devices(devices) if namespaces.has_user and not has_own_dev else ()),
+            *(_open_source(entry, bundle) for entry in binds if entry.target not in images),
+            *(open_devices(devices) if namespaces.has_user and not has_own_dev else ()),
             SeparateMounts(why="default"),
+            *(
+                _open_image(entry, images[entry.target], bundle)
+                for entry in binds
+                if entry.target in images
+            ),
             *_plan_rootfs(spec, extensions, bundle),
+            *(_map_ids(entry, linux, owner) for entry in binds if entry.options.id_map),
             *detach,
         ),
         rootfs=(OpenNullDevice(why="runtime-spec linux.maskedPaths"), *attach),
         common=_select(mounts, set(range(len(mounts))) - late),
-        devices=() if has_own_dev else _plan_devices(devices, namespaces.has_user),
+        devices=() if has_own_dev else plan_devices(devices, namespaces.has_user),
         common_paths=common_paths,
         of_init=(
             *_select(mounts, late),
@@ -203,19 +203,48 @@ def _open_source(entry: _Entry, bundle: str) -> OpenBindSource:
         index=entry.index,
         source=os.path.join(bundle, entry.mount.source),
         is_recursive=entry.options.is_recursive,
+        subpath=entry.options.subpath,
         why=entry.why,
     )
 
 
-def _open_devices(devices: tuple[Device, ...]) -> tuple[OpenBindSource, ...]:
-    return tuple(
-        OpenBindSource(
-            index=_DEVICE_SOURCES_FROM + number,
-            source=device.path,
-            is_recursive=False,
-            why="mknod(2) is forbidden in a user namespace",
+def _open_image(entry: _Entry, mount: RootfsMount, bundle: str) -> OpenImageSource:
+    return OpenImageSource(
+        index=entry.index,
+        fstype=mount.fstype,
+        source=mount.source,
+        options=mount.options,
+        directory=mount.directory,
+        mountpoint=bundle,
+        subpath=entry.options.subpath,
+        why="rootfs.json images",
+    )
+
+
+def _find_owner(spec: Spec, extensions: Extensions) -> _Owner:
+    user = spec.process.user if spec.process else User()
+    return _Owner(extensions.user, (user.uid, user.gid))
+
+
+def _map_ids(entry: _Entry, linux: Linux, owner: _Owner) -> MapSourceIds:
+    options = entry.options
+    if options.id_map is IdMap.OWNER:
+        return MapSourceIds(index=entry.index, user=owner.user, ids=owner.ids, why="-v …:idmap")
+    # "If no mapping is specified, the container's user namespace mapping is used"
+    # (config.md "Linux mount options")
+    uids = entry.mount.uid_mappings or linux.uid_mappings
+    gids = entry.mount.gid_mappings or linux.gid_mappings
+    if not uids or not gids:
+        raise InvalidParameter(
+            f"mounts[{entry.index}]: {options.id_map} needs uidMappings and gidMappings, or a "
+            "container with a user namespace"
         )
-        for number, device in enumerate(devices)
+    return MapSourceIds(
+        index=entry.index,
+        uid_map=tuple((m.container_id, m.host_id, m.size) for m in uids),
+        gid_map=tuple((m.container_id, m.host_id, m.size) for m in gids),
+        is_recursive=options.id_map is IdMap.MAPPINGS_RECURSIVE,
+        why=entry.why,
     )
 
 
@@ -239,10 +268,15 @@ def _plan_rootfs(spec: Spec, extensions: Extensions, bundle: str) -> tuple[InitS
 
 
 def _plan_entry(
-    entry: _Entry, linux: Linux, cgroup: ContainerCgroup, namespaces: NamespacePlan
+    entry: _Entry,
+    linux: Linux,
+    cgroup: ContainerCgroup,
+    namespaces: NamespacePlan,
+    *,
+    owner: _Owner,
 ) -> tuple[InitStep, ...]:
     if entry.is_bind:
-        return (_plan_bind(entry, linux),)
+        return (_plan_bind(entry, linux, owner),)
     if entry.mount.type in ("cgroup", "cgroup2"):
         return _plan_cgroup_mount(entry, cgroup, namespaces)
     options = entry.options
@@ -265,7 +299,7 @@ def _plan_entry(
     )
 
 
-def _plan_bind(entry: _Entry, linux: Linux) -> AttachBind:
+def _plan_bind(entry: _Entry, linux: Linux, owner: _Owner) -> AttachBind:
     options = entry.options
     if options.data:
         raise InvalidParameter(
@@ -286,6 +320,8 @@ def _plan_bind(entry: _Entry, linux: Linux) -> AttachBind:
         rec_attr_clr=int(options.rec_attr_clr),
         propagation=int(propagation),
         copies_up=options.copies_up,
+        user=owner.user if options.gives_to_user else "",
+        ids=owner.ids if options.gives_to_user else (),
         why=entry.why,
     )
 
@@ -344,38 +380,6 @@ def _plan_cgroup_mount(
     if attributes & MOUNT_ATTR.RDONLY:
         readonly = int(MOUNT_ATTR.RDONLY)
         steps.append(SetMountAttributes(target=entry.target, attributes=readonly, why=entry.why))
-    return tuple(steps)
-
-
-def _merge_devices(linux: Linux) -> tuple[Device, ...]:
-    """Return the default devices and those asked for; a path asked for replaces the default."""
-    merged = {device.path: device for device in DEFAULT_DEVICES}
-    for device in linux.devices:
-        merged[os.path.normpath(device.path)] = device
-    return tuple(merged.values())
-
-
-def _plan_devices(devices: tuple[Device, ...], in_user_namespace: bool) -> tuple[InitStep, ...]:
-    steps: list[InitStep] = []
-    for number, device in enumerate(devices):
-        why = "default" if device in DEFAULT_DEVICES else "runtime-spec linux.devices"
-        if in_user_namespace:
-            index = _DEVICE_SOURCES_FROM + number
-            steps.append(BindDevice(index=index, path=device.path, why=why))
-            continue
-        steps.append(
-            MakeDevice(
-                path=os.path.normpath(device.path),
-                kind=device.type,
-                major=device.major,
-                minor=device.minor,
-                mode=0o666 if device.file_mode is None else device.file_mode & 0o7777,
-                uid=device.uid or 0,
-                gid=device.gid or 0,
-                why=why,
-            )
-        )
-    steps += (MakeSymlink(path=p, target=t, why="default") for p, t in _DEFAULT_LINKS)
     return tuple(steps)
 
 

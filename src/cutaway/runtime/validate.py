@@ -189,11 +189,6 @@ def _unsupported(spec: Spec, linux: Linux, extensions: Extensions) -> Iterator[s
             lambda: linux.seccomp and linux.seccomp.listener_path,
             "user notification is not supported",
         ),
-        (
-            "mounts.uidMappings",
-            lambda: any(m.uid_mappings or m.gid_mappings for m in spec.mounts),
-            "id-mapped mounts are not supported",
-        ),
     )
     for field, value, reason in checks:
         if value():

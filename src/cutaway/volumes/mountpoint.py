@@ -3,10 +3,13 @@
 Docker's counterpart: ``volume/mounts.MountPoint``.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from cutaway.errors import InvalidParameter
 
 
 class MountKind(StrEnum):
@@ -18,6 +21,7 @@ class MountKind(StrEnum):
     IMAGE = "image"
 
 
+_RANGE = re.compile(r"([0-9]{1,9})-([0-9]{1,9})-([1-9][0-9]{0,8})")
 PROPAGATIONS = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
 
@@ -42,12 +46,17 @@ class MountPoint:
             not).
         copy_up: fill an empty volume with what the image has at ``destination``.
         subpath: the part of the volume or image to mount.
-        id_mapped: mount with the container's user namespace's id map (``:idmap``).
+        id_mapped: show the source's owner as the container's user, and the reverse (``:idmap``);
+            nothing is changed on the disk.
+        id_ranges: show these ids instead: ``uids=0-1000-10;gids=0-1000-10``, each triple a first
+            id on the disk, the first one shown, and how many (``:idmap=…``).
+        chown: give the source to the container's user, for good (``:U``).
         relabel: ``z`` or ``Z``; without SELinux it has nothing to do.
         labels: of a volume that is made for this mount.
         driver_options: the same.
         tmpfs_options: mount data and flags, ``size=65536k``, ``noexec``.
         from_image: the image's ``VOLUME`` asked for it, not the user.
+        image_id: of an image mount: what its reference meant when the container was made.
     """
 
     kind: MountKind
@@ -65,11 +74,14 @@ class MountPoint:
     copy_up: bool = False
     subpath: str = ""
     id_mapped: bool = False
+    id_ranges: str = ""
+    chown: bool = False
     relabel: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     driver_options: Mapping[str, str] = field(default_factory=dict)
     tmpfs_options: tuple[str, ...] = ()
     from_image: bool = False
+    image_id: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record that ``from_json`` reads."""
@@ -83,13 +95,8 @@ class MountPoint:
         values["tmpfs_options"] = tuple(values.get("tmpfs_options", ()))
         return cls(**values)
 
-    def to_oci(self, *, source: str = "") -> dict[str, Any]:
-        """Return the ``mounts`` entry of the runtime's config.json.
-
-        Args:
-            source: host path to mount, when it is not ``self.source`` (a volume's subpath that
-                was opened safely, an image's mounted root).
-        """
+    def to_oci(self) -> dict[str, Any]:
+        """Return the ``mounts`` entry of the runtime's config.json."""
         if self.kind is MountKind.TMPFS:
             options = list(self.tmpfs_options or ("noexec", "nosuid", "nodev"))
             if not self.read_write and "ro" not in options:
@@ -103,18 +110,51 @@ class MountPoint:
         options = ["bind" if self.non_recursive else "rbind"]
         options.append("rw" if self.read_write else self._read_only_option())
         options.append(self.propagation or "rprivate")
-        if self.id_mapped:
-            options.append("idmap" if self.non_recursive else "ridmap")
         if self.copy_up:
             options.append("copy-up")
-        return {
+        if self.chown:
+            options.append("chown")
+        if self.subpath:
+            options.append(f"subpath={self.subpath}")
+        if self.id_mapped and not self.id_ranges:
+            options.append("idmap-owner")
+        entry: dict[str, Any] = {
             "destination": self.destination,
             "type": "bind",
-            "source": source or self.source,
+            "source": self.source,
             "options": options,
         }
+        if self.id_ranges:
+            options.append("idmap" if self.non_recursive else "ridmap")
+            entry["uidMappings"], entry["gidMappings"] = parse_id_ranges(self.id_ranges)
+        return entry
 
     def _read_only_option(self) -> str:
         # Docker 25: read-only means recursively where the kernel can (5.12), which is everywhere
         # we run; ``rro`` is the runtime-spec's word for it.
         return "ro" if self.non_recursive or self.read_only_non_recursive else "rro"
+
+
+def parse_id_ranges(text: str) -> tuple[list[dict[str, int]], list[dict[str, int]]]:
+    """Read ``uids=0-1000-10#20-2000-1;gids=0-1000-10`` as the runtime's two lists of mappings.
+
+    A kind that is not named is mapped as the other.
+
+    Raises:
+        InvalidParameter: it says something else, or a range is empty.
+    """
+    found: dict[str, list[dict[str, int]]] = {}
+    for part in text.split(";"):
+        kind, _, ranges = part.partition("=")
+        matches = [_RANGE.fullmatch(item) for item in ranges.split("#")]
+        if kind not in ("uids", "gids") or kind in found or None in matches:
+            raise InvalidParameter(
+                f"invalid idmap {text!r}: expected uids=FROM-TO-COUNT[#…][;gids=FROM-TO-COUNT[#…]]"
+            )
+        found[kind] = [
+            dict(zip(("containerID", "hostID", "size"), map(int, match.groups()), strict=True))
+            for match in matches
+            if match is not None
+        ]
+    uids, gids = found.get("uids") or found["gids"], found.get("gids") or found["uids"]
+    return uids, gids

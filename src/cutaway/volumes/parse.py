@@ -18,14 +18,15 @@ from cutaway.volumes.errors import (
     InvalidVolumeSpecification,
 )
 from cutaway.volumes.local import check_volume_name
-from cutaway.volumes.mountpoint import PROPAGATIONS, MountKind, MountPoint
+from cutaway.volumes.mountpoint import PROPAGATIONS, MountKind, MountPoint, parse_id_ranges
 
 _ACCESS = ("rw", "ro")
 _RELABEL = ("z", "Z")
 _COPY = ("nocopy",)
 _CONSISTENCY = ("consistent", "cached", "delegated")
 _IDMAP = ("idmap",)
-_CLASSES = (_ACCESS, _RELABEL, PROPAGATIONS, _COPY, _CONSISTENCY, _IDMAP)
+_CHOWN = ("U",)
+_CLASSES = (_ACCESS, _RELABEL, PROPAGATIONS, _COPY, _CONSISTENCY, _IDMAP, _CHOWN)
 
 # tmpfs(5) options that take a value, and the flags mount(8) knows for it.
 _TMPFS_VALUES = ("size", "nr_blocks", "nr_inodes", "mode", "uid", "gid", "mpol", "huge")
@@ -137,6 +138,8 @@ def _parse_bind(text: str, volume_driver: str, default_propagation: str) -> Moun
         create_source=is_bind,
         copy_up=not is_bind and "nocopy" not in words,
         id_mapped="idmap" in words,
+        id_ranges=_parse_idmap(mode),
+        chown="U" in words,
         relabel=next((w for w in words if w in _RELABEL), ""),
     )
 
@@ -156,7 +159,7 @@ def _split_bind(text: str) -> tuple[str, str, str]:
 
 
 def _is_mode(text: str) -> bool:
-    words = text.split(",")
+    words = [_kind_of(word) for word in text.split(",")]
     known = all(any(word in group for group in _CLASSES) for word in words)
     return known and all(sum(w in group for w in words) <= 1 for group in _CLASSES)
 
@@ -166,7 +169,19 @@ def _parse_mode(text: str) -> list[str]:
         return []
     if not _is_mode(text):
         raise InvalidParameter(f"invalid mode: {text}")
-    return text.split(",")
+    return [_kind_of(word) for word in text.split(",")]
+
+
+def _kind_of(word: str) -> str:
+    """Return the word itself, but for ``idmap=…`` its name."""
+    return "idmap" if word.startswith("idmap=") else word
+
+
+def _parse_idmap(mode: str) -> str:
+    ranges = next((w[6:] for w in mode.split(",") if w.startswith("idmap=")), "")
+    if ranges:
+        parse_id_ranges(ranges)
+    return ranges
 
 
 def parse_mounts(

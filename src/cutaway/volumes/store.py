@@ -6,9 +6,11 @@ by one rename. Which containers name a volume is told to the store by the engine
 """
 
 import os
+import shutil
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -155,6 +157,35 @@ class VolumeStore:
         """Return all volumes, by name; one with an unreadable description is left out."""
         names = sorted(n for n in os.listdir(self.root) if not n.startswith("."))
         return [v for v in map(self._read, names) if v is not None]
+
+    def is_empty_directory(self, name: str) -> bool:
+        """Say whether a volume is a plain directory (no mount of its own) with nothing in it."""
+        volume = self.get(name)
+        if plan_local_mount(volume.options) is not None:
+            return False
+        with os.scandir(volume.mountpoint) as entries:
+            return next(entries, None) is None
+
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[str]:
+        """Give a directory to fill that becomes the volume's content when the block ends well.
+
+        Preconditions: the volume is an empty directory, used by nobody.
+
+        Raises:
+            OSError: ENOTEMPTY: somebody put something into the volume meanwhile, which is kept.
+        """
+        mountpoint = self.get(name).mountpoint
+        temporary = os.path.join(self.root, f".{name}.filling.{os.urandom(4).hex()}")
+        os.mkdir(temporary, 0o700)
+        try:
+            data = os.path.join(temporary, "_data")
+            os.mkdir(data, 0o755)
+            shutil.copystat(mountpoint, data)
+            yield data
+            os.rename(data, mountpoint)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def _directory(self, name: str) -> str:
         return os.path.join(self.root, name)

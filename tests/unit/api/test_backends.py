@@ -12,7 +12,7 @@ from cutaway.engine.images import ImageService, ManifestService
 from cutaway.engine.networks import NetworkService
 from cutaway.engine.own_networks import OwnNetworkService
 from cutaway.engine.system import SystemService
-from cutaway.engine.volumes import VolumeService
+from cutaway.engine.volumes.service import VolumeService
 from support import fake_engine
 
 FAKES = [

@@ -5,6 +5,7 @@ import pytest
 from cutaway.errors import InvalidParameter
 from cutaway.linux.abi import MOUNT_ATTR, MS
 from cutaway.runtime.mount_options import (
+    IdMap,
     MountOptions,
     format_attributes,
     format_propagation,
@@ -42,10 +43,15 @@ def test_recursive_flags_are_apart() -> None:
     assert options.attr_set == 0
 
 
+def test_our_own_words() -> None:
+    options = parse("rbind", "subpath=a/b=c", "chown", "idmap-owner")
+    assert (options.subpath, options.gives_to_user, options.id_map) == ("a/b=c", True, IdMap.OWNER)
+    assert parse("bind", "ridmap").id_map is IdMap.MAPPINGS_RECURSIVE
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["idmap"], "id-mapped mounts are not supported"),
         (["x=" + "y" * 256], "longer than 255 bytes"),
         ([f"option{n}={'y' * 200}" for n in range(20)], "longer than the kernel's one page"),
     ],

@@ -44,6 +44,9 @@ def test_a_bind():
     )
     assert bind("/a:/b:rslave").propagation == "rslave"
     assert bind("/a:/b:rw,idmap").id_mapped
+    assert bind("/a:/b:U,z").chown
+    ranges = bind("/a:/b:idmap=uids=0-1000-10#20-5-1;gids=7-8-1")
+    assert (ranges.id_mapped, ranges.id_ranges) == (True, "uids=0-1000-10#20-5-1;gids=7-8-1")
     assert bind("/a://b//c/../d/").destination == "/b/d"
 
 
@@ -78,6 +81,10 @@ def test_a_volume():
         ("data:/b:shared", "invalid propagation mode: shared"),
         ("a/b:/c", '"a/b" includes invalid characters for a local volume name'),
         ("/a:/b:nocopy", "nocopy"),
+        ("/a:/b:idmap=uids=0-1", "invalid idmap 'uids=0-1'"),
+        ("/a:/b:idmap=uids=0-1-0", "invalid idmap"),
+        ("/a:/b:idmap=uids=0-1-1;uids=0-1-1", "invalid idmap"),
+        ("/a:/b:U,U", "invalid mode: U,U"),
     ],
 )
 def test_bad_binds(text, message):
@@ -223,19 +230,32 @@ def test_the_most_explicit_wins_and_parents_come_first():
     [
         ("/a:/b", ["rbind", "rw", "rprivate"]),
         ("/a:/b:ro", ["rbind", "rro", "rprivate"]),
-        ("/a:/b:shared,idmap", ["rbind", "rw", "shared", "ridmap"]),
+        ("/a:/b:shared,idmap", ["rbind", "rw", "shared", "idmap-owner"]),
+        ("/a:/b:U", ["rbind", "rw", "rprivate", "chown"]),
         ("data:/b", ["rbind", "rw", "rprivate", "copy-up"]),
     ],
 )
 def test_for_the_runtime(text, options):
     point = bind(text)
-    assert point.to_oci(source="/from") == {
+    assert point.to_oci() == {
         "destination": "/b",
         "type": "bind",
-        "source": "/from",
+        "source": point.source,
         "options": options,
     }
     assert MountPoint.from_json(point.to_json()) == point
+
+
+def test_id_ranges_for_the_runtime():
+    entry = bind("/a:/b:idmap=uids=0-1000-10").to_oci()
+    assert entry["options"] == ["rbind", "rw", "rprivate", "ridmap"]
+    mapping = [{"containerID": 0, "hostID": 1000, "size": 10}]
+    assert (entry["uidMappings"], entry["gidMappings"]) == (mapping, mapping)
+
+
+def test_a_part_of_a_volume_for_the_runtime():
+    point = mount(type="volume", source="data", target="/b", volume=VolumeOptions(subpath="x/y"))
+    assert "subpath=x/y" in point.to_oci()["options"]
 
 
 def test_tmpfs_for_the_runtime():

@@ -73,8 +73,9 @@ class ImageService(ImageCare):
 
     def _users(self) -> tuple[ImageUser, ...]:
         return tuple(
-            ImageUser(c.id, Digest(c.document.image_id), is_running=c.is_alive)
+            ImageUser(c.id, Digest(image_id), is_running=c.is_alive)
             for c in self._core.containers
+            for image_id in (c.document.image_id, *c.document.mounted_images)
         )
 
     # Naming and removing

@@ -79,8 +79,10 @@ def _mount_all(mounts: list[Any], target: str, binds: list[Any]) -> int:
         attach(Mount.from_json(document), target)
     root = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for source, destination, is_bind_read_only in binds:
-            _attach_bind(root, source, os.fsencode(destination), is_bind_read_only)
+        for source, destination, is_bind_read_only, subpath in binds:
+            source_fd = _open_source(source, subpath)
+            if source_fd is not None:
+                _attach_bind(root, source_fd, os.fsencode(destination), is_bind_read_only)
     except BaseException:
         os.close(root)
         raise
@@ -102,18 +104,29 @@ def attach(mount: Mount, target: str) -> None:
     linux.mount(mount.source, target, mount.fstype, flags, data)
 
 
-def _attach_bind(root: int, source: str, destination: bytes, is_read_only: bool) -> None:
+def _open_source(source: str, subpath: str) -> int | None:
+    """Hold a volume, or a part of it; None when it is gone: the image's own is then seen."""
+    try:
+        source_fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
+        if not subpath:
+            return source_fd
+        try:
+            flags = linux.RESOLVE.BENEATH | linux.RESOLVE.NO_MAGICLINKS
+            return linux.openat2(source_fd, subpath, os.O_PATH, 0, flags)
+        finally:
+            os.close(source_fd)
+    except OSError as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def _attach_bind(root: int, source_fd: int, destination: bytes, is_read_only: bool) -> None:
     """Put a volume where it would be, found inside the root and attached by descriptor.
 
     The place was chosen by the image and may be a link: the kernel follows it inside the root
     only, and what is mounted on is the file that was found (CVE-2026-42306).
     """
-    try:
-        source_fd = os.open(source, os.O_PATH | os.O_CLOEXEC)
-    except OSError as error:
-        if is_missing(error):
-            return  # a volume that is gone: its place shows what the image has there
-        raise
     is_directory = stat.S_ISDIR(os.fstat(source_fd).st_mode)
     try:
         target_fd = _open_or_make(root, destination, is_directory=is_directory)

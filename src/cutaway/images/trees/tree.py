@@ -24,11 +24,13 @@ class Bind:
         source: on the host.
         destination: in the container.
         is_read_only: it can't be written through ``put_archive`` either.
+        subpath: the part of the source that is mounted.
     """
 
     source: str
     destination: str
     is_read_only: bool = False
+    subpath: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Tree:
             "mount_point": self.mount_point,
             "mounts": [mount.to_json() for mount in self.mounts],
             "reading_mounts": [mount.to_json() for mount in self.reading_mounts],
-            "binds": [[b.source, b.destination, b.is_read_only] for b in self.binds],
+            "binds": [[b.source, b.destination, b.is_read_only, b.subpath] for b in self.binds],
             "mount_namespace_fd": self.mount_namespace_fd,
         }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from cutaway import linux
 from cutaway.linux.abi import AT, FSCONFIG, FSMAGIC, MOUNT_ATTR, MS, OPEN_TREE
 from cutaway.runtime.copy_up import copy_tree, is_empty_directory
+from cutaway.runtime.giving import find_owner, give_tree
 from cutaway.runtime.in_root import (
     make_directory_in_root,
     make_file_in_root,
@@ -43,42 +44,6 @@ PROC_EXCEPTIONS = frozenset(
         "/proc/sys/crypto/fips_enabled",
     }
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenBindSource(Step[InitScope]):
-    """Take a detached copy of a host directory or file, to be attached in the container later.
-
-    Done while the host's mounts still are as the host has them, so that the copy knows its peers.
-
-    Attributes:
-        index: the number by which ``AttachBind`` finds it.
-        source: absolute host path.
-        is_recursive: with the mounts below it.
-    """
-
-    index: int
-    source: str
-    is_recursive: bool
-
-    def describe(self) -> str:
-        """Say what is copied."""
-        return f"take {'a recursive ' if self.is_recursive else 'a '}copy of mount {self.source}"
-
-    def shell(self) -> str:
-        """Return the mount command's first half."""
-        return f"# open_tree({self.source}, OPEN_TREE_CLONE)"
-
-    def apply(self, scope: InitScope) -> None:
-        """Call open_tree(2).
-
-        Raises:
-            KernelError: ENOENT (no such source), EINVAL (unbindable).
-        """
-        flags = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC
-        if self.is_recursive:
-            flags |= OPEN_TREE.AT_RECURSIVE
-        scope.trees[self.index] = linux.open_tree(-100, self.source, flags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,6 +205,8 @@ class AttachBind(Step[InitScope]):
         rec_attr_clr: the same.
         propagation: MS bits.
         copies_up: when the source is an empty directory, fill it from the image first.
+        user: Docker's ``user[:group]``, to whom the source is given; empty is ``ids``.
+        ids: uid and gid to whom the source is given when ``user`` is empty; empty: to nobody.
     """
 
     index: int
@@ -251,6 +218,8 @@ class AttachBind(Step[InitScope]):
     rec_attr_clr: int = 0
     propagation: int = 0
     copies_up: bool = False
+    user: str = ""
+    ids: tuple[int, ...] = ()
 
     def describe(self) -> str:
         """Say it in runc's words."""
@@ -272,13 +241,12 @@ class AttachBind(Step[InitScope]):
         """
         tree = scope.trees.pop(self.index)
         is_directory = stat.S_ISDIR(linux.identify(tree).mode)
-        if is_directory:
-            target = make_directory_in_root(scope.root_fd, self.target)
-        else:
-            target = make_file_in_root(scope.root_fd, self.target)
+        target, is_new = self._open_target(scope, is_directory)
         check_target(scope.root_fd, target, tree)
-        if self.copies_up and is_directory and is_empty_directory(tree):
+        if self.copies_up and is_directory and not is_new and is_empty_directory(tree):
             copy_tree(target, tree)
+        if self.ids:
+            give_tree(tree, *find_owner(scope.root_fd, self.user, self.ids))
         set_attributes(tree, self.attr_set, self.attr_clr, AT.EMPTY_PATH)
         flags = AT.EMPTY_PATH | AT.RECURSIVE
         set_attributes(tree, self.rec_attr_set, self.rec_attr_clr, flags)
@@ -286,6 +254,17 @@ class AttachBind(Step[InitScope]):
         set_propagation(tree, self.propagation)
         os.close(target)
         os.close(tree)
+
+    def _open_target(self, scope: InitScope, is_directory: bool) -> tuple[int, bool]:
+        """Open or make what is mounted on; True when the image has nothing there."""
+        try:
+            flags = os.O_PATH | os.O_DIRECTORY if is_directory else os.O_PATH
+            return open_in_root(scope.root_fd, self.target, flags), False
+        except linux.KernelError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        make = make_directory_in_root if is_directory else make_file_in_root
+        return make(scope.root_fd, self.target), True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,12 +4,12 @@ import os
 from dataclasses import dataclass
 
 from cutaway import linux
-from cutaway.linux.abi import AT, MNT, MOUNT_ATTR, MS, OPEN_TREE
+from cutaway.linux.abi import MNT, MS
+from cutaway.runtime.extensions import RootfsMount
 from cutaway.runtime.mount_options import format_propagation
 from cutaway.runtime.scope import InitScope
-from cutaway.runtime.steps.mounts import (
-    set_propagation,
-)
+from cutaway.runtime.steps.mounts import set_propagation
+from cutaway.runtime.steps.sources import mount_hidden
 from cutaway.steps import Step
 
 
@@ -65,36 +65,8 @@ class MountRootfs(Step[InitScope]):
         Raises:
             KernelError: ENOENT (a layer is missing), EINVAL, ESTALE, EBUSY (upper in use).
         """
-        if self.directory:
-            os.chdir(self.directory)
-        options = [o for o in self.options if o not in ("bind", "rbind", "ro", "rw")]
-        flags = MS.RDONLY if "ro" in self.options else MS(0)
-        if self.fstype == "bind":
-            recursive = "rbind" in self.options
-            tree = linux.open_tree(
-                -100,
-                self.source,
-                OPEN_TREE.CLONE
-                | OPEN_TREE.CLOEXEC
-                | (OPEN_TREE.AT_RECURSIVE if recursive else OPEN_TREE(0)),
-            )
-            if flags:
-                linux.mount_setattr(tree, "", AT.EMPTY_PATH, attr_set=MOUNT_ATTR.RDONLY)
-            target = linux.openat2(-100, self.mountpoint, os.O_PATH)
-            linux.attach_mount(tree, target)
-            os.close(target)
-            scope.root_fd = tree
-        else:
-            linux.mount(
-                self.source,
-                self.mountpoint,
-                self.fstype,
-                flags,
-                ",".join(options),
-            )
-            scope.root_fd = linux.openat2(-100, self.mountpoint, os.O_PATH | os.O_DIRECTORY)
-        if self.directory:
-            os.chdir("/")
+        mount = RootfsMount(self.fstype, self.source, self.options, self.directory)
+        scope.root_fd = mount_hidden(mount, self.mountpoint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

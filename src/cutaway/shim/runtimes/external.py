@@ -31,6 +31,11 @@ _START_PREFIX = "unable to start container process: "
 _ERROR_LIMIT_BYTES = 65536
 _PASSWD_LIMIT_BYTES = 1 << 20
 _CONSOLE_TIMEOUT_S = 5.0
+_OWN_WORDS = {
+    "subpath": "a part of a volume is mounted by",
+    "chown": "its owner is changed by",
+    "idmap-owner": "owners are mapped to the container's user by",
+}
 
 
 class ExternalRuntimeDriver:
@@ -113,12 +118,11 @@ class ExternalRuntimeDriver:
                 else item
                 for item in config["linux"]["namespaces"]
             ]
-        for mount in config.get("mounts") or ():
-            if "copy-up" in (mount.get("options") or ()):
-                raise NotImplementedError(
-                    "a new volume's first content is copied by the built-in runtime: start the "
-                    "container once without --runtime"
-                )
+        _refuse_own_words(config)
+        if extensions.images:
+            raise NotImplementedError(
+                "images are mounted by the built-in runtime: leave --runtime out"
+            )
         return config
 
     def _with_user(self, process: dict[str, Any], extensions: Extensions) -> dict[str, Any]:
@@ -332,6 +336,18 @@ def _with_console_size(process: dict[str, Any], height: int, width: int) -> dict
     if not (process.get("terminal") and height and width):
         return process
     return {**process, "consoleSize": {"height": height, "width": width}}
+
+
+def _refuse_own_words(config: dict[str, Any]) -> None:
+    """Refuse mounts that only the built-in runtime can do: OCI has no words for them."""
+    for mount in config.get("mounts") or ():
+        for option in mount.get("options") or ():
+            word = option.partition("=")[0]
+            if word in _OWN_WORDS:
+                raise NotImplementedError(
+                    f"mount {mount['destination']}: {_OWN_WORDS[word]} the built-in runtime: leave "
+                    "--runtime out"
+                )
 
 
 def _last_error(log_path: str) -> str:
