@@ -198,10 +198,38 @@ def make_certificate(directory: Path, name: str, days: str, subject: str) -> Non
         "-subj", f"/CN={name}",
     )  # fmt: skip
     (directory / "ext").write_text(f"subjectAltName={subject}\n")
+    if days == "future":
+        make_future_certificate(directory, name)
+        return
     openssl(
         "x509", "-req", "-in", f"{directory}/{name}.csr", "-CA", f"{directory}/ca.crt",
         "-CAkey", f"{directory}/ca.key", "-CAcreateserial", "-out", f"{directory}/{name}.crt",
         "-days", days, "-extfile", f"{directory}/ext",
+    )  # fmt: skip
+
+
+def make_future_certificate(directory: Path, name: str) -> None:
+    """Sign NAME.csr for the year 2098: openssl x509 can't, openssl ca can."""
+    (directory / "index").touch()
+    (directory / "ca.cnf").write_text(
+        f"""[ca]
+default_ca=own
+[own]
+database={directory}/index
+new_certs_dir={directory}
+rand_serial=yes
+default_md=sha256
+policy=any
+unique_subject=no
+[any]
+commonName=supplied
+"""
+    )
+    openssl(
+        "ca", "-batch", "-config", f"{directory}/ca.cnf", "-cert", f"{directory}/ca.crt",
+        "-keyfile", f"{directory}/ca.key", "-in", f"{directory}/{name}.csr", "-notext",
+        "-out", f"{directory}/{name}.crt", "-extfile", f"{directory}/ext",
+        "-startdate", "20980101000000Z", "-enddate", "20990101000000Z",
     )  # fmt: skip
 
 
@@ -228,14 +256,17 @@ def strict(monkeypatch) -> None:
 def serve_tls(start_registry, certificates, layout):
     """A function that starts a TLS registry, with the image in it."""
 
-    def serve(days: str = "10", subject: str = "IP:127.0.0.1", **tls) -> Server:
+    def serve(
+        days: str = "10", subject: str = "IP:127.0.0.1", auth: dict | None = None, **tls
+    ) -> Server:
         make_certificate(certificates, "server", days, subject)
         paths = {
             "certificate": str(certificates / "server.crt"),
             "key": str(certificates / "server.key"),
         }
-        server = start_registry({"tls": paths | tls})
-        if not tls:
+        more = {"auth": auth} if auth else {}
+        server = start_registry({"tls": paths | tls}, **more)
+        if not (tls or auth):
             skopeo(
                 "copy", "--dest-tls-verify=false", layout, f"docker://{server.address}/app:latest"
             )
@@ -331,3 +362,46 @@ def test_a_client_certificate_is_shown(store, serve_tls, certificates, tmp_path)
     (directory / "bad.crt").write_text("rubbish")
     with pytest.raises(CutawayError, match="could not load CA certificate"):
         store.pull(f"{server.address}/app", settings=settings)
+
+
+def test_a_certificate_of_the_future_is_told_with_its_validity_and_the_clock(
+    store, serve_tls, certificates, monkeypatch
+):
+    strict(monkeypatch)
+    server = serve_tls("future")
+    settings = RegistrySettings(ca=(certificates / "ca.crt").read_text(), certificate_dirs=())
+    with pytest.raises(CertificateRefused) as caught:
+        store.pull(f"{server.address}/app", settings=settings)
+    text = str(caught.value)
+    assert "it is not yet valid" in text.splitlines()[0]
+    assert "valid from Jan  1 00:00:00 2098 GMT to Jan  1 00:00:00 2099 GMT" in text
+    assert "this machine's clock: " in text
+
+
+def test_push_with_a_password_to_a_registry_whose_certificate_has_expired(
+    store, serve_tls, start_registry, certificates, layout, monkeypatch, tmp_path
+):
+    plain = start_registry()
+    skopeo("copy", "--dest-tls-verify=false", layout, f"docker://{plain.address}/app:latest")
+    image = store.pull(f"{plain.address}/app")
+    strict(monkeypatch)
+    (tmp_path / "htpasswd").write_text(ALICE)
+    auth = {"htpasswd": {"realm": "test", "path": str(tmp_path / "htpasswd")}}
+    server = serve_tls("-1", auth=auth)
+    name = Reference.parse(f"{server.address}/mine")
+    store.images.tag(image.id, name)
+    trusted = (certificates / "ca.crt").read_text()
+    alice = Credentials("alice", "s3cret")
+
+    strict_settings = RegistrySettings(ca=trusted, certificate_dirs=())
+    with pytest.raises(CertificateRefused, match="it has expired"):
+        push(store.images, PushRequest(name, credentials=alice, settings=strict_settings))
+    lax = RegistrySettings(tls_verify=False, certificate_dirs=())
+    with pytest.raises(Unauthorized):
+        push(store.images, PushRequest(name, settings=lax))
+    pushed = push(store.images, PushRequest(name, credentials=alice, settings=lax))
+
+    read = skopeo(
+        "inspect", "--tls-verify=false", "--creds=alice:s3cret", f"docker://{name.name}:latest"
+    )
+    assert json.loads(read)["Digest"] == pushed["latest"]
