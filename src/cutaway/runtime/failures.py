@@ -16,7 +16,7 @@ NOT_EXECUTABLE_EXIT_CODE = 126
 RUNTIME_EXIT_CODE = 125
 
 # Stages whose messages are whole sentences to the user: dockerd says them without a prefix.
-_PLAIN_STAGES = ("plan", "user")
+_PLAIN_STAGES = ("plan", "user", "cwd")
 _MOUNT_HINT = (
     "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host "
     "path exists and is the expected type"
@@ -110,6 +110,12 @@ class MakerLost(RuntimeFailure):
         super().__init__("maker", "the process that makes the container was killed")
 
 
+def not_a_directory(path: str) -> RuntimeFailure:
+    """Return the failure of a working directory that is, or leads through, something else."""
+    message = f"Cannot mkdir: {path} is not a directory"
+    return RuntimeFailure("cwd", message, errno=errno_module.ENOTDIR, category="InvalidParameter")
+
+
 def failure_of(stage: str, what: str, error: BaseException) -> RuntimeFailure:
     """Return a step's error as a failure.
 
@@ -126,7 +132,10 @@ def failure_of(stage: str, what: str, error: BaseException) -> RuntimeFailure:
     number = error.errno or 0 if isinstance(error, OSError) else 0
     hint = getattr(error, "hint", "")
     category = "System"
-    if not hint and stage in ("mounts", "sources") and number == errno_module.ENOTDIR:
+    is_mismatch = number == errno_module.ENOTDIR or (
+        number == errno_module.EINVAL and getattr(error, "call", "").startswith("move_mount")
+    )
+    if not hint and stage in ("mounts", "sources") and is_mismatch:
         hint, category = _MOUNT_HINT, "InvalidParameter"
     return RuntimeFailure(
         stage,

@@ -39,10 +39,10 @@ def validate_resources(limits: Resources, machine: Machine) -> list[str]:
         except ValueError as error:
             raise InvalidParameter(str(error)) from None
     if limits.device_requests:
-        drivers = ", ".join(r.driver or str(r.capabilities) for r in limits.device_requests)
+        request = limits.device_requests[0]
+        capabilities = " ".join(f"[{' '.join(names)}]" for names in request.capabilities or ())
         raise Unsupported(
-            f'could not select device driver "{drivers}" with capabilities: '
-            f"{[list(c) for r in limits.device_requests for c in r.capabilities or ()]}"
+            f'could not select device driver "{request.driver}" with capabilities: [{capabilities}]'
         )
     return _warnings(limits)
 

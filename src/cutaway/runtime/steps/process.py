@@ -11,6 +11,7 @@ from cutaway.linux.abi import (
     RLIMIT,
 )
 from cutaway.runtime.executables import DEFAULT_PATH, find_program
+from cutaway.runtime.failures import not_a_directory
 from cutaway.runtime.in_root import make_directory_in_root, read_file_in_root
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.users import FILE_LIMIT_BYTES, find_home, find_identity
@@ -152,7 +153,8 @@ class EnterWorkingDirectory(Step[InitScope]):
         """Call chdir(2), then getcwd(2).
 
         Raises:
-            KernelError: ENOENT, ENOTDIR, EACCES; EXDEV (the directory is outside the root,
+            RuntimeFailure: it is no directory.
+            KernelError: ENOENT, EACCES; EXDEV (the directory is outside the root,
                 CVE-2024-21626).
         """
         if scope.cwd_is_set:
@@ -162,6 +164,8 @@ class EnterWorkingDirectory(Step[InitScope]):
         except OSError as error:
             if not self.as_user and error.errno in (errno.EACCES, errno.EPERM):
                 return
+            if error.errno == errno.ENOTDIR:  # dockerd's sentence, and its status: 400
+                raise not_a_directory(self.path) from None
             raise linux.kernel_error(error.errno or 0, "chdir", self.path) from None
         try:
             is_inside = os.getcwd().startswith("/")
