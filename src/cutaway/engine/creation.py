@@ -32,7 +32,7 @@ from cutaway.engine.volumes.filling import fill_volumes
 from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotFound
 from cutaway.files import write_atomic
 from cutaway.images.assemble import this_platform
-from cutaway.images.image import Image, NoSuchImage
+from cutaway.images.image import Image
 from cutaway.images.variants import find_variant, register_variant
 from cutaway.model import (
     ContainerConfig,
@@ -231,8 +231,8 @@ async def _make_volumes(
     try:
         make = mounting.make_volumes
         made, anonymous = await core.in_thread(make, points, core.volumes, core.images)
-    except NoSuchImage as error:
-        # One to be mounted. A 404 makes Docker's clients pull the container's, which is here.
+    except NotFound as error:
+        # An image to mount, or a driver. A 404 makes clients pull the container's image, in vain.
         raise InvalidParameter(str(error)) from None
     try:
         await core.in_thread(fill_volumes, made, chain_id, core.volumes, core.snapshots)

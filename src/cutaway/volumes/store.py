@@ -75,6 +75,7 @@ class VolumeStore:
         self._mounted: dict[str, set[str]] = {}
         os.makedirs(root, mode=0o701, exist_ok=True)
         self._remove_leftovers()
+        os.makedirs(self._trash, mode=0o700, exist_ok=True)
 
     def _remove_leftovers(self) -> None:
         """Delete what an engine that died was making or deleting; no name begins with a dot."""

@@ -82,7 +82,8 @@ def test_what_a_crash_left_is_deleted_at_the_next_start(store: VolumeStore):
     os.makedirs(f"{store.root}/.trash/old.1234/_data")
     os.makedirs(f"{store.root}/.half.new/_data")
     again = VolumeStore(store.root)
-    assert os.listdir(store.root) == []
+    assert os.listdir(store.root) == [".trash"]
+    assert os.listdir(f"{store.root}/.trash") == []
     assert again.volumes() == []
 
 

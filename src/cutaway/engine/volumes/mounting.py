@@ -117,21 +117,30 @@ def make_volumes(
     """
     complete: list[MountPoint] = []
     anonymous: list[str] = []
-    for point in points:
-        if point.kind is MountKind.IMAGE:
-            point = replace(point, image_id=str(images.resolve(point.source).id))
-        if point.kind is MountKind.VOLUME:
-            volume = volumes.create(
-                point.name,
-                driver=point.driver or "local",
-                options=point.driver_options,
-                labels=point.labels,
-            )
-            if not point.name:
-                anonymous.append(volume.name)
-            point = replace(point, name=volume.name, driver=volume.driver, source=volume.mountpoint)
-        complete.append(point)
+    try:
+        for point in points:
+            complete.append(_complete(point, volumes, images))
+            if point.kind is MountKind.VOLUME and not point.name:
+                anonymous.append(complete[-1].name)
+    except BaseException:
+        for name in anonymous:
+            volumes.remove(name)
+        raise
     return tuple(complete), tuple(anonymous)
+
+
+def _complete(point: MountPoint, volumes: VolumeStore, images: ImageStore) -> MountPoint:
+    if point.kind is MountKind.IMAGE:
+        return replace(point, image_id=str(images.resolve(point.source).id))
+    if point.kind is not MountKind.VOLUME:
+        return point
+    volume = volumes.create(
+        point.name,
+        driver=point.driver or "local",
+        options=point.driver_options,
+        labels=point.labels,
+    )
+    return replace(point, name=volume.name, driver=volume.driver, source=volume.mountpoint)
 
 
 def open_sources(
