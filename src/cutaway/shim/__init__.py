@@ -8,7 +8,7 @@ The model: the engine starts one *launcher*: tiny, single-threaded, with everyth
 frozen. It forks a *shim* for each container, some ahead of time. The shim makes the sandbox, has
 the container made (``runtime``), and then waits in one ``poll``: for the container's output, for
 clients whose sockets it was handed, for the engine. What it must not lose it writes before it
-tells.
+tells. When nothing is left of its container it is free for another (``prepared.Prepared.renew``).
 
 Words: *launch* (the request for a shim), *sandbox* (what lives as long as the shim: the network
 namespace, the bundle), *run* (one life of PID 1; a restart is another run in the same sandbox),

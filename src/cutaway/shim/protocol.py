@@ -10,7 +10,8 @@ Engine → launcher (over a socketpair inherited at the launcher's start; EOF en
     launch       control       {"pid": shim}     ``control`` leads to the shim's first engine
     ping         –             {"pid": launcher, "modules": n}
 
-Launcher → engine: event ``shim_exited`` when a shim process ended, however it ended.
+Launcher → engine: event ``shim_exited`` when a shim has left its container: its process ended,
+however it ended, or is free for another container.
 
 Engine → shim (over ``control``, or a later connection to RUN/containers/ID/shim.sock)
 
