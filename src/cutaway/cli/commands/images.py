@@ -7,7 +7,7 @@ from typing import Any
 from cutaway.cli.command import Command, Context
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.table import print_rows
+from cutaway.cli.table import print_rows, print_table
 from cutaway.cli.terminal import warn
 from cutaway.cli.units import human_ago, human_size, local_time, rfc3339
 from cutaway.client import ApiError
@@ -39,6 +39,7 @@ _COLUMNS = {
 }
 
 _NONE = "<none>"
+_UNNAMED = "<untagged>"
 
 
 _RAW = """repository: {{.Repository}}
@@ -58,6 +59,8 @@ def images(context: Context, flags: Values, arguments: list[str]) -> int:
         digests=flags["digests"] or None,
         filters=encode_filters(filters),
     )
+    if flags["tree"]:
+        return _print_platforms(context, flags, summaries)
     template = flags["format"] or None
     wants_digest = flags["digests"] or ".Digest" in (template or "")
     rows = [
@@ -81,6 +84,45 @@ def images(context: Context, flags: Values, arguments: list[str]) -> int:
         raw=_RAW,
     )
     return 0
+
+
+def _print_platforms(context: Context, flags: Values, summaries: list[dict[str, Any]]) -> int:
+    """Print each image with the platforms that it has here."""
+    for other in ("quiet", "no-trunc", "digests", "format"):
+        if flags[other]:
+            raise UsageError(f"--{other} is not yet supported with --tree")
+    lines = []
+    for summary in summaries:
+        image = context.client.get(f"/images/{quote(summary['Id'])}/json", manifests=True)
+        names = [n for n in summary.get("RepoTags") or [] if n != "<none>:<none>"] or [_UNNAMED]
+        used = "U" if summary.get("Containers", 0) > 0 else ""
+        whole = [summary["Id"].removeprefix("sha256:")[:12], human_size(summary["Size"]), used]
+        lines += [[name, *whole] for name in names]
+        lines += [["└─ " + platform, *rest] for platform, *rest in _platforms(image)]
+    print_table(["IMAGE", "ID", "DISK USAGE", "EXTRA"], lines)
+    return 0
+
+
+def _platforms(image: dict[str, Any]) -> list[list[str]]:
+    """Return (platform, id, size, nothing) of every variant of an image that is here."""
+    found = []
+    for manifest in image.get("Manifests") or []:
+        data = manifest.get("ImageData")
+        if manifest.get("Available") and data:
+            size = manifest["Size"]["Total"]
+            digest = manifest["ID"].removeprefix("sha256:")[:12]
+            found.append([_platform_name(data["Platform"]), digest, human_size(size), ""])
+    if found:
+        return found
+    own = {"os": image["Os"], "architecture": image["Architecture"], **image}
+    own["variant"] = image.get("Variant", "")
+    short = image["Id"].removeprefix("sha256:")[:12]
+    return [[_platform_name(own), short, human_size(image["Size"]), ""]]
+
+
+def _platform_name(platform: dict[str, Any]) -> str:
+    parts = (platform["os"], platform["architecture"], platform.get("variant", ""))
+    return "/".join(part for part in parts if part)
 
 
 def image_rows(summary: dict[str, Any], *, digests: bool, truncate: bool) -> list[dict[str, Any]]:

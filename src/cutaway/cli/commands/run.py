@@ -47,6 +47,11 @@ def create_container(context: Context, flags: Values, arguments: list[str]) -> s
 
         check_reference(arguments[0])
     body = build_create_body(flags, arguments)
+    wants_credentials = False
+    if flags["use-api-socket"]:
+        from cutaway.cli.api_socket import mount_api_socket, put_credentials
+
+        wants_credentials = mount_api_socket(context, body)
     query = {"name": flags["name"] or None, "platform": flags["platform"] or None}
     if flags["pull"] == "always":
         _pull(context, flags, arguments[0])
@@ -63,6 +68,8 @@ def create_container(context: Context, flags: Values, arguments: list[str]) -> s
     for warning in created.get("Warnings") or []:
         warn(f"WARNING: {warning}")
     container_id = str(created["Id"])
+    if wants_credentials:
+        put_credentials(context, container_id)
     if flags["cidfile"]:
         with open(flags["cidfile"], "x", encoding="ascii") as file:
             file.write(container_id)
@@ -95,17 +102,20 @@ def run(context: Context, flags: Values, arguments: list[str]) -> int:
         refuse_without_terminal(tty=flags["tty"], stdin=flags["interactive"])
     container_id = create_container(context, flags, arguments)
     if detached:
-        _start(context, container_id)
+        try:
+            _start(context, container_id)
+        except ApiError as error:
+            raise ApiError(error.status, f"{error}{option_hint(arguments)}") from None
         print(container_id)
         return 0
-    return _run_attached(context, flags, container_id)
+    return _run_attached(context, flags, container_id, hint=option_hint(arguments))
 
 
 def _start(context: Context, container_id: str) -> None:
     context.client.request("POST", f"/containers/{container_id}/start").close()
 
 
-def _run_attached(context: Context, flags: Values, container_id: str) -> int:
+def _run_attached(context: Context, flags: Values, container_id: str, *, hint: str) -> int:
     client = context.client
     chosen = {name.lower() for name in flags["attach"]} or {"stdout", "stderr"}
     stdin = flags["interactive"] and (not flags["attach"] or "stdin" in chosen)
@@ -132,7 +142,7 @@ def _run_attached(context: Context, flags: Values, container_id: str) -> int:
         if flags["rm"]:
             waiting.close()
         print(
-            f"cutaway: Error response from daemon: {error}\n\n"
+            f"cutaway: Error response from daemon: {error}{hint}\n\n"
             "Run 'cutaway run --help' for more information",
             file=sys.stderr,
         )
@@ -160,6 +170,16 @@ def _run_attached(context: Context, flags: Values, container_id: str) -> int:
     with RawTerminal(wanted=tty and stdin):
         session.run()
     return 0 if session.detached else exit_status(waiting)
+
+
+def option_hint(arguments: list[str]) -> str:
+    """Say what is wrong when the command begins like an option: it stands behind the image."""
+    if not (len(arguments) > 1 and arguments[1].startswith("-")):
+        return ""
+    return (
+        f"\n'{arguments[1]}' stands behind the image {arguments[0]}, so it was taken for the "
+        "program to run: put options before the image"
+    )
 
 
 def exit_status(waiting: Response) -> int:

@@ -18,14 +18,12 @@ START_FLAGS = """
 
 def start(context: Context, flags: Values, arguments: list[str]) -> int:
     """Start containers; with ``--attach`` one, whose exit code is returned."""
-    query = {
-        "checkpoint": flags["checkpoint"] or None,
-        "checkpoint-dir": flags["checkpoint-dir"] or None,
-    }
-    if flags["checkpoint"] or not (flags["attach"] or flags["interactive"]):
+    if flags["checkpoint"] or flags["checkpoint-dir"]:
+        raise UsageError("checkpoints are not supported: this engine can't freeze into files")
+    if not (flags["attach"] or flags["interactive"]):
         return for_each(
             arguments,
-            lambda name: context.client.post(f"/containers/{quote(name)}/start", **query),
+            lambda name: context.client.post(f"/containers/{quote(name)}/start"),
             what="start",
         )
     if len(arguments) > 1:

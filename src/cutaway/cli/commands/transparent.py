@@ -24,8 +24,28 @@ def story(context: Context, flags: Values, arguments: list[str]) -> int:
     elif flags["shell"]:
         _print_script(record["shell"] for record in records)
     else:
-        sys.stdout.write(story_text(records))
+        sys.stdout.write(on_terminal(story_text(records)))
     return 0
+
+
+_REASON_INDENT = " " * 30
+
+
+def on_terminal(text: str) -> str:
+    """Wrap long lines below their own column and dim the reasons; unchanged elsewhere."""
+    if not sys.stdout.isatty():
+        return text
+    import os
+    import textwrap
+
+    width = max(os.get_terminal_size(1).columns or 80, 60)
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip())) if "why: " in line[:40] else _REASON_INDENT
+        folded = textwrap.wrap(line, width, subsequent_indent=indent, drop_whitespace=False)
+        shown = "\n".join(part.rstrip() for part in folded)
+        lines.append(f"\033[2m{shown}\033[0m" if line.lstrip().startswith("why: ") else shown)
+    return "\n".join(lines) + "\n"
 
 
 def story_text(records: list[dict[str, Any]]) -> str:
@@ -59,8 +79,11 @@ def plan_run(context: Context, flags: Values, arguments: list[str]) -> int:
     elif flags["shell"]:
         _print_script(step["shell"] for step in steps)
     else:
-        for number, step in enumerate(steps, 1):
-            print(f"{number:>3}. {step['actor']:<7} {step['what']}\n{'':<13}why: {step['why']}")
+        lines = [
+            f"{number:>3}. {step['actor']:<7} {step['what']}\n{'':<13}why: {step['why']}\n"
+            for number, step in enumerate(steps, 1)
+        ]
+        sys.stdout.write(on_terminal("".join(lines)))
     for warning in answer.get("warnings") or []:
         print(f"WARNING: {warning}", file=sys.stderr)
     return 0

@@ -1,4 +1,4 @@
-"""Long work moves on a terminal, and is silent elsewhere."""
+"""What a person at a terminal sees: long work moves, stories fit, slips are named."""
 
 import os
 from pathlib import Path
@@ -55,3 +55,24 @@ def test_layers_have_bars_that_fit_the_terminal(cutaway: Cli, tmp_path: Path) ->
     lines = terminal.seen.replace(b"\r", b"\n").split(b"\n")
     assert any(b"Loaded image: busybox:latest" in line for line in lines)
     assert all(len(line) <= 90 for line in lines)  # a few bytes of each move the cursor
+
+
+def test_an_option_behind_the_image_is_named(cutaway: Cli) -> None:
+    said = cutaway.fails("run", "--rm", "busybox", "--read-only", "true", code=127)
+    assert "'--read-only' stands behind the image busybox" in said
+    assert "put options before the image" in said
+
+
+def test_the_api_socket_comes_with_the_users_credentials(cutaway: Cli) -> None:
+    script = "test -S /var/run/docker.sock && cat $DOCKER_CONFIG/config.json"
+    said = cutaway("run", "--rm", "--use-api-socket", "busybox", "sh", "-c", script)
+    assert said == '{"auths": {}}'
+
+
+def test_a_story_fits_a_terminal_and_has_no_colours_elsewhere(cutaway: Cli) -> None:
+    name = cutaway("run", "-d", "busybox", "sleep", "1000").strip()[:12]
+    assert "\x1b" not in cutaway("story", name)
+    with cutaway.terminal("story", name, columns=80) as terminal:
+        assert terminal.wait() == 0
+    text = terminal.seen.decode().replace("\x1b[2m", "").replace("\x1b[0m", "")
+    assert max(map(len, text.splitlines())) <= 80
