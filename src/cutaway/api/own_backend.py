@@ -88,6 +88,10 @@ class OwnImageBackend(Protocol):
         """Read every blob again; the last message's ``aux`` is an ``ImageCheck``."""
         ...
 
+    async def disk_parts(self) -> list[model.DiskPart]:
+        """Say where the bytes below the data root are, so that they add up to ``du``."""
+        ...
+
 
 class ManifestBackend(Protocol):
     """Lists of images: drafted here, pushed; and manifests as a registry has them."""

@@ -80,6 +80,7 @@ from cutaway.model.image import (
 )
 from cutaway.model.image_sharing import (
     ComparedLayer,
+    DiskPart,
     FileChange,
     ImageComparison,
     LostSharing,
@@ -226,6 +227,7 @@ __all__ = [
     "Commit",
     "CommitRequest",
     "ComparedLayer",
+    "DiskPart",
     "ComponentVersion",
     "ConfigReference",
     "ContainerConfig",

@@ -43,6 +43,14 @@ class ImageComparison(Model):
     files: tuple[FileChange, ...] = always(())
 
 
+class DiskPart(Model):
+    """``GET /cutaway/disk``: what one kind of thing takes below the data root."""
+
+    what: str = always("")
+    path: str = always("")
+    size: Int64 = always(0)
+
+
 class LostSharing(Model):
     """An image that shared layers with one that was squashed."""
 

@@ -66,6 +66,11 @@ async def check(request: Request, backends: Backends) -> Response:
     return progress_answer(await _images(backends).check())
 
 
+async def disk(request: Request, backends: Backends) -> Response:
+    """Say where the bytes below the data root are."""
+    return json_answer(await _images(backends).disk_parts())
+
+
 _G = "Cutaway"
 ROUTES = (
     Route(
@@ -82,6 +87,13 @@ ROUTES = (
         group=_G,
         answers={200: model.ProgressMessage},
         streams=True,
+    ),
+    Route(
+        method="GET",
+        path="/cutaway/disk",
+        handler=disk,
+        group=_G,
+        answers={200: list[model.DiskPart]},
     ),
     Route(
         method="GET",

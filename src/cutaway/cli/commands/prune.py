@@ -9,6 +9,7 @@ from cutaway.cli.flags import Values
 from cutaway.cli.moving_line import MovingLine
 from cutaway.cli.table import print_rows
 from cutaway.cli.units import human_ago, human_size, parse_rfc3339
+from cutaway.client import ApiError
 
 _FILTER = '    --filter filter   Provide filter values (e.g. "until=<timestamp>")\n'
 _FORCE = "-f, --force           Do not prompt for confirmation\n"
@@ -147,6 +148,7 @@ def disk_usage(context: Context, flags: Values, arguments: list[str]) -> int:
         usage = _with_lists(context.client.get("/system/df", verbose=True))
     if flags["verbose"] and not flags["format"]:
         _print_details(usage)
+        _print_parts(context)
         return 0
     columns = {
         "Type": "TYPE",
@@ -253,6 +255,19 @@ def _print_details(usage: dict[str, Any]) -> None:
     cache = usage.get("BuildCache") or []
     print(f"\nBuild cache usage: {_size(sum(c.get('Size', 0) for c in cache))}\n")
     print_rows(map(_cache_row, cache), _CACHE_HEADINGS, template=None, default=_CACHE_HEADINGS)
+
+
+def _print_parts(context: Context) -> None:
+    """Print where the bytes of the data root are; an engine that is not ours doesn't know."""
+    try:
+        parts = context.client.get("/cutaway/disk")
+    except ApiError:
+        return
+    print("\nOn the disk (adds up to du):\n")
+    rows = [{"What": p["What"], "Size": _size(p["Size"]), "Path": p["Path"]} for p in parts]
+    rows.append({"What": "Total", "Size": _size(sum(p["Size"] for p in parts)), "Path": ""})
+    headings = {"What": "WHAT", "Size": "SIZE", "Path": "PATH"}
+    print_rows(rows, headings, template=None, default=list(headings))
 
 
 _CACHE_HEADINGS = {

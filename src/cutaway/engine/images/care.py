@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
+from cutaway.engine.disk_parts import measure_parts
 from cutaway.engine.images.sharing import ImageSharing
 from cutaway.engine.images.transport import Progress
 from cutaway.engine.threads import Outflow
 from cutaway.images.check import CheckReport, check_images
-from cutaway.model import DamagedBlob, ImageCheck, TagMove
+from cutaway.model import DamagedBlob, DiskPart, ImageCheck, TagMove
 from cutaway.oci import Reference
 
 _TELL_EVERY_BYTES = 8 << 20
@@ -25,6 +26,12 @@ class ImageCare(ImageSharing):
             TagMove(at=move.at, old=str(move.old or ""), new=str(move.new or ""), by=move.by)
             for move in moves
         ]
+
+    async def disk_parts(self) -> list[DiskPart]:
+        """Say where the bytes below the data root are, so that they add up to ``du``."""
+        root, snapshots = self._core.settings.data_root, self._core.snapshots
+        parts = await self._core.in_thread(measure_parts, root, snapshots)
+        return [DiskPart(what=p.what, path=p.path, size=p.size_bytes) for p in parts]
 
     async def check(self) -> Progress:
         """Read every blob again; the last message's ``aux`` is an ``ImageCheck``."""
