@@ -134,7 +134,7 @@ class NetworkService:
                     container.netns_fd,
                     ledger,
                 )
-                await add_to_story(container, ledger)
+                self._core.spawn(add_to_story(container, ledger), "adding to the story")
                 rewrite_etc(self._core, container)
             networks = {**container.document.networks, network.name: settings}
             self._core.commit(container, document=replace(container.document, networks=networks))
@@ -163,7 +163,7 @@ class NetworkService:
                     container.netns_fd,
                     ledger,
                 )
-                await add_to_story(container, ledger)
+                self._core.spawn(add_to_story(container, ledger), "adding to the story")
                 rewrite_etc(self._core, container)
             networks = dict(container.document.networks)
             del networks[network.name]

@@ -1,0 +1,199 @@
+"""Networks side by side with dockerd: create, attach, published ports, names, and growth.
+
+Run as root from a clone: ``.venv/bin/python bench/networks.py``. Both engines run in namespaces of
+their own on this machine and are asked in turns; ratios are what to trust. Servers and clients are
+plain sockets opened in the containers' namespaces, so that only the network is measured.
+"""
+
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from dnslib import DNSRecord
+
+from support.engine import EngineUnderTest
+from support.images import busybox_archive
+from support.netns import Namespace
+from support.peer import Dockerd
+
+ROUNDS = 15
+SECONDS = 1.5
+HOST, NEIGHBOUR = "10.99.0.1", "10.99.0.2"
+
+
+def milliseconds(act: Callable[[], object]) -> float:
+    """Return how long a call took."""
+    started = time.perf_counter()
+    act()
+    return (time.perf_counter() - started) * 1000
+
+
+class Side:
+    """One engine, a neighbour on its LAN, and a container that publishes port 80 as 8080."""
+
+    def __init__(self, engine: EngineUnderTest, archive: Path) -> None:
+        self.engine = engine.start()
+        engine.docker("load", "-q", "-i", str(archive))
+        self.host = Namespace.of(engine.host.pid)
+        self.neighbour = Namespace("neighbour")
+        self.host.wire("lan0", self.neighbour, "lan0")
+        self.host.add_address("lan0", f"{HOST}/24")
+        self.neighbour.add_address("lan0", f"{NEIGHBOUR}/24")
+        engine.docker("network", "create", "names")
+        self.web = self._run("web", "-p", "8080:80", "--network", "names")
+        self._run("other", "--network", "names")
+        self.plain = self._run("plain")
+
+    def _run(self, name: str, *flags: str) -> Namespace:
+        self.engine.docker("run", "-d", "--name", name, *flags, "busybox", "sleep", "6000")
+        return Namespace.of(self.engine.client.get(f"/containers/{name}/json")["State"]["Pid"])
+
+    def create(self) -> float:
+        """Make a network, and remove it."""
+        client = self.engine.client
+        took = milliseconds(lambda: client.post("/networks/create", {"Name": "bench"}))
+        client.delete("/networks/bench")
+        return took
+
+    def attach(self) -> float:
+        """Attach a running container to a network, and detach it."""
+        client, body = self.engine.client, {"Container": "plain"}
+        took = milliseconds(lambda: client.post("/networks/names/connect", body))
+        client.post("/networks/names/disconnect", body)
+        return took
+
+    def latency(self, client: Namespace, address: str) -> float:
+        """Return microseconds of a byte there and back."""
+        with self.web.listen("0.0.0.0", 80) as server:
+            threading.Thread(target=echo, args=(server,), daemon=True).start()
+            with client.open() as connection:
+                connection.connect((address, 8080))
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                started, count = time.perf_counter(), 0
+                while (took := time.perf_counter() - started) < SECONDS:
+                    connection.sendall(b"x")
+                    connection.recv(1)
+                    count += 1
+        return took / count * 1e6
+
+    def throughput(self, client: Namespace, address: str) -> float:
+        """Return megabytes a second."""
+        with self.web.listen("0.0.0.0", 80) as server:
+            threading.Thread(target=swallow, args=(server,), daemon=True).start()
+            block, sent = bytes(1 << 18), 0
+            with client.open() as connection:
+                connection.settimeout(10)
+                connection.connect((address, 8080))
+                started = time.perf_counter()
+                while (took := time.perf_counter() - started) < SECONDS:
+                    sent += connection.send(block)
+        return sent / took / 1e6
+
+    def answers(self) -> float:
+        """Return names answered a second, one question at a time."""
+        query = DNSRecord.question("other").pack()
+        with self.web.open(socket.SOCK_DGRAM) as client:
+            client.connect(("127.0.0.11", 53))
+            started, count = time.perf_counter(), 0
+            while (took := time.perf_counter() - started) < SECONDS:
+                client.send(query)
+                client.recv(512)
+                count += 1
+        return count / took
+
+    def start(self) -> float:
+        """Start a container with a published port, and remove it."""
+        body = {"Image": "busybox", "Cmd": ["sleep", "60"],
+                "HostConfig": {"PortBindings": {"80/tcp": [{}]}}}  # fmt: skip
+        client = self.engine.client
+        client.post("/containers/create", body, name="grown")
+        took = milliseconds(lambda: client.post("/containers/grown/start"))
+        client.delete("/containers/grown", force=True)
+        return took
+
+    def grow(self) -> None:
+        """Make 100 networks and publish 500 ports."""
+        for number in range(100):
+            self.engine.client.post(
+                "/networks/create",
+                {"Name": f"n{number}", "IPAM": {"Config": [{"Subnet": f"10.200.{number}.0/24"}]}},
+            )
+        for block in range(5):
+            ports = {f"{1000 + block * 100 + n}/tcp": [{}] for n in range(100)}
+            body = {"Image": "busybox", "Cmd": ["sleep", "6000"],
+                    "HostConfig": {"PortBindings": ports}}  # fmt: skip
+            self.engine.client.post("/containers/create", body, name=f"many{block}")
+            self.engine.client.post(f"/containers/many{block}/start")
+
+    def close(self) -> None:
+        """Take all away."""
+        self.engine.close()
+
+
+def echo(server: socket.socket) -> None:
+    """Send back what comes, a byte at a time."""
+    connection, _ = server.accept()
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with connection:
+        while data := connection.recv(1):
+            connection.sendall(data)
+
+
+def swallow(server: socket.socket) -> None:
+    """Read all that comes."""
+    connection, _ = server.accept()
+    with connection:
+        while connection.recv(1 << 18):
+            pass
+
+
+def compare(name: str, measure: Callable[[Side], float], ours: Side, theirs: Side, n: int) -> None:
+    """Measure both in turns and print the medians and their ratio."""
+    pairs = [(measure(ours), measure(theirs)) for _ in range(n)]
+    mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
+    print(f"{name:<34}{mine:>12.2f}{other:>12.2f}{other / mine:>9.2f}", flush=True)
+
+
+def main() -> None:
+    """Measure everything."""
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, {os.uname().release}")
+    archive = busybox_archive(Path(tempfile.mkdtemp(prefix="cutaway-bench-")))
+    sides: list[Side] = []
+    try:
+        for engine in (EngineUnderTest(), Dockerd()):
+            sides.append(Side(engine, archive))
+        ours, theirs = sides
+        print(f"{'':<34}{'cutaway':>12}{'dockerd':>12}{'theirs/ours':>13}")
+        compare("network create, ms", Side.create, ours, theirs, ROUNDS)
+        compare("attach to a network, ms", Side.attach, ours, theirs, ROUNDS)
+        outside = lambda s: s.latency(s.neighbour, HOST)  # noqa: E731 - a row of the table
+        compare("published port from LAN, us", outside, ours, theirs, 3)
+        outside = lambda s: s.throughput(s.neighbour, HOST)  # noqa: E731
+        compare("published port from LAN, MB/s", outside, ours, theirs, 3)
+        inside = lambda s: s.latency(s.host, "127.0.0.1")  # noqa: E731
+        compare("published port by loopback, us", inside, ours, theirs, 3)
+        inside = lambda s: s.throughput(s.host, "127.0.0.1")  # noqa: E731
+        compare("published port by loopback, MB/s", inside, ours, theirs, 3)
+        compare("names, answers/s", Side.answers, ours, theirs, 3)
+        before = statistics.median(ours.start() for _ in range(ROUNDS))
+        ours.grow()
+        after = statistics.median(ours.start() for _ in range(ROUNDS))
+        print(f"start with a port, ms: {before:.1f}; with 100 networks and 500 ports more: "
+              f"{after:.1f} ({after / before:.2f} times)")  # fmt: skip
+    finally:
+        for side in sides:
+            side.close()
+        subprocess.run(["rm", "-rf", str(archive.parent)], check=False)
+
+
+if __name__ == "__main__":
+    main()
