@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,8 @@ from cutaway.volumes import VolumeStore
 log = logging.getLogger("cutaway.daemon")
 _LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40, "fatal": 50}
 _FIRST_INHERITED_FD = 3
+_LOCK_PATIENCE_S = 1.0
+_LOCK_POLL_S = 0.01
 _SHORT_THREADS = 8
 _LONG_THREADS = 128
 
@@ -79,7 +82,7 @@ def serve(arguments: Sequence[str]) -> int:
     lock = FileLock(settings.lock_path)
     try:
         make_roots(settings)
-        if not lock.acquire(f"{os.getpid()}\n".encode()):
+        if not _take(lock):
             raise Conflict(
                 f"failed to start daemon: another engine holds {settings.lock_path}: stop it, or "
                 "give this one its own --pidfile, --data-root and --exec-root"
@@ -91,6 +94,19 @@ def serve(arguments: Sequence[str]) -> int:
     finally:
         lock.release()
     return 0
+
+
+def _take(lock: FileLock) -> bool:
+    """Take the lock; an engine that was killed just now may have left it for a moment.
+
+    A program it was starting holds copies of its descriptors until execve(2) closes them.
+    """
+    deadline = time.monotonic() + _LOCK_PATIENCE_S
+    while not lock.acquire(f"{os.getpid()}\n".encode()):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOCK_POLL_S)
+    return True
 
 
 def _version() -> str:
