@@ -46,7 +46,7 @@ def ps(context: Context, flags: Values, arguments: list[str]) -> int:
     if template and template not in {"json", "raw", "table"}:
         _check_template(template)
     last = 1 if flags["latest"] else flags["last"]
-    wants_size = flags["size"] or ".Size" in (template or "")
+    wants_size = flags["size"] or _names_size(template or "")
     summaries = context.client.get(
         "/containers/json",
         all=flags["all"] or None,
@@ -71,6 +71,11 @@ def ps(context: Context, flags: Values, arguments: list[str]) -> int:
         raw=_RAW + ("size: {{.Size}}\n" if flags["size"] else ""),
     )
     return 0
+
+
+def _names_size(template: str) -> bool:
+    """Tell whether a template needs the size, by its name or with the whole row."""
+    return ".Size" in template or "json .}" in template.replace(" }", "}")
 
 
 _TOP_WIDTH = 20  # of a column of ``top``, as docker has it
