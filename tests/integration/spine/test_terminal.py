@@ -90,6 +90,9 @@ def test_exec_it(cli: Cli) -> None:
 def test_two_clients_see_the_same_terminal(cli: Cli) -> None:
     cli("run", "-dit", "--name", "box", IMAGE, "sh")
     with cli.terminal("attach", "box") as one, cli.terminal("attach", "box") as two:
+        for terminal in (one, two):  # what is said before one is attached is not said again
+            terminal.send(b"echo here=$((10+0))\r")
+            terminal.expect(rb"here=10")
         one.send(b"echo from=$((10+1))\r")
         one.expect(rb"from=11")
         two.expect(rb"from=11")
