@@ -1,7 +1,7 @@
 """``docker inspect`` and ``docker ps``: a container in Docker's words."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -9,14 +9,17 @@ import msgspec
 from cutaway.engine import endpoints
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
-from cutaway.engine.endings import Ending
+from cutaway.engine.endings import Ending, name_signal
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import ShimFailed, ShimLost
+from cutaway.engine.removal import SIGKILL
 from cutaway.engine.spec.merge import command_line
-from cutaway.engine.units import format_time
+from cutaway.engine.starting import DEFAULT_STOP_TIMEOUT_S
+from cutaway.engine.units import format_time, parse_signal
 from cutaway.engine.volumes import mounting
 from cutaway.errors import CutawayError
 from cutaway.images.store import ImageStore
+from cutaway.linux import handles_signal
 from cutaway.model import (
     ContainerInspect,
     ContainerState,
@@ -89,7 +92,28 @@ async def describe_state(container: Container) -> ContainerState:
         health=await _health(container),
         next_restart_at=format_time(state.next_restart_ns) if state.next_restart_ns else "",
         ended_by=describe_ending(state.ending),
+        warnings=tuple(state_warnings(container)) or None,
     )
+
+
+def state_warnings(container: Container) -> Iterator[str]:
+    """Yield what a user should know of a running container.
+
+    The first process of a PID namespace is not ended by a signal that it does not handle.
+    """
+    host = container.host_config
+    # Our own init (--init) waits for every signal, and forwards it.
+    if not container.is_alive or host.init or host.pid_mode not in ("", "private"):
+        return
+    number = parse_signal(container.config.stop_signal or "SIGTERM")
+    with suppress(OSError):
+        if number != SIGKILL and not handles_signal(container.state.pid, number):
+            timeout_s = container.config.stop_timeout
+            seconds = DEFAULT_STOP_TIMEOUT_S if timeout_s is None else timeout_s
+            yield (
+                f"PID 1 does not handle {name_signal(number)}: a stop waits {seconds} s and then "
+                "kills it; give it a handler, or --init, or another --stop-signal"
+            )
 
 
 def describe_ending(ending: Ending | None) -> EndedBy | None:

@@ -115,6 +115,7 @@ from cutaway.linux.processes import (
     unshare,
     waitid_pidfd,
 )
+from cutaway.linux.signals import handles_signal
 from cutaway.linux.terminals import (
     open_pty_peer,
     pty_number,
@@ -172,6 +173,7 @@ __all__ = [
     "fsopen",
     "fspick",
     "fstatfs_type",
+    "handles_signal",
     "identify",
     "ioprio_set",
     "join_session_keyring",

@@ -60,6 +60,7 @@ class ContainerState(Model):
         exit_code: of the last run; 128 + signal number if a signal ended it.
         error: why the last start failed, else empty.
         next_restart_at: when the restart policy tries again (not in dockerd's answer).
+        warnings: what a user should know of it (not in dockerd's answer).
         ended_by: who ended the last run (not in dockerd's answer).
         started_at, finished_at: RFC 3339 with nanoseconds, UTC; ``ZERO_TIME`` when never.
     """
@@ -78,6 +79,7 @@ class ContainerState(Model):
     health: Health | None = None
     next_restart_at: str = ""
     ended_by: EndedBy | None = None
+    warnings: tuple[str, ...] | None = None
 
 
 class WaitExitError(Model):

@@ -17,6 +17,10 @@ from cutaway.runtime.failures import (
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HEADER_BYTES = 4096
+_LATE_OPTION = (
+    "it stands where the program is expected: options come before the image (of run, create) or "
+    "the container (of exec)"
+)
 
 _ELF_MACHINES = {
     2: "sparc",
@@ -59,6 +63,19 @@ def find_program(name: str, search_path: str) -> str:
     raise _refusal(name, found, in_path=True)
 
 
+def _explain_permission(path: str) -> str:
+    try:
+        is_noexec = os.statvfs(path).f_flag & os.ST_NOEXEC
+        is_executable = os.stat(path).st_mode & 0o111
+    except OSError:
+        return "the user may not search a directory above it"
+    if is_noexec:
+        return f"{path} is on a file system mounted noexec: mount it without, or run a copy"
+    if not is_executable:
+        return f"{path} lacks the execute permission: chmod +x it in the image"
+    return f"{path} may not be executed by this user"
+
+
 def _why_not_executable(path: str) -> int | None:
     """Return an errno that execve(2) would give for want of a file, or None."""
     try:
@@ -77,13 +94,14 @@ def _refusal(name: str, number: int, *, in_path: bool) -> RuntimeFailure:
     # "$PATH" when it was searched for, "stat NAME" when it was named, both as Go's exec package
     if number == errno.ENOENT or number == errno.ENOTDIR:
         if in_path:
-            return exec_failure(
-                number, f'exec: "{name}": executable file not found in $PATH', NOT_FOUND_EXIT_CODE
-            )
+            what = f'exec: "{name}": executable file not found in $PATH'
+            hint = _LATE_OPTION if name.startswith("-") else ""
+            return exec_failure(number, what, NOT_FOUND_EXIT_CODE, hint)
         what = f'exec: "{name}": stat {name}: {_go_text(number)}'
         return exec_failure(number, what, NOT_FOUND_EXIT_CODE)
     text = f'exec: "{name}": {_go_text(number)}'
-    return exec_failure(number, text, NOT_EXECUTABLE_EXIT_CODE)
+    hint = _explain_permission(name) if number == errno.EACCES and not in_path else ""
+    return exec_failure(number, text, NOT_EXECUTABLE_EXIT_CODE, hint)
 
 
 def exec_failure(number: int, text: str, exit_code: int, hint: str = "") -> RuntimeFailure:

@@ -137,7 +137,7 @@ def test_a_lost_shim_loses_its_container_only_and_says_so(
     assert ended_by(engine, "lost") == ("shim", "SIGKILL")
     shown = state(engine, "lost")
     assert (shown["ExitCode"], shown["Running"]) == (137, False)
-    assert shown["Error"] == "the shim was killed, and the container with it"
+    assert shown["Error"] == "its shim was killed, and the container with it"
     assert state(engine, "kept")["Running"]
     assert engine.docker("exec", kept, "echo", "hi").stdout == "hi\n"
     engine.client.post("/containers/lost/start")  # waits until the lost one's processes are gone

@@ -39,11 +39,20 @@ def _stop_query(flags: Values) -> dict[str, Any]:
 def stop(context: Context, flags: Values, arguments: list[str]) -> int:
     """Stop containers."""
     query = _stop_query(flags)
-    return for_each(
-        arguments,
-        lambda name: context.client.post(f"/containers/{quote(name)}/stop", **query),
-        what="stop",
-    )
+
+    def stop_one(name: str) -> None:
+        if not query["signal"] and query["t"] != 0:
+            _warn_of_wait(context, name)
+        context.client.post(f"/containers/{quote(name)}/stop", **query)
+
+    return for_each(arguments, stop_one, what="stop")
+
+
+def _warn_of_wait(context: Context, name: str) -> None:
+    """Say beforehand when a stop will take its whole time-out."""
+    state = context.client.get(f"/containers/{quote(name)}/json")["State"]
+    for warning in state.get("Warnings") or ():
+        warn(f"WARNING: {name}: {warning}")
 
 
 def restart(context: Context, flags: Values, arguments: list[str]) -> int:

@@ -242,6 +242,8 @@ class AttachBind(Step[InitScope]):
         tree = scope.trees.pop(self.index)
         is_directory = stat.S_ISDIR(linux.identify(tree).mode)
         target, is_new = self._open_target(scope, is_directory)
+        if stat.S_ISDIR(linux.identify(target).mode) != is_directory:  # the kernel says EINVAL
+            raise linux.kernel_error(errno.ENOTDIR, "move_mount", self.source, self.target)
         check_target(scope.root_fd, target, tree)
         if self.copies_up and is_directory and not is_new and is_empty_directory(tree):
             copy_tree(target, tree)
