@@ -18,7 +18,7 @@ GROUPS = {
 }
 
 # Commands and groups that docker has not; help lists them apart.
-OWN = ("completion", "daemon", "plan", "story")
+OWN = ("completion", "daemon", "denied", "doctor", "nodes", "plan", "reach", "story")
 
 COMMON = (
     "run",
