@@ -15,7 +15,7 @@ from cutaway.engine.lifecycle import Status
 from cutaway.engine.listing import truth
 from cutaway.engine.planning import add_to_story
 from cutaway.engine.spec.namespaces import shares
-from cutaway.engine.starting import rewrite_etc
+from cutaway.engine.starting import plan_etc, rewrite_etc
 from cutaway.engine.units import parse_time_ns
 from cutaway.errors import Conflict, CutawayError, Forbidden, InvalidParameter
 from cutaway.model import (
@@ -126,7 +126,7 @@ class NetworkService:
                 )
             if container.is_alive:
                 wanted = endpoint_request(network.name, settings, container)
-                ledger = Ledger("engine")
+                ledger, files = Ledger("engine"), plan_etc(self._core, container)
                 await self._core.in_thread(
                     self._core.network.connect,
                     container.id,
@@ -135,7 +135,7 @@ class NetworkService:
                     ledger,
                 )
                 self._core.spawn(add_to_story(container, ledger), "adding to the story")
-                rewrite_etc(self._core, container)
+                rewrite_etc(self._core, container, files)
             networks = {**container.document.networks, network.name: settings}
             self._core.commit(container, document=replace(container.document, networks=networks))
         self._tell("connect", network, container=container.id)
@@ -155,7 +155,7 @@ class NetworkService:
                     f"container {container.id} is not connected to network {network.name}"
                 )
             if container.is_alive:
-                ledger = Ledger("engine")
+                ledger, files = Ledger("engine"), plan_etc(self._core, container)
                 await self._core.in_thread(
                     self._core.network.disconnect,
                     container.id,
@@ -164,7 +164,7 @@ class NetworkService:
                     ledger,
                 )
                 self._core.spawn(add_to_story(container, ledger), "adding to the story")
-                rewrite_etc(self._core, container)
+                rewrite_etc(self._core, container, files)
             networks = dict(container.document.networks)
             del networks[network.name]
             self._core.commit(container, document=replace(container.document, networks=networks))

@@ -40,12 +40,14 @@ from cutaway.engine.volumes import mounting
 from cutaway.engine.waiting import hand_over_waiters
 from cutaway.errors import Conflict, CutawayError, NotModified
 from cutaway.files import write_atomic
+from cutaway.network.naming.etcfiles import edit_hosts
 from cutaway.shim.protocol import Delete, Event, ExternalRuntime, Launch, Start
 from cutaway.steps import Ledger
 
 log = logging.getLogger(__name__)
 CREATED_TIMEOUT_S = 20.0
 DEFAULT_STOP_TIMEOUT_S = 10
+_ETC_BYTES = 1 << 20
 
 
 async def start(core: Core, container: Container) -> None:
@@ -145,16 +147,30 @@ def plan_etc(core: Core, container: Container) -> dict[str, str]:
     return contents
 
 
-def rewrite_etc(core: Core, container: Container) -> None:
+def rewrite_etc(core: Core, container: Container, before: Mapping[str, str]) -> None:
     """Bring hosts and resolv.conf of a running container up to date, in place.
 
     They are bind mounts of the files themselves: a new file under the old name would not be seen.
+    What users wrote into hosts stays; a resolv.conf that they changed is theirs.
+
+    Args:
+        core: the engine.
+        container: whose networks have changed.
+        before: what ``plan_etc`` said before the change.
     """
     for name, text in plan_etc(core, container).items():
         path = core.paths.etc(container.id, name)
-        fd = os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            os.write(fd, text.encode())
+            current = os.pread(fd, _ETC_BYTES, 0).decode("utf-8", "surrogateescape")
+            old = before.get(name, "")
+            if name == "hosts":
+                kept, wanted = old.splitlines(), text.splitlines()
+                text = edit_hosts(current, set(kept) - set(wanted), wanted)
+            elif current != old:
+                continue
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, text.encode("utf-8", "surrogateescape"), 0)
         finally:
             os.close(fd)
 

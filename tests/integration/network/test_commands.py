@@ -119,3 +119,22 @@ def test_reach_and_doctor(web: EngineUnderTest):
     assert "no container publishes port 9/tcp" in web.cutaway("reach", "9", check=False).stderr
     web.host.run("nft", "delete", "table", "inet", "mine")
     web.host.run("ip", "link", "del", "lan0")
+
+
+def test_a_live_connect_leaves_what_users_wrote(engine: EngineUnderTest):
+    engine.docker("network", "create", "late")
+    engine.docker("run", "-d", "--name", "edited", "busybox", "sleep", "600")
+    script = "echo 10.0.0.5 mine >>/etc/hosts; echo nameserver 192.0.2.53 >/etc/resolv.conf"
+    engine.docker("exec", "edited", "sh", "-c", script)
+    engine.docker("network", "connect", "late", "edited")
+    hosts = engine.docker("exec", "edited", "cat", "/etc/hosts").stdout
+    address = engine.client.get("/containers/edited/json")["NetworkSettings"]["Networks"]["late"]
+    assert "10.0.0.5 mine" in hosts
+    assert address["IPAddress"] in hosts
+    resolver = engine.docker("exec", "edited", "cat", "/etc/resolv.conf").stdout
+    assert resolver == "nameserver 192.0.2.53\n"
+    engine.docker("network", "disconnect", "late", "edited")
+    hosts = engine.docker("exec", "edited", "cat", "/etc/hosts").stdout
+    assert "10.0.0.5 mine" in hosts
+    assert address["IPAddress"] not in hosts
+    engine.docker("network", "rm", "late")
