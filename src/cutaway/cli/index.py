@@ -139,6 +139,7 @@ _OTHERS = {
     "volume prune": ("prune", "volume prune", "Remove unused local volumes"),
     "volume rm": ("volumes", "volume rm", "Remove one or more volumes"),
     "volume remove": ("volumes", "volume rm", ""),
+    "volume users": ("volumes", "volume users", "List the containers that use a volume"),
     "daemon": ("daemon", "daemon", "Run the engine in the foreground (the same as cutawayd)"),
     "story": ("transparent", "story", "Tell what was done to the kernel for a container, why, and how long it took"),
     "denied": ("reachability", "denied", "Show what a container's egress policy refused in the last hour"),

@@ -72,6 +72,11 @@ def test_a_volume_in_use_names_its_container(engine: EngineUnderTest) -> None:
     identifier = engine.docker("create", "-v", "data:/x", "busybox").stdout.strip()
     refused = engine.docker("volume", "rm", "data", check=False)
     assert f"remove data: volume is in use - [{identifier}]" in refused.stderr
+    seen = engine.cutaway("volume", "users", "data").stdout.splitlines()
+    assert seen[0].split() == ["CONTAINER", "ID", "NAME", "STATE", "TARGET", "MODE"]
+    assert seen[1].split()[0] == identifier[:12]
+    assert seen[1].split()[2:] == ["created", "/x", "rw"]
+    assert "no such volume" in engine.cutaway("volume", "users", "nope", check=False).stderr
     engine.docker("rm", identifier)
     engine.docker("volume", "rm", "data")
 

@@ -89,6 +89,34 @@ def remove(context: Context, flags: Values, arguments: list[str]) -> int:
     )
 
 
+def users(context: Context, flags: Values, arguments: list[str]) -> int:
+    """List the containers that name a volume: where they mount it, and whether they may write."""
+    (name,) = arguments
+    context.client.get(f"/volumes/{quote(name)}")  # an unknown volume has no users, but an error
+    filters = encode_filters([f"volume={name}"])
+    rows = [
+        {
+            "ID": container["Id"][:12],
+            "Name": container["Names"][0].lstrip("/"),
+            "State": container["State"],
+            "Target": mount["Destination"],
+            "Mode": "rw" if mount["RW"] else "ro",
+        }
+        for container in context.client.get("/containers/json", all=True, filters=filters)
+        for mount in container["Mounts"]
+        if mount.get("Name") == name
+    ]
+    columns = {
+        "ID": "CONTAINER ID",
+        "Name": "NAME",
+        "State": "STATE",
+        "Target": "TARGET",
+        "Mode": "MODE",
+    }
+    print_rows(rows, columns, template=flags["format"] or None, default=list(columns))
+    return 0
+
+
 COMMANDS = (
     Command(
         "volume create",
@@ -124,5 +152,14 @@ COMMANDS = (
         flags="-f, --force   Force the removal of one or more volumes",
         at_least=1,
         aliases=("volume rm", "volume remove"),
+    ),
+    Command(
+        "volume users",
+        "[OPTIONS] VOLUME",
+        "List the containers that use a volume",
+        users,
+        flags="--format string   $FORMAT",
+        at_least=1,
+        at_most=1,
     ),
 )
