@@ -20,6 +20,9 @@ from typing import NamedTuple
 from cutaway.shim import protocol, wire
 from cutaway.shim.protocol import Event, Message, Reply
 
+# Where an external runtime is looked for: Debian's runc is in /usr/sbin.
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 
 class Received(NamedTuple):
     """A reply or an event, and the descriptors that came with it (now the reader's own)."""
@@ -133,7 +136,7 @@ class LauncherClient(Client):
         arguments = [sys.executable, "-I", "-m", "cutaway.shim.launcher", str(theirs.fileno())]
         if seccomp_directory:
             arguments.append(seccomp_directory)
-        pid = os.posix_spawn(sys.executable, arguments, {"PATH": os.defpath, "LANG": "C.UTF-8"})
+        pid = os.posix_spawn(sys.executable, arguments, {"PATH": _PATH, "LANG": "C.UTF-8"})
         theirs.close()
         return cls(ours, pid)
 

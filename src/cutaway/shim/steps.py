@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass
 
 from cutaway import linux
+from cutaway.errors import System
 from cutaway.steps import Step
 
 
@@ -75,14 +76,17 @@ class RunProgram(Step[ExternalScope]):
     def apply(self, scope: ExternalScope) -> int:
         """Spawn the program with all signals at their defaults, and wait for its exit code."""
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(scope.stdio)]
-        pid = os.posix_spawn(
-            self.command[0],
-            list(self.command),
-            {"PATH": os.defpath},
-            file_actions=actions,
-            setsigmask=(),
-            setsigdef=range(1, signal.SIGRTMIN),
-        )
+        try:
+            pid = os.posix_spawnp(
+                self.command[0],
+                list(self.command),
+                {"PATH": os.environ.get("PATH", os.defpath)},
+                file_actions=actions,
+                setsigmask=(),
+                setsigdef=range(1, signal.SIGRTMIN),
+            )
+        except FileNotFoundError:
+            raise System(f'exec: "{self.command[0]}": executable file not found in $PATH') from None
         _, status = os.waitpid(pid, 0)
         scope.exit_code = os.waitstatus_to_exitcode(status)
         return scope.exit_code

@@ -13,6 +13,7 @@ IMAGE = "busybox"
 # (flags, command, what it prints)
 SEEN = [
     pytest.param("", "echo hello; echo oops >&2", "hello\n", id="stdout alone is stdout"),
+    pytest.param("--runtime runc", "echo by runc", "by runc\n", id="--runtime"),
     pytest.param("-e A=1 -e B=two", "echo $A $B", "1 two\n", id="-e"),
     pytest.param("-w /var/www", "pwd", "/var/www\n", id="-w"),
     pytest.param("-w /made/for/it", "pwd", "/made/for/it\n", id="-w is made"),
