@@ -134,8 +134,8 @@ def test_classic_build(api: ApiServer, tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox\n")
     output = docker(api, "build", "-t", "x", str(tmp_path), DOCKER_BUILDKIT="0")
     assert "Step 1/1 : FROM busybox" in output
-    assert api.engine.building.service.last is not None
-    assert api.engine.building.service.last.tags == ("x",)
+    assert api.engine.builds.last is not None
+    assert api.engine.builds.last.tags == ("x",)
 
 
 def test_networks_volumes_events_and_system(api: ApiServer) -> None:

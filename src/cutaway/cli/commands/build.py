@@ -4,18 +4,24 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from cutaway.cli.build_context import ContextSize, pack_context, read_rules
+from cutaway.cli.build_display import choose_display
+from cutaway.cli.build_lent import open_session
 from cutaway.cli.command import Command, Context
+from cutaway.cli.commands.attach import attach_session
 from cutaway.cli.create_body import parse_extra_host, parse_ulimit
 from cutaway.cli.credentials import credentials_for, load_config
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.progress import StreamedError
+from cutaway.cli.terminal import DEFAULT_DETACH_KEYS, refuse_without_terminal
 from cutaway.cli.units import human_size
 
 _FLAGS = """
     --add-host list          Add a custom host-to-IP mapping ("host:ip")
+    --allow strings          Allow what a Dockerfile may ask for ("network.host", "security.insecure")
     --build-arg list         Set build-time variables
     --cache-from strings     Images to consider as cache sources
     --cgroup-parent string   Set the parent cgroup for the "RUN" instructions during build
@@ -36,12 +42,16 @@ _FLAGS = """
     --memory-swap bytes      Swap limit equal to memory plus swap: -1 to enable unlimited swap
     --network string         Set the networking mode for the RUN instructions during build (default "default")
     --no-cache               Do not use cache when building the image
+    --on-error string        Go on after a failed step: "shell" opens one in its place
     --platform string        Set platform if server is multi-platform capable
+    --progress string        Show steps as they happen ("auto", "plain", "tty"), or in order ("classic") (default "auto")
     --pull                   Always attempt to pull a newer version of the image
 -q, --quiet                  Suppress the build output and print image ID on success
     --rm                     Remove intermediate containers after a successful build (default true)
+    --secret list            Secret to lend to RUN --mount=type=secret ("id=ID,src=FILE", "id=ID,env=NAME")
     --security-opt strings    Security options
     --shm-size bytes         Size of "/dev/shm"
+    --ssh list               SSH agent to lend to RUN --mount=type=ssh ("default", "ID=SOCKET")
     --squash                 Squash newly built layers into a single new layer
 -t, --tag list               Name and optionally a tag in the "name:tag" format
     --target string          Set the target build stage to build.
@@ -52,7 +62,9 @@ _FLAGS = """
 def build(context: Context, flags: Values, arguments: list[str]) -> int:
     """Build an image."""
     place = arguments[0]
+    _check(flags)
     query = _query(flags)
+    query["session"] = open_session(context.client, flags["secret"], flags["ssh"])
     body: Iterator[bytes] | None = None
     headers = {"Content-Type": "application/x-tar", **_registry_config(context)}
     if place.startswith(("http://", "https://", "git://", "git@")):
@@ -65,7 +77,13 @@ def build(context: Context, flags: Values, arguments: list[str]) -> int:
     if flags["compress"] and body is not None:
         body = _gzipped(body)
     response = context.client.request("POST", "/build", query=query, body=body, headers=headers)
-    image_id = _show(response.documents(), quiet=flags["quiet"])
+    if flags["progress"] == "classic" or flags["quiet"]:
+        image_id = _show(response.documents(), quiet=flags["quiet"])
+    else:
+        shell = partial(_open_shell, context) if flags["on-error"] else None
+        display = choose_display(flags["progress"], shell=shell)
+        display.show(response.documents())
+        image_id = display.image_id
     if flags["iidfile"]:
         with open(flags["iidfile"], "w", encoding="ascii") as file:
             file.write(image_id)
@@ -80,6 +98,24 @@ def _gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         yield packer.compress(piece)
     yield packer.flush()
+
+
+def _check(flags: Values) -> None:
+    if flags["progress"] not in {"auto", "plain", "tty", "classic"}:
+        raise UsageError(f"unknown progress: {flags['progress']}")
+    if flags["on-error"] not in {"", "shell"}:
+        raise UsageError(f'unknown --on-error {flags["on-error"]!r}: it can be "shell"')
+    if flags["on-error"]:
+        refuse_without_terminal(tty=True, stdin=True)
+        if flags["quiet"] or flags["progress"] == "classic":
+            raise UsageError("--on-error needs the output of steps: leave out --quiet and classic")
+
+
+def _open_shell(context: Context, container_id: str) -> int:
+    return attach_session(
+        context, container_id, tty=True, stdin=True, keys=DEFAULT_DETACH_KEYS, sig_proxy=True,
+        start=True,
+    )  # fmt: skip
 
 
 def _local(flags: Values, directory: str) -> tuple[Iterator[bytes], str]:
@@ -158,6 +194,9 @@ def _query(flags: Values) -> dict[str, Any]:
         "securityopt": json.dumps(flags["security-opt"]) if flags["security-opt"] else None,
         "platform": flags["platform"] or None,
         "explain": flags["explain"] or None,
+        "story": (flags["progress"] != "classic" and not flags["quiet"]) or None,
+        "onerror": flags["on-error"] or None,
+        "allow": json.dumps(flags["allow"]) if flags["allow"] else None,
         "version": "1",
     }
 
