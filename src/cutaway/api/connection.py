@@ -15,6 +15,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Collection
+from typing import Any
 
 import h11
 
@@ -183,9 +184,8 @@ class Connection:
             exchange.watch_when_read()
         return await self._application.serve(found)
 
-    def cancel_when_gone(self) -> None:
-        """Watch the client from now on; its leaving cancels the current task."""
-        task = asyncio.current_task()
+    def cancel_when_gone(self, task: "asyncio.Task[Any] | None") -> None:
+        """Watch the client from now on; its leaving cancels the task that serves it."""
 
         def gone() -> None:
             self._gone = True
@@ -228,6 +228,7 @@ class HttpExchange:
         self._ended = False
         self._begun = False
         self._watch_wanted = False
+        self._serving: asyncio.Task[Any] | None = None
 
     # -- reading ---------------------------------------------------------------------------
 
@@ -263,14 +264,16 @@ class HttpExchange:
     def _end_body(self) -> None:
         self._ended = True
         if self._watch_wanted:
-            self._connection.cancel_when_gone()
+            self._connection.cancel_when_gone(self._serving)
 
     def watch_when_read(self) -> None:
         """Cancel the handler when the client leaves, from the end of its body on."""
+        # Whoever reads the body to its end may be another task than the one that serves.
+        self._serving = asyncio.current_task()
         if self.has_body:
             self._watch_wanted = True
         else:
-            self._connection.cancel_when_gone()
+            self._connection.cancel_when_gone(self._serving)
 
     async def body(self) -> AsyncIterator[bytes]:
         """See ``Exchange``."""

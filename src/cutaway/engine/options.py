@@ -98,7 +98,7 @@ OPTIONS: tuple[Option, ...] = (
         "raw-logs", Kind.FLAG, "Full timestamps without colours", harmless="logs have no colours"
     ),
     Option("shutdown-timeout", Kind.NUMBER, "Shutdown timeout", default=15),
-    Option("experimental", Kind.FLAG, "Enable experimental features", default=False),
+    Option("experimental", Kind.FLAG, "Enable experimental features", default=True),
     Option("feature", Kind.MAP, "Enable feature in the daemon", key="features"),
     Option("live-restore", Kind.FLAG, "Keep containers alive", harmless="always on"),
     Option(

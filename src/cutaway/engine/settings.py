@@ -49,7 +49,7 @@ class DaemonSettings:
     log_level: str = "info"
     log_format: str = "text"
     shutdown_timeout: int = 15
-    experimental: bool = False
+    experimental: bool = True
     features: Mapping[str, str] = field(default_factory=dict)
     min_api_version: str = "1.24"
     tls: bool = False

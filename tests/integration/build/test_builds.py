@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cutaway.client import ApiError
 from support.engine import EngineUnderTest
 from support.waiting import eventually
 
@@ -136,7 +137,7 @@ def test_secrets_reach_the_command_and_nothing_else(engine, cutaway, context, tm
     directory = context(
         "FROM busybox\n"
         "RUN --mount=type=secret,id=token,required=true,mode=0444 wc -c < /run/secrets/token\n"
-        'RUN --mount=type=secret,id=token,env=TOKEN test "$TOKEN" = hush-hush\n'
+        "RUN --mount=type=secret,id=token,env=TOKEN test ${#TOKEN} = 9\n"
     )
     (tmp_path.parent / "token").write_text("hush-hush")
     told = cutaway("build", "--progress", "plain", "-t", "secretive",
@@ -163,15 +164,11 @@ def test_a_kept_directory_lives_from_build_to_build_whatever_its_id(engine, cuta
     for count in ("1", "2"):
         cutaway("build", "--no-cache", "-t", "counted", directory)
         assert files_of(engine, "counted", "cat /count; ls /c") == f"{count}\n"
-    assert not list(engine.directory.rglob("escape"))
-    usage = engine.client.get("/system/df")["BuildCache"]
-    assert [item["Description"] for item in usage if item["Type"] == "exec.cachemount"] == [
-        "cached mount ../../escape"
-    ]
-    pruned = engine.client.post("/build/prune", all=True)
-    assert pruned["CachesDeleted"]
-    left = engine.client.get("/system/df")["BuildCache"]
-    assert left == []
+    found = engine.host.run("find", str(engine.directory), "-name", "escape", check=False)
+    assert found.stdout == ""
+    assert "exec.cachemount" in cutaway("system", "df", "-v")
+    assert engine.client.post("/build/prune", all=True)["CachesDeleted"]
+    assert "exec.cachemount" not in cutaway("system", "df", "-v")
 
 
 def test_a_link_in_a_kept_directory_leads_nowhere_on_the_host(engine, cutaway, context, tmp_path):
@@ -226,9 +223,9 @@ def test_independent_stages_run_at_the_same_time(engine, cutaway, context):
 
 
 def test_explain_says_why_and_what_adds_no_layer(engine, cutaway, context):
-    cutaway("build", context("FROM busybox\nENV A=1\nCOPY f /f\nRUN true\n", f="one"))
+    cutaway("build", context("FROM busybox\nENV A=1\nCOPY f /f\nRUN true\nRUN :\n", f="one"))
     told = cutaway("build", "--explain", context(
-        "FROM busybox\nENV A=1\nCOPY f /f\nRUN true\n", f="two"
+        "FROM busybox\nENV A=1\nCOPY f /f\nRUN true\nRUN :\n", f="two"
     ))  # fmt: skip
     assert "adds no layer: it sets configuration only" in told
     assert "why: the files that it takes have changed since it was last done" in told
@@ -269,9 +266,8 @@ def test_squash_leaves_one_layer_on_the_base(engine, context):
 
 
 def test_buildkit_is_refused_with_a_sentence(engine):
-    answer = engine.client.request("POST", "/build", query={"version": "2"}, body=iter(()))
-    last = list(answer.documents())[-1] if answer.status == 200 else {}
-    assert "DOCKER_BUILDKIT=0" in json.dumps(last)
+    with pytest.raises(ApiError, match="set DOCKER_BUILDKIT=0 to use the classic builder"):
+        engine.client.request("POST", "/build", query={"version": "2"}, body=iter(()))
 
 
 PLACE = {

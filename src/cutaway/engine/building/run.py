@@ -142,7 +142,7 @@ class BuildExecutor:
         core = self._core
         os.mkdir(core.paths.container(container.id), 0o700)
         with core.store.change() as transaction:
-            transaction.insert_container(container.to_row())
+            transaction.insert_container(_without_secrets(container).to_row())
         core.containers.add(container)
         try:
             yield
@@ -166,6 +166,16 @@ class BuildExecutor:
         finally:
             reading.cancel()
             ours.close()
+
+
+def _without_secrets(container: Container) -> Container:
+    """Return what is stored of a build's container: a secret may be among its variables.
+
+    An engine that finds it at its start removes it and needs none of them.
+    """
+    document = container.document
+    config = msgspec.structs.replace(document.config, env=())
+    return Container(msgspec.structs.replace(document, config=config), container.state)
 
 
 def _config(identifier: str, execution: Execution) -> ContainerConfig:
