@@ -38,9 +38,12 @@ from cutaway.model import (
     ContainerConfig,
     ContainerCreate,
     ContainerCreateResponse,
+    EndpointIPAMConfig,
     EndpointSettings,
     HostConfig,
 )
+from cutaway.network import EndpointRequest
+from cutaway.network.decisions.endpoints import check_endpoint_request
 from cutaway.volumes import MountPoint
 
 
@@ -145,6 +148,7 @@ def check(core: Core, request: ContainerCreate, image: Image) -> Checked:
     _check_runtime(core, host.runtime)
     requested = request.networking_config.endpoints_config or {}
     networks = {} if config.network_disabled else plan_networks(host, requested)
+    _check_endpoints(core, networks, config.mac_address)
     try:
         _find_others(core, host)
         points = mounting.plan_mount_points(config, host, core.containers)
@@ -184,6 +188,22 @@ def _check_restart(config: ContainerConfig, host: HostConfig) -> None:
 def _check_runtime(core: Core, name: str) -> None:
     if name not in ("cutaway", "runc", *core.settings.runtimes):
         raise InvalidParameter(f"unknown or invalid runtime name: {name}")
+
+
+def _check_endpoints(core: Core, networks: Mapping[str, EndpointSettings], mac: str) -> None:
+    """Check addresses now; a network that is not there yet is looked for again at start."""
+    for name, settings in networks.items():
+        with contextlib.suppress(NotFound):
+            fixed = settings.ipam_config or EndpointIPAMConfig()
+            wanted = EndpointRequest(
+                network=name,
+                aliases=settings.aliases or (),
+                ipv4=fixed.ipv4_address,
+                ipv6=fixed.ipv6_address,
+                link_local=fixed.link_local_ips or (),
+                mac=settings.mac_address or mac,
+            )
+            check_endpoint_request(wanted, core.network.network(name))
 
 
 def plan_networks(

@@ -62,6 +62,10 @@ BODIES = {
     "a sysctl of the machine": host(Sysctls={"kernel.core_pattern": "|/x"}),
     "a sysctl that climbs": host(Sysctls={"net.ipv4/../../kernel/core_pattern": "x"}),
     "a sysctl with a slash": host(Sysctls={"net/../kernel.core_pattern": "x"}),
+    "a MAC address that is none": wish(MacAddress="nonsense"),
+    "an address that is none": wish(
+        NetworkingConfig={"EndpointsConfig": {"bridge": {"IPAMConfig": {"IPv4Address": "x"}}}}
+    ),
     "a bind that is relative": host(Binds=["../x:/y"]),
     "a device that is none": host(Devices=[{"PathOnHost": "/etc/passwd", "PathInContainer": "/x",
                                             "CgroupPermissions": "rwm"}]),
@@ -132,6 +136,12 @@ def test_a_bad_head_is_refused_by_a_sentence(engine: EngineUnderTest, rest: str)
 def test_a_bad_path_is_refused_by_a_sentence(engine: EngineUnderTest, target: str) -> None:
     head = f"GET {target} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"
     assert 400 <= parse(send(engine.socket, head), "GET").status < 500
+
+
+@pytest.mark.parametrize("name", ["a MAC address that is none", "an address that is none"])
+def test_endpoints_are_checked_at_create(engine: EngineUnderTest, name: str) -> None:
+    answer = create(engine, BODIES[name])
+    assert (answer.status, "invalid" in answer.body["message"]) == (400, True)
 
 
 def test_a_string_of_20_mb_is_refused_and_the_engine_does_not_grow(
