@@ -42,7 +42,7 @@ from cutaway.engine.system import SystemService
 from cutaway.engine.upkeep import keep_up
 from cutaway.engine.volumes.service import VolumeService
 from cutaway.errors import Conflict, CutawayError
-from cutaway.files import FileLock, write_json
+from cutaway.files import FileLock, sweep_temporaries, write_json
 from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
@@ -169,6 +169,7 @@ def build_core(settings: DaemonSettings) -> Core:
     """Make the parts of an engine; nothing of the host is changed yet but its own files."""
     paths = Paths(settings.data_root, settings.exec_root)
     short = ThreadPoolExecutor(_SHORT_THREADS, thread_name_prefix="cutaway")
+    sweep_temporaries(settings.data_root)
     reserve = DiskReserve(f"{settings.data_root}/reserve")
     store = Store(paths.database, short, make_room=reserve.release)
     reserve.fill()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from cutaway.errors import CutawayError, InvalidParameter, NotFound
+from cutaway.files import sweep_temporaries
 from cutaway.images import removal
 from cutaway.images.content import ContentStore
 from cutaway.images.history import TagHistory
@@ -68,6 +69,9 @@ class ImageStore:
     ) -> None:
         directory = os.path.join(root, "images")
         self.content = ContentStore(directory)
+        for place in (directory, f"{directory}/manifest-lists"):
+            if os.path.isdir(place):
+                sweep_temporaries(place)
         self.content.sweep(partial_older_than=clock() - PARTIAL_KEPT_S)
         self.snapshots = snapshots
         self.history = TagHistory(os.path.join(directory, "tag-history.jsonl"))

@@ -658,3 +658,13 @@ def test_a_blob_that_goes_during_a_check_is_no_damage(store, monkeypatch):
         type(store.content), "verify", lambda self, digest: self.size(Digest(SHA)) > 0
     )
     assert check_images(store).checked == 0
+
+
+def test_what_a_killed_writer_left_is_swept_and_nothing_else(tmp_path):
+    lists = tmp_path / "images" / "manifest-lists"
+    lists.mkdir(parents=True)
+    for path in (lists / ".a.json.7.tmp", lists.parent / ".index.json.7.tmp", lists / "kept.json"):
+        path.write_text("{}")
+    ImageStore(str(tmp_path), FakeSnapshots())
+    assert [path.name for path in lists.iterdir()] == ["kept.json"]
+    assert not (lists.parent / ".index.json.7.tmp").exists()
