@@ -189,13 +189,13 @@ class Link:
             return
         self._detach()
         self._client.close()
-        for future in list(self._waiting.values()):
-            if not future.done():
-                future.set_exception(ShimLost("the shim has ended"))
         self._on_end()
 
     def _detach(self) -> None:
         self._ended = True
+        for future in list(self._waiting.values()):
+            if not future.done():
+                future.set_exception(ShimLost("the shim has ended"))
         with suppress(ValueError, OSError):
             self._loop.remove_reader(self._fd)
             self._loop.remove_writer(self._fd)

@@ -65,6 +65,7 @@ class Scene:
         self.exec_id: str = client.post(f"/containers/{self.id}/exec", wish)["Id"]
         joined = client.hijack(f"/exec/{self.exec_id}/start", body={"Tty": True})
         self.exec = Listener(joined.socket, joined.pending)
+        eventually(lambda: self.attached.text() and self.exec.text())
         self.pid = self.state()["Pid"]
 
     def state(self) -> dict[str, Any]:
