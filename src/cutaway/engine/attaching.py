@@ -56,7 +56,7 @@ async def attach(
     )
     if options.stream:
         core.commit(container, told=[("attach", {})])
-    if container.shim is not None:
+    if container.shim is not None and _is_served(container):
         container.shim.post(message, (connection.fd,))
         os.close(connection.fd)
     elif status is Status.CREATED or options.stream:
@@ -66,6 +66,11 @@ async def attach(
     else:
         await _replay(core, container, options, connection.fd)
         os.close(connection.fd)
+
+
+def _is_served(container: Container) -> bool:
+    """Whether the shim has a run, or is making one; else it cleans up behind the last."""
+    return _writes(container) or container.early is not None
 
 
 async def _replay(core: Core, container: Container, options: AttachOptions, fd: int) -> None:

@@ -313,3 +313,10 @@ def test_every_filter_of_the_list_chooses(engine: EngineUnderTest, run: Run) -> 
     finally:
         engine.remove_containers()
         engine.client.delete("/volumes/listvol")
+
+
+def test_a_client_of_the_next_run_does_not_end_with_the_last_one(
+    engine: EngineUnderTest,
+) -> None:
+    engine.docker("create", "--name", "box", "busybox", "echo", "hi")
+    assert [engine.docker("start", "-a", "box").stdout for _ in range(6)] == ["hi\n"] * 6
