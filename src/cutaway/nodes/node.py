@@ -60,14 +60,20 @@ class Node:
         """Wait until the engine answers.
 
         Raises:
-            OSError: it ended, or stays silent; with where its log is.
+            OSError: it ended, or stays silent; with the last line of its log.
         """
         deadline = time.monotonic() + _READY_S
         while not self._answers():
             ended = self._process is None or self._process.poll() is not None
             if ended or time.monotonic() > deadline:
-                raise OSError(f"the engine of node {self.host.number} did not start: {self.log}")
+                raise OSError(
+                    f"the engine of node {self.host.number} did not start: {self._last_words()}"
+                )
             time.sleep(_POLL_S)
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "it said nothing"
 
     def _answers(self) -> bool:
         try:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,10 +259,17 @@ def test_icc_off_and_internal(lan: Lan):
         assert not alone.reaches(networks["apart"]["IPAddress"], 80)
 
 
-def test_the_command_makes_nodes_and_leaves_nothing(tmp_path: Path):
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A directory whose sockets' paths fit into sockaddr_un, which has room for 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="cutaway-test-", dir="/tmp") as name:
+        yield Path(name)
+
+
+def test_the_command_makes_nodes_and_leaves_nothing(short_path: Path):
     words = [sys.executable, "-I", "-c", "from cutaway.cli.main import main; main()"]
     process = subprocess.Popen(
-        [*words, "nodes", "--directory", str(tmp_path), "2"], stdout=subprocess.PIPE, text=True
+        [*words, "nodes", "--directory", str(short_path), "2"], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     head, *lines = [process.stdout.readline() for _ in range(4)]
@@ -276,7 +284,7 @@ def test_the_command_makes_nodes_and_leaves_nothing(tmp_path: Path):
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 0
     process.stdout.close()
-    assert list(tmp_path.iterdir()) == []
+    assert list(short_path.iterdir()) == []
     eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in keepers))
 
 

@@ -121,7 +121,12 @@ def test_exec_as_a_user_by_name(bundle: Bundle) -> None:
     [
         ("nothere", 127, 'exec: "nothere": executable file not found in $PATH'),
         ("/no/such", 127, 'exec: "/no/such": stat /no/such: no such file or directory'),
-        ("/etc/passwd", 126, 'exec: "/etc/passwd": permission denied'),
+        (
+            "/etc/passwd",
+            126,
+            'exec: "/etc/passwd": permission denied: '
+            "/etc/passwd lacks the execute permission: chmod +x it in the image",
+        ),
         ("/tmp", 126, 'exec: "/tmp": is a directory'),
     ],
 )
