@@ -111,8 +111,9 @@ def state_warnings(container: Container) -> Iterator[str]:
             timeout_s = container.config.stop_timeout
             seconds = DEFAULT_STOP_TIMEOUT_S if timeout_s is None else timeout_s
             yield (
-                f"PID 1 does not handle {name_signal(number)}: a stop waits {seconds} s and then "
-                "kills it; give it a handler, or --init, or another --stop-signal"
+                f"PID 1 does not handle {name_signal(number)}: a stop waits its whole timeout "
+                f"({seconds} s unless told otherwise) and then kills it; "
+                "give it a handler, or --init, or another --stop-signal"
             )
 
 

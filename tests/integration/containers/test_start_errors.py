@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from support.engine import EngineUnderTest
+from support.waiting import eventually
 
 ARM64 = (183).to_bytes(2, "little")
 
@@ -84,13 +85,16 @@ def test_an_exec_that_does_not_run_says_the_same(engine: EngineUnderTest) -> Non
 
 
 def test_a_stop_that_will_take_its_whole_time_is_foretold(engine: EngineUnderTest) -> None:
-    waits = "trap 'exit 0' TERM; while :; do sleep 0.05; done"
+    waits = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done"
     engine.docker("run", "-d", "--name", "deaf", "busybox", "sleep", "600")
     engine.docker("run", "-d", "--name", "init", "--init", "busybox", "sleep", "600")
     engine.docker("run", "-d", "--name", "handler", "busybox", "sh", "-c", waits)
-    engine.docker("exec", "handler", "true")  # the shell has come to its trap by now, or soon
+    eventually(lambda: "ready" in engine.docker("logs", "handler").stdout)
     said = engine.cutaway("stop", "-t", "1", "deaf").stderr
-    assert "WARNING: deaf: PID 1 does not handle SIGTERM: a stop waits 10 s and then kills" in said
+    assert (
+        "WARNING: deaf: PID 1 does not handle SIGTERM: a stop waits its whole timeout "
+        "(10 s unless told otherwise) and then kills it" in said
+    )
     reason = engine.client.get("/containers/deaf/json")["State"]["EndedBy"]["Reason"]
     assert reason == "docker stop sent SIGTERM, and SIGKILL 1 s later, as it went on"
     for name in ("init", "handler"):
