@@ -15,6 +15,7 @@ from cutaway.network import (
 )
 from cutaway.steps import Ledger
 from support.netns import Namespace
+from support.waiting import eventually
 
 HOST_ADDRESS = "10.99.0.1"
 NEIGHBOUR_ADDRESS = "10.99.0.2"
@@ -105,5 +106,7 @@ class Machine:
             self.controller.close()
         for container in self.containers:
             container.namespace.close()
+        # Nothing is left to serve: the userland process ends with the last engine's connection.
+        eventually(lambda: not self.host.processes())
         self.host.close()
         self.neighbour.close()

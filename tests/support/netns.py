@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 from cutaway import linux
@@ -66,6 +67,17 @@ class Namespace:
         """Call a function inside."""
         with inside(self.fd):
             return function()
+
+    def processes(self) -> list[str]:
+        """Return the titles of the other processes that live here."""
+        here, own = os.fstat(self.fd).st_ino, str(os.getpid())
+        found = []
+        for pid in os.listdir("/proc"):
+            if pid.isdigit() and pid != own:
+                with suppress(OSError):  # it has ended meanwhile
+                    if os.stat(f"/proc/{pid}/ns/net").st_ino == here:
+                        found.append(Path(f"/proc/{pid}/comm").read_text().strip())
+        return found
 
     def netlink(self) -> NetlinkSocket:
         """Return an rtnetlink socket of this namespace."""

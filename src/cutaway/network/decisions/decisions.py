@@ -32,6 +32,7 @@ from cutaway.network.firewall.steps import (
     InstallFirewall,
     RemoveFirewallElements,
 )
+from cutaway.network.naming.files import has_name_server
 from cutaway.network.network import Network, NetworkRequest
 from cutaway.network.publishing.hostports import HeldPort, hold_ports
 from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, PortBinding, PortRequest
@@ -339,9 +340,10 @@ class Decisions:
         """Return what is to be done on the host when a sandbox has ended."""
         why = "the container ended"
         named = [e for e in sandbox.endpoints if e.dns_names]
+        serves_names = has_name_server(sandbox, self.book.networks)
         return (
             *(WithdrawEndpoint(why=why, endpoint=e.id) for e in named),
-            *((StopNames(why=why, sandbox=sandbox.id),) if named else ()),
+            *((StopNames(why=why, sandbox=sandbox.id),) if serves_names else ()),
             *((ReleasePorts(why=why, sandbox=sandbox.id),) if sandbox.ports else ()),
             *self._retire(why, sandbox.endpoints),
             *self._remove(why, attaching.sandbox_entries(sandbox, self.book.networks)),
