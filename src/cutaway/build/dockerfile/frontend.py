@@ -18,9 +18,9 @@ from cutaway.build.dockerfile.environment import (
 )
 from cutaway.build.dockerfile.expand import Expander
 from cutaway.build.dockerfile.parser import Parsed, parse_trigger
-from cutaway.build.dockerfile.run_mounts import parse_run_mount
+from cutaway.build.dockerfile.run_mounts import mount_origin, parse_run_mount
 from cutaway.build.dockerfile.settings import change_settings
-from cutaway.build.dockerfile.stages import Stage, StageList, expand, split_stages
+from cutaway.build.dockerfile.stages import Stage, StageList, expand, origins, split_stages
 from cutaway.build.errors import BuildError, DockerfileError, Place, placed, suggestion
 from cutaway.build.graph import (
     BaseImage,
@@ -177,12 +177,7 @@ def missing_image(
 
 
 def _image_origins(stages: StageList, instruction: ins.Instruction) -> list[str]:
-    names = []
-    if isinstance(instruction, ins.Copy) and instruction.from_:
-        names.append(instruction.from_)
-    if isinstance(instruction, ins.Run):
-        names += [parse_run_mount(text).from_ for text in instruction.mounts if "from=" in text]
-    return [name for name in names if name != SCRATCH and stages.find(name) is None]
+    return [n for n in origins(instruction) if n != SCRATCH and stages.find(n) is None]
 
 
 def images_of_triggers(stages: StageList, image: ResolvedImage) -> tuple[ImageKey, ...]:
@@ -412,10 +407,11 @@ class _Evaluator:
         return (*shell, text + bodies), ()
 
     def _mount(self, index: int, instruction: ins.Run) -> MountSpec:
-        mount = parse_run_mount(self._word(instruction.mounts[index], instruction))
+        word = self._word(instruction.mounts[index], instruction)
+        mount, origin_name = parse_run_mount(word), mount_origin(word)
         origin: Vertex | None = None
-        if mount.from_:
-            origin = self._origin(mount.from_)
+        if origin_name:
+            origin = self._origin(origin_name)
         elif mount.kind == "bind":
             origin = Context()
         target = mount.target
@@ -426,21 +422,8 @@ class _Evaluator:
             target = f"/run/buildkit/ssh_agent.{number}"
         if target:
             target = join_path(self._config.working_dir, target)
-        return MountSpec(
-            kind=mount.kind,
-            target=target,
-            origin=origin,
-            source=mount.source,
-            read_only=mount.read_only,
-            identifier=mount.identifier or (target if mount.kind == "cache" else ""),
-            sharing=mount.sharing,
-            required=mount.required,
-            mode=mount.mode,
-            uid=mount.uid,
-            gid=mount.gid,
-            size_bytes=mount.size_bytes,
-            env=mount.env,
-        )
+        identifier = mount.identifier or (target if mount.kind == "cache" else "")
+        return replace(mount, target=target, origin=origin, identifier=identifier)
 
 
 def _quoted(text: str) -> str:

@@ -55,39 +55,6 @@ class Label(Instruction):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunMount:
-    """One ``--mount`` of a RUN.
-
-    Attributes:
-        kind: ``bind``, ``cache``, ``tmpfs``, ``secret`` or ``ssh``.
-        target: where it appears; empty for a secret's or socket's default.
-        source: path inside ``from_``.
-        from_: a stage or image; empty is the build context (bind) or an empty directory (cache).
-        read_only: for bind the default is True.
-        identifier: cache, secret or ssh id.
-        sharing: ``shared``, ``private`` or ``locked`` for caches.
-        required: fail when the secret or agent is missing.
-        mode, uid, gid: of what is made at the target; None means the kind's default.
-        size_bytes: of a tmpfs; 0 is unlimited.
-        env: a secret's environment variable; empty for none.
-    """
-
-    kind: str = "bind"
-    target: str = ""
-    source: str = ""
-    from_: str = ""
-    read_only: bool = True
-    identifier: str = ""
-    sharing: str = "shared"
-    required: bool = False
-    mode: int | None = None
-    uid: int | None = None
-    gid: int | None = None
-    size_bytes: int = 0
-    env: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Run(Instruction):
     """``RUN [FLAGS] COMMAND``.
 

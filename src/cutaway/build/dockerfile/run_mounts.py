@@ -1,12 +1,13 @@
-"""``RUN --mount=type=…,…``: from text to a ``RunMount``.
+"""``RUN --mount=type=…,…``: from text to a ``MountSpec``.
 
 Source: Dockerfile reference, "RUN --mount".
 """
 
 import re
+from typing import Any
 
-from cutaway.build.dockerfile.instructions import RunMount
 from cutaway.build.errors import suggestion
+from cutaway.build.graph import MountSpec
 from cutaway.errors import InvalidParameter
 
 _KINDS = ("bind", "cache", "tmpfs", "secret", "ssh")
@@ -19,12 +20,12 @@ _KEYS = {
     "rw": "writable", "readwrite": "writable",
 }  # fmt: skip
 _ALLOWED = {
-    "bind": {"target", "source", "from_", "read_only", "writable"},
-    "cache": {"target", "source", "from_", "identifier", "sharing", "read_only", "writable",
+    "bind": {"source", "from_", "read_only", "writable"},
+    "cache": {"source", "from_", "identifier", "sharing", "read_only", "writable",
               "mode", "uid", "gid"},
-    "tmpfs": {"target", "size_bytes"},
-    "secret": {"target", "identifier", "required", "mode", "uid", "gid", "env", "source"},
-    "ssh": {"target", "identifier", "required", "mode", "uid", "gid"},
+    "tmpfs": {"size_bytes"},
+    "secret": {"identifier", "required", "mode", "uid", "gid", "env", "source"},
+    "ssh": {"identifier", "required", "mode", "uid", "gid"},
 }  # fmt: skip
 _SIZES = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -42,14 +43,17 @@ def mount_origin(text: str) -> str:
     return next((value or "" for key, value in _fields(text) if key == "from"), "")
 
 
-def parse_run_mount(text: str) -> RunMount:
+def parse_run_mount(text: str) -> MountSpec:
     """Read one ``--mount`` value whose variables are expanded.
+
+    Returns:
+        The mount with its target as written, and no origin yet: see ``mount_origin``.
 
     Raises:
         InvalidParameter: an unknown type or key, a value that doesn't fit, a missing target, or a
             cache id that is a path.
     """
-    values: dict[str, object] = {"kind": "bind"}
+    values: dict[str, Any] = {"kind": "bind", "target": ""}
     for key, value in _fields(text):
         name = _KEYS.get(key)
         if name is None:
@@ -57,23 +61,24 @@ def parse_run_mount(text: str) -> RunMount:
                 f"unexpected key '{key}' in '{text}'{suggestion(key, list(_KEYS))}"
             )
         values[name] = _value(name, value, text)
-    kind = str(values["kind"])
+    kind = values["kind"]
     if kind not in _KINDS:
         raise InvalidParameter(f'unsupported mount type "{kind}"{suggestion(kind, list(_KINDS))}')
     for name in values:
-        if name != "kind" and name not in _ALLOWED[kind]:
+        if name not in {"kind", "target"} and name not in _ALLOWED[kind]:
             raise InvalidParameter(f"unexpected key '{name.rstrip('_')}' for mount type '{kind}'")
     writable = values.pop("writable", None)
     if writable is not None:
         values["read_only"] = not writable
     elif kind != "bind" and "read_only" not in values:
         values["read_only"] = False
-    mount = RunMount(**values)  # type: ignore[arg-type]
+    values.pop("from_", None)
+    mount = MountSpec(**values)
     _check(mount, text)
     return mount
 
 
-def _check(mount: RunMount, text: str) -> None:
+def _check(mount: MountSpec, text: str) -> None:
     if not mount.target and mount.kind not in {"secret", "ssh"}:
         raise InvalidParameter(f"invalid mount '{text}': target is required")
     if mount.kind == "secret" and not (mount.identifier or mount.target or mount.source):

@@ -111,13 +111,14 @@ class StageList:
         if stage.base_stage is not None:
             yield self.stages[stage.base_stage]
         for instruction in stage.instructions:
-            for reference in _origins(instruction):
+            for reference in origins(instruction):
                 found = self.find(reference)
                 if found is not None:
                     yield found
 
 
-def _origins(instruction: ins.Instruction) -> Iterator[str]:
+def origins(instruction: ins.Instruction) -> Iterator[str]:
+    """Yield the stages and images that an instruction takes files from."""
     if isinstance(instruction, ins.Copy) and instruction.from_:
         yield instruction.from_
     elif isinstance(instruction, ins.Run):
