@@ -191,15 +191,3 @@ class RunCommand:
 Vertex: TypeAlias = (
     Scratch | BaseImage | Context | Remote | Git | Inline | CopyFiles | MakeDirectory | RunCommand
 )
-
-
-def inputs(vertex: Vertex) -> tuple[Vertex, ...]:
-    """Return the vertices that one needs before it can be done, its base first."""
-    if isinstance(vertex, CopyFiles):
-        return (vertex.base, *(source.origin for source in vertex.sources))
-    if isinstance(vertex, RunCommand):
-        origins = tuple(m.origin for m in vertex.mounts if m.origin is not None)
-        return (vertex.base, *origins)
-    if isinstance(vertex, MakeDirectory):
-        return (vertex.base,)
-    return ()

@@ -57,7 +57,7 @@ class BuildJob:
         options: target, arguments, labels, platform.
         tags: of the result.
         use_cache: False for ``--no-cache``.
-        trusted_chains, imported: see ``SolverOptions``.
+        trusted_chains: see ``SolverOptions``.
         quiet: only the result's id.
         explain: say why the cache hit or missed.
         as_story: tell steps as they happen instead of in the classic builder's words.
@@ -71,7 +71,6 @@ class BuildJob:
     tags: tuple[Reference, ...] = ()
     use_cache: bool = True
     trusted_chains: frozenset[str] | None = None
-    imported: CacheStore | None = None
     quiet: bool = False
     explain: bool = False
     as_story: bool = False
@@ -182,7 +181,6 @@ class _Run:
         options = SolverOptions(
             use_cache=job.use_cache,
             trusted_chains=job.trusted_chains,
-            imported=job.imported,
             explain=job.explain,
             describe=describe,
         )

@@ -1,9 +1,8 @@
 """The build cache: what a step's inputs were, and the layer that came of it.
 
 A key is a digest of a vertex's definition and of its inputs' *content*: the chain id of the file
-system below, the digest of the files copied. Only results of builds made here, or of caches that
-a build names by ``--cache-from``, are records; never what a pulled image claims of itself
-(CVE-2024-24557).
+system below, the digest of the files copied. Only results of builds made here are records; never
+what a pulled image claims of itself (CVE-2024-24557).
 """
 
 import hashlib
@@ -125,30 +124,6 @@ class CacheStore(Protocol):
     def remove(self, keys: Iterable[str]) -> None:
         """Forget records."""
         ...
-
-
-class MemoryCache:
-    """A cache that lives as long as its owner."""
-
-    def __init__(self, records: Iterable[CacheRecord] = ()) -> None:
-        self._records = {record.key: record for record in records}
-
-    def find(self, key: str) -> CacheRecord | None:
-        """Return the record of a key."""
-        return self._records.get(key)
-
-    def put(self, record: CacheRecord) -> None:
-        """Add or replace a record."""
-        self._records[record.key] = record
-
-    def records(self) -> list[CacheRecord]:
-        """Return all records."""
-        return list(self._records.values())
-
-    def remove(self, keys: Iterable[str]) -> None:
-        """Forget records."""
-        for key in keys:
-            self._records.pop(key, None)
 
 
 def step_key(vertex: Vertex, base_chain_id: str, input_digests: tuple[str, ...]) -> StepKey:

@@ -99,22 +99,19 @@ class CacheMounts:
             about["last_used_s"] = now
             write_json(f"{path}/about.json", about, durable=False)
         except (OSError, ValueError):
-            self.make(name, mount.identifier, fill=fill, mount=mount)
+            self._make(name, mount, fill)
         return f"{path}/fs"
 
-    def make(
-        self, name: str, identifier: str, *, fill: Fill | None, mount: MountSpec | None = None
-    ) -> None:
+    def _make(self, name: str, mount: MountSpec, fill: Fill | None) -> None:
         """Make a directory whole, and only then give it its name; one that is there is replaced."""
         temporary = f"{self._root}/tmp/{uuid.uuid4().hex}"
         os.makedirs(f"{temporary}/fs", mode=0o755)
         if fill is not None:
             fill(f"{temporary}/fs")
-        if mount is not None:
-            os.chmod(f"{temporary}/fs", 0o755 if mount.mode is None else mount.mode)
-            os.chown(f"{temporary}/fs", mount.uid or 0, mount.gid or 0)
+        os.chmod(f"{temporary}/fs", 0o755 if mount.mode is None else mount.mode)
+        os.chown(f"{temporary}/fs", mount.uid or 0, mount.gid or 0)
         now = int(time.time())
-        about = {"version": 1, "id": identifier, "created_s": now, "last_used_s": now}
+        about = {"version": 1, "id": mount.identifier, "created_s": now, "last_used_s": now}
         write_json(f"{temporary}/about.json", about, durable=False)
         self._throw_away(name)
         os.rename(temporary, f"{self._root}/{name}")

@@ -56,14 +56,12 @@ class SolverOptions:
         use_cache: False for ``--no-cache``; results are still remembered.
         trusted_chains: only results that are among these hit (``--cache-from`` of images); None
             trusts all that was built here.
-        imported: records of caches that ``--cache-from`` names, after this machine's own.
         explain: say of a miss what is different from the last time.
         describe: names a vertex for cache records.
     """
 
     use_cache: bool = True
     trusted_chains: frozenset[str] | None = None
-    imported: CacheStore | None = None
     explain: bool = False
     describe: Callable[[Vertex], str]
 
@@ -77,9 +75,6 @@ class Solver:
         origins: what is copied from.
         work: does steps.
         options: see ``SolverOptions``.
-
-    Attributes:
-        used: records of the steps that were needed, by key: for an exported cache.
     """
 
     def __init__(
@@ -100,8 +95,7 @@ class Solver:
         self._by_key: dict[str, asyncio.Task[Layer | None]] = {}
         self._logs: dict[int, VertexLog] = {}
         self._vertices: list[Vertex] = []
-        self.used: dict[str, CacheRecord] = {}
-        self._hits: list[str] = []
+        self._hits: dict[str, CacheRecord] = {}
 
     def log(self, vertex: Vertex) -> VertexLog:
         """Return a vertex's log, also before it is worked on."""
@@ -194,15 +188,12 @@ class Solver:
     async def _find(
         self, key: StepKey, base: Result, vertex: Vertex, log: VertexLog
     ) -> Result | None:
-        """Look a step up in the caches; the log gets the reason why it hit or missed."""
+        """Look a step up in the cache; the log gets the reason why it hit or missed."""
         options = self._options
         if not options.use_cache:
             log.reason = "the cache is not used (--no-cache)"
             return None
         record = self._cache.find(key.digest)
-        where = "built here before"
-        if record is None and options.imported is not None:
-            record, where = options.imported.find(key.digest), "found in the cache of --cache-from"
         if record is None:
             if options.explain:
                 description = options.describe(vertex)
@@ -215,9 +206,8 @@ class Solver:
         if trusted is not None and record.chain_id not in trusted:
             log.reason = "no image of --cache-from has the result of this step"
             return None
-        log.reason = f"the same definition and inputs: {where}"
-        self.used[record.key] = record.used(int(time.time()))
-        self._hits.append(record.key)
+        log.reason = "the same definition and inputs: built here before"
+        self._hits[record.key] = record.used(int(time.time()))
         return await self._on_top(base, record.layer)
 
     async def _on_top(self, base: Result, layer: Layer | None) -> Result:
@@ -243,14 +233,13 @@ class Solver:
             created_s=now,
             last_used_s=now,
         )
-        self.used[record.key] = record
         self._cache.put(record)
         return layer
 
     def remember_uses(self) -> None:
         """Count one use of every record that hit; called once, when the build has succeeded."""
-        for key in self._hits:
-            self._cache.put(self.used[key])
+        for record in self._hits.values():
+            self._cache.put(record)
 
 
 def is_linked(vertex: Vertex) -> bool:

@@ -157,8 +157,7 @@ class StepWork:
     def stack(self, base_chain_id: str, layer: Layer) -> str:
         """Unpack a layer on a file system where it is not yet, and return its chain id.
 
-        That is so for a linked copy, which was made on nothing, and for layers of an imported
-        cache.
+        That is so for a linked copy, which was made on nothing.
 
         Raises:
             BadLayer: the blob is not what its diff id says.
