@@ -14,7 +14,7 @@ from cutaway.build.solve.executor import ExecMount, Execution, Executor
 from cutaway.build.solve.progress import VertexLog
 from cutaway.images.mount import Mount
 from cutaway.images.snapshots import Snapshots
-from cutaway.images.trees.tree import Tree, get_archive, put_archive
+from cutaway.images.trees.tree import Tree, copy_directory
 
 WORKING_PREFIX = "build-"  # of the keys of snapshots that live only while a build does
 INSECURE, HOST_NETWORK = "security.insecure", "network.host"
@@ -164,12 +164,8 @@ class CommandRunner:
 
     def _filling(self, origin: str, source: str) -> Fill:
         def fill(directory: str) -> None:
-            here = (Mount("bind", directory, ("rbind", "rw")),)
-            target = Tree(f"{self._snapshots.root}/tmp", here, here)
-            content = Tree.of_snapshot(self._snapshots, origin)
-            with get_archive(content, f"/{source.strip('/')}/.") as archive:
-                put_archive(target, "/", archive.fd)
-                archive.finish()
+            target = Tree.of_directory(self._snapshots, directory)
+            copy_directory(Tree.of_snapshot(self._snapshots, origin), source, target)
 
         return fill
 

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cutaway.errors import InvalidParameter, NotFound
-from cutaway.images.mount import Mount
+from cutaway.errors import NotFound
 from cutaway.images.snapshots import Snapshots
-from cutaway.images.trees.tree import Tree, get_archive, put_archive
+from cutaway.images.trees.tree import Tree, copy_directory
 from cutaway.steps import Ledger, Step
 from cutaway.volumes import MountKind, MountPoint, VolumeStore
 
@@ -110,25 +109,7 @@ class FillVolume(Step[FillScope]):
         with scope.volumes.replacing(self.volume) as directory:
             origin = Tree.of_snapshot(scope.snapshots, self.chain_id)
             try:
-                copy_directory(origin, self.path, directory, scope.snapshots)
-            except (NotFound, InvalidParameter):
+                copy_directory(origin, self.path, Tree.of_directory(scope.snapshots, directory))
+            except NotFound:
                 return False  # nothing there, or no directory: the volume stays as it is
         return True
-
-
-def copy_directory(origin: Tree, path: str, directory: str, snapshots: Snapshots) -> None:
-    """Copy a directory of a tree into a directory of the host, its own owner and mode included.
-
-    Raises:
-        NotFound: it is not there, or no directory.
-    """
-    target = directory_tree(snapshots, directory)
-    with get_archive(origin, f"{path.rstrip('/')}/.") as stream:
-        put_archive(target, "/", stream.fd)
-        stream.finish()
-
-
-def directory_tree(snapshots: Snapshots, directory: str) -> Tree:
-    """Return a directory of the host as a tree that workers may enter."""
-    mounts = (Mount("bind", directory, ("rbind", "rw")),)
-    return Tree(f"{snapshots.root}/tmp", mounts, mounts)

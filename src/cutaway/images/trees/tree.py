@@ -73,6 +73,12 @@ class Tree:
         return cls(f"{snapshots.root}/tmp", mounts, mounts)
 
     @classmethod
+    def of_directory(cls, snapshots: Snapshots, directory: str) -> "Tree":
+        """Return a directory of the host as a tree that workers may enter."""
+        mounts = (Mount("bind", directory, ("rbind", "rw")),)
+        return cls(f"{snapshots.root}/tmp", mounts, mounts)
+
+    @classmethod
     def running(cls, snapshots: Snapshots, mount_namespace_fd: int) -> "Tree":
         """Return the tree of a container with processes, as these see it."""
         return cls(f"{snapshots.root}/tmp", mount_namespace_fd=mount_namespace_fd)
@@ -213,6 +219,17 @@ def put_archive(
     with tree.writing():
         entries = tree.start(request, stdin=tar_fd).run()
     return int(entries)
+
+
+def copy_directory(origin: Tree, path: str, target: Tree) -> None:
+    """Copy a directory over the root of another tree, its own owner and mode included.
+
+    Raises:
+        NotFound: it is not there, or no directory.
+    """
+    with get_archive(origin, f"/{path.strip('/')}/.") as stream:
+        put_archive(target, "/", stream.fd)
+        stream.finish()
 
 
 def diff_layer(snapshots: Snapshots, key: str, *, latest_mtime: int | None = None) -> ArchiveStream:
