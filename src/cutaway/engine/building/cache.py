@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Iterable
@@ -29,14 +30,13 @@ class StoredCache:
         self._lock = threading.Lock()
         self._records: dict[str, CacheRecord] = {}
         self._unwritten: dict[str, CacheRecord | None] = {}
-        unreadable = []
+        unreadable: list[str] = []
         for key, document in core.store.documents(CACHE_KIND):
             try:
                 self._records[key] = CacheRecord.from_json(json.loads(document))
             except (KeyError, TypeError, ValueError):
                 unreadable.append(key)  # of an older engine: the step is done again
-        self._records.update(dict.fromkeys(unreadable))  # type: ignore[arg-type]
-        self.remove(unreadable)
+        self._write(dict.fromkeys(unreadable))
 
     def find(self, key: str) -> CacheRecord | None:
         """Return the record of a key."""
@@ -111,9 +111,10 @@ class CacheKeeper:
         return {str(chain) for image in self._core.images.list() for chain in image.chain_ids}
 
     async def prune(self, options: BuildPruneOptions, filters: Filters) -> BuildPruneReport:
-        """Remove what was not used for a while, until the rest is small enough; see ``_choose``."""
+        """Remove what was not used for a while, until the rest is small enough; see ``choose``."""
         usage = await self._core.in_thread(self.usage)
-        chosen = _choose(usage, options, filters, now_ns=time.time_ns())
+        free = shutil.disk_usage(self._core.settings.data_root).free
+        chosen = choose(usage, options, filters, free_bytes=free, now_ns=time.time_ns())
         ids = {item.id for item in chosen}
         wanted = [record for record in self._records.records() if record.key[:25] in ids]
         blobs = [r.layer.descriptor.digest for r in wanted if r.layer is not None]
@@ -134,13 +135,19 @@ class CacheKeeper:
         self._mounts.remove([m.name for m in self._mounts.list() if m.name[:25] in ids])
 
 
-def _choose(
-    usage: Iterable[BuildCache], options: BuildPruneOptions, filters: Filters, *, now_ns: int
+def choose(
+    usage: Iterable[BuildCache],
+    options: BuildPruneOptions,
+    filters: Filters,
+    *,
+    free_bytes: int,
+    now_ns: int,
 ) -> list[BuildCache]:
     """Return what a prune removes, the longest unused first.
 
     Without ``all``, what an image shares stays: removing it would free nothing. Sizes stop the
-    removal: at ``max_used_space``, and before less than ``reserved_space`` is left.
+    removal: once no more than ``max_used_space`` is kept and ``min_free_space`` of the disk is
+    free, and before less than ``reserved_space`` is left.
     """
     limits = [parse_time_ns(text, now_ns=now_ns) // 10**9 for text in filters.get("until", ())]
     latest = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(limits))) if limits else ""
@@ -150,13 +157,22 @@ def _choose(
     for item in items:
         if item.in_use or (item.shared and not options.all) or not _passes(item, filters, latest):
             continue
-        if options.max_used_space and total <= options.max_used_space:
+        if _is_enough(options, kept_bytes=total, free_bytes=free_bytes):
             break
         if options.reserved_space and total - item.size < options.reserved_space:
             break
         chosen.append(item)
         total -= item.size
+        free_bytes += 0 if item.shared else item.size
     return chosen
+
+
+def _is_enough(options: BuildPruneOptions, *, kept_bytes: int, free_bytes: int) -> bool:
+    """Tell whether the targets of a prune are met; one without any removes all it may."""
+    if not (options.max_used_space or options.min_free_space):
+        return False
+    is_small = not options.max_used_space or kept_bytes <= options.max_used_space
+    return is_small and free_bytes >= options.min_free_space
 
 
 def _passes(item: BuildCache, filters: Filters, latest: str) -> bool:
