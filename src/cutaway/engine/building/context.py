@@ -1,9 +1,11 @@
 """What a build is made from: a client's tar, a URL or a git repository, with its Dockerfile."""
 
 import asyncio
+import errno
 import os
 import stat
 from dataclasses import dataclass
+from typing import IO
 
 from cutaway.build.dockerfile.dockerignore import IgnoreRules, parse_dockerignore
 from cutaway.build.graph import Git
@@ -19,6 +21,8 @@ from cutaway.model import BuildRequest, ByteStream
 DEFAULT_DOCKERFILE = "Dockerfile"
 _MAX_DOCKERFILE_BYTES = 1 << 20
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5")
+# A name that a context can't have, or has for a socket.
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 _READ_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -94,14 +98,20 @@ def _read_file(root: str, name: str) -> str | None:
     root_fd = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fd = open_in_root(root_fd, os.fsencode(name).lstrip(b"/"), _READ_FILE)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
         return None
     finally:
         os.close(root_fd)
     with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return None
-        data = file.read(_MAX_DOCKERFILE_BYTES + 1)
+        return _read_text(file, name)
+
+
+def _read_text(file: IO[bytes], name: str) -> str:
+    data = file.read(_MAX_DOCKERFILE_BYTES + 1)
     if len(data) > _MAX_DOCKERFILE_BYTES:
         raise InvalidParameter(f"{name} is larger than 1 MiB")
     return data.decode("utf-8", "replace")
@@ -121,8 +131,7 @@ def _fetch(remote: str, origins: OriginStore) -> str | ReadContext:
         fetched.file.seek(0)
         if not _is_text(head):
             return origins.add_archive(fetched.file.fileno())
-        text = fetched.file.read(_MAX_DOCKERFILE_BYTES).decode("utf-8", "replace")
-    return ReadContext("", text, DEFAULT_DOCKERFILE)
+        return ReadContext("", _read_text(fetched.file, remote), DEFAULT_DOCKERFILE)
 
 
 def _is_text(head: bytes) -> bool:
