@@ -30,6 +30,11 @@ class Paths:
         """One directory for each container that runs."""
         return f"{self.exec_root}/containers"
 
+    @property
+    def builds(self) -> str:
+        """What is mounted in each command of a build that runs."""
+        return f"{self.exec_root}/builds"
+
     def container(self, identifier: str) -> str:
         """Config, log, ledger and exit status of one container."""
         return f"{self.data_root}/containers/{identifier}"

@@ -14,6 +14,8 @@ class BuildRequest(Model):
     Attributes:
         tags: ``name:tag`` of the result.
         remote: a URL to build from instead of the body.
+        remove, force_remove: there is nothing to keep: a step's container never outlives it, and
+            what a failed step left is given away by ``on_error`` only.
         build_args: None as a value: take it from the Dockerfile's default.
         outputs: JSON list of exporters, as written.
         auth_configs: by registry host.
@@ -22,7 +24,6 @@ class BuildRequest(Model):
         story: cutaway's own: tell steps as they happen, not in the classic builder's words.
         on_error: cutaway's own: ``shell`` follows a failed command by a shell in its place.
         allow: cutaway's own: entitlements, ``security.insecure`` and ``network.host``.
-        cache_to: cutaway's own: where the build's cache is pushed, ``type=registry,ref=NAME``.
     """
 
     tags: tuple[str, ...] = ()
@@ -61,7 +62,6 @@ class BuildRequest(Model):
     story: bool = False
     on_error: str = ""
     allow: tuple[str, ...] = ()
-    cache_to: tuple[str, ...] = ()
     auth_configs: dict[str, AuthConfig] = {}
 
 

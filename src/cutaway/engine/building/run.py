@@ -31,7 +31,7 @@ from cutaway.engine.spec.merge import complete
 from cutaway.engine.starting import start
 from cutaway.engine.steps import BindInside, MountTree
 from cutaway.engine.waiting import WaitingFor
-from cutaway.errors import InvalidParameter
+from cutaway.errors import Conflict, InvalidParameter
 from cutaway.images.snapshots import Kind, Mount
 from cutaway.linux.abi import MNT
 from cutaway.model import ContainerConfig, HostConfig, LogConfig
@@ -40,7 +40,6 @@ from cutaway.steps import Ledger
 from cutaway.volumes import MountKind, MountPoint
 
 _FRAME_HEADER = 8
-_NETWORKS = {"default": "default", "none": "none", "host": "host"}
 
 
 class BuildExecutor:
@@ -80,7 +79,7 @@ class BuildExecutor:
     ) -> AsyncIterator[tuple[MountPoint, ...]]:
         """Have everything that a command mounts in one place of the host until the block ends."""
         ledger = Ledger("engine")
-        directory = os.path.normpath(f"{self._core.paths.bundles}/../builds/{identifier}")
+        directory = f"{self._core.paths.builds}/{identifier}"
         os.makedirs(directory, mode=0o700)
         try:
             async with AsyncExitStack() as sockets:
@@ -103,7 +102,7 @@ class BuildExecutor:
     ) -> Container:
         asked = HostConfig(
             auto_remove=True,
-            network_mode=_NETWORKS.get(execution.network, execution.network),
+            network_mode=execution.network,
             privileged=execution.is_privileged,
             extra_hosts=execution.extra_hosts or None,
             log_config=LogConfig(type="none"),
@@ -148,7 +147,7 @@ class BuildExecutor:
             yield
         finally:
             if container.id in core.containers:
-                with suppress(Exception):
+                with suppress(Conflict):  # somebody else removes it already
                     await core.run_to_end(removal.remove(core, container, force=True, volumes=True))
             await container.cleaned.wait()
 
@@ -307,9 +306,8 @@ def sweep_builds(core: Core) -> None:
     for snapshot in core.snapshots.walk():
         if snapshot.kind is not Kind.COMMITTED and snapshot.name.startswith(WORKING_PREFIX):
             core.snapshots.remove(snapshot.name)
-    root = os.path.normpath(f"{core.paths.bundles}/../builds")
-    if os.path.isdir(root):
-        for build in os.scandir(root):
+    if os.path.isdir(core.paths.builds):
+        for build in os.scandir(core.paths.builds):
             _remove_places(build.path)
 
 

@@ -111,7 +111,8 @@ class BuildService:
                 context = await read_context(self._core, request, body, origins)
                 origins.context_key = context.key
                 with self._core.images.lease():
-                    job = self._with_caches(request, make_job(context))
+                    trusted = self._trusted(request.cache_from)
+                    job = dataclasses.replace(make_job(context), trusted_chains=trusted)
                     async for message in self._builder(request).build(job, origins):
                         yield msgspec.convert(message, ProgressMessage)
             except CutawayError as error:
@@ -120,13 +121,6 @@ class BuildService:
             self._running.pop(request.build_id, None)
             await self._core.in_thread(origins.close)
             self._core.empty_trash_soon()
-
-    def _with_caches(self, request: BuildRequest, job: BuildJob) -> BuildJob:
-        """Find what ``--cache-from`` names."""
-        return dataclasses.replace(
-            job,
-            trusted_chains=self._trusted(request.cache_from),
-        )
 
     def _trusted(self, names: tuple[str, ...]) -> frozenset[str] | None:
         """Return the chains of images, whose steps may hit; None when no image is named.
