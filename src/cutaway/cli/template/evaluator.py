@@ -3,7 +3,14 @@
 from typing import Any
 
 from cutaway.cli.template.errors import Misfit, TemplateError, UnreadableTemplate
-from cutaway.cli.template.functions import AT_LEAST, FUNCTIONS, HEADING_FUNCTIONS, PARAMETERS, fits
+from cutaway.cli.template.functions import (
+    AT_LEAST,
+    FUNCTIONS,
+    HEADING_FUNCTIONS,
+    PARAMETERS,
+    SHORT_CIRCUITS,
+    fits,
+)
 from cutaway.cli.template.nodes import (
     Action,
     Block,
@@ -50,7 +57,7 @@ class Template:
         self.name = name
         self.functions = FUNCTIONS | (HEADING_FUNCTIONS if for_heading else {})
         try:
-            parser = Parser(text, self.functions)
+            parser = Parser(text, self.functions.keys() | SHORT_CIRCUITS)
             self.nodes = parser.parse()
         except ValueError as error:
             raise UnreadableTemplate(f"template: {name}:1: {error}") from None
@@ -240,7 +247,7 @@ class _Run:
         name = word.name
         operands = command.operands[1:]
         self._check_count(word, len(operands) + (final is not _NONE))
-        if name in {"and", "or"}:
+        if name in SHORT_CIRCUITS:
             return self._short_circuit(name, operands, dot, final)
         types = PARAMETERS.get(name, ())
         if self._functions[name] is not FUNCTIONS[name]:

@@ -188,8 +188,6 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "index": _index,
     "slice": _slice,
     "not": lambda value: not is_true(value),
-    "and": None,  # type: ignore[dict-item]  # the evaluator stops at the first that decides
-    "or": None,  # type: ignore[dict-item]
     "eq": _equal,
     "ne": lambda left, right: not _equal(left, right),
     "lt": _ordered(lambda left, right: left < right),
@@ -200,6 +198,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "js": _js,
     "urlquery": _urlquery,
 }
+
+# These stop at the first argument that decides, so the evaluator does them itself.
+SHORT_CIRCUITS = frozenset({"and", "or"})
 
 # In the heading of a table the functions of docker leave a column's title as it is.
 HEADING_FUNCTIONS = {
@@ -227,7 +228,7 @@ AT_LEAST = {"printf": 1, "index": 1, "slice": 1, "eq": 1, "and": 1, "or": 1}
 def fits(value: Any, go_type: str) -> bool:
     """Tell whether a value can be given for a parameter of a type."""
     if go_type == "string":
-        return isinstance(value, str) and type_name(value) in {"string"}
+        return isinstance(value, str) and type_name(value) == "string"
     if go_type == "int":
         return isinstance(value, int) and not isinstance(value, bool)
     if go_type == "[]string":

@@ -165,7 +165,7 @@ def number_value(text: str) -> int | float:
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"bad number syntax: {_quote(text)}") from None
+        raise ValueError(f'bad number syntax: "{text}"') from None
 
 
 def string_value(text: str) -> str:
@@ -195,7 +195,3 @@ def string_value(text: str) -> str:
         else:
             raise ValueError(f"invalid syntax: {text}")
     return "".join(out)
-
-
-def _quote(text: str) -> str:
-    return f'"{text}"'

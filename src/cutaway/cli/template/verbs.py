@@ -14,7 +14,7 @@ from cutaway.cli.template.values import (
 )
 
 _FLAGS = "-+# 0"
-_INTEGER = {"d": "d", "b": "b", "o": "o", "x": "x", "X": "X"}
+_INTEGER = "dboxX"
 
 
 class Spec:
@@ -108,14 +108,10 @@ def _format(value: Any, verb: str, spec: Spec) -> str:
     if isinstance(value, GoStruct):
         return "{" + " ".join(_format(item, verb, spec) for item in value.values()) + "}"
     if isinstance(value, dict):
-        pairs = (f"{_key(k, verb, spec)}:{_format(value[k], verb, spec)}" for k in sorted(value))
+        pairs = (f"{_format(k, verb, spec)}:{_format(value[k], verb, spec)}" for k in sorted(value))
         return "map[" + " ".join(pairs) + "]"
     text = _scalar(value, verb, spec)
     return text if text is not None else f"%!{verb}({type_name(value)}={show(value)})"
-
-
-def _key(key: str, verb: str, spec: Spec) -> str:
-    return _format(key, verb, spec)
 
 
 def _general(value: Any, spec: Spec) -> str:
@@ -184,7 +180,7 @@ def _string(value: str, verb: str, spec: Spec) -> str | None:
 
 def _integer(value: int, verb: str, spec: Spec) -> str | None:
     if verb in _INTEGER:
-        text = format(abs(value), _INTEGER[verb])
+        text = format(abs(value), verb)
         prefix = {"x": "0x", "X": "0X", "o": "0", "b": "0b"}.get(verb, "")
         text = (prefix if "#" in spec.flags else "") + text.rjust(spec.precision or 0, "0")
         sign = "-" if value < 0 else "+" if "+" in spec.flags else " " if " " in spec.flags else ""
