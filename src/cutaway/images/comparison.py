@@ -5,6 +5,7 @@ and each file knows the layer that it comes from. What comes from a layer that b
 same and not looked at.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -178,8 +179,10 @@ def _walk(directory: str, layer: int) -> Iterator[tuple[str, _Place, bool]]:
             parent = pending.pop()
             try:
                 fd = linux.openat2(root, os.fsencode(parent or "."), _DIRECTORY, 0, INSIDE_NO_LINKS)
-            except OSError:
-                continue  # deeper than a path can say
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:
+                    raise
+                continue  # deeper than a path can say: no container sees it by its path either
             try:
                 for name in sorted(os.listdir(fd)):
                     path = f"{parent}/{name}" if parent else name
@@ -202,7 +205,9 @@ def _is_opaque(parent_fd: int, name: str) -> bool:
     fd = os.open(name, _DIRECTORY, dir_fd=parent_fd)
     try:
         return os.getxattr(fd, OPAQUE_XATTR) == b"y"
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.ENOTSUP):
+            raise
         return False
     finally:
         os.close(fd)

@@ -58,9 +58,8 @@ def prune_containers(context: Context, flags: Values, arguments: list[str]) -> i
 def prune_images(context: Context, flags: Values, arguments: list[str]) -> int:
     """Remove images without a name, or all that no container uses."""
     what = "all images without at least one container associated to them"
-    if not _confirmed(
-        flags, f"WARNING! This will remove {what if flags['all'] else 'all dangling images'}."
-    ):  # noqa: E501
+    chosen = what if flags["all"] else "all dangling images"
+    if not _confirmed(flags, f"WARNING! This will remove {chosen}."):
         return 1
     only_dangling = "false" if flags["all"] else "true"
     removed, freed = _prune(context, "images", [*flags["filter"], f"dangling={only_dangling}"])
@@ -102,7 +101,7 @@ def prune_system(context: Context, flags: Values, arguments: list[str]) -> int:
             ["  - all anonymous volumes not used by at least one container"]
             if flags["volumes"]
             else []
-        ),  # noqa: E501
+        ),
         "  - all images without at least one container associated to them"
         if flags["all"]
         else "  - all dangling images",
@@ -261,7 +260,9 @@ def _print_parts(context: Context) -> None:
     """Print where the bytes of the data root are; an engine that is not ours doesn't know."""
     try:
         parts = context.client.get("/cutaway/disk")
-    except ApiError:
+    except ApiError as error:
+        if error.status != 404:
+            raise
         return
     print("\nOn the disk (adds up to du):\n")
     rows = [{"What": p["What"], "Size": _size(p["Size"]), "Path": p["Path"]} for p in parts]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from cutaway.engine.core import Core
 from cutaway.engine.images.transport import make_credentials
@@ -65,7 +65,7 @@ class ManifestService:
             wanted = str(member.with_default_tag())
             found = [m for m in lists.inspect(target).members if m.name == wanted]
             platform = (found[0].descriptor.platform if found else None) or _UNKNOWN
-            said = {
+            said: dict[str, Any] = {
                 "architecture": annotation.architecture,
                 "os": annotation.os,
                 "os_version": annotation.os_version,
@@ -73,7 +73,7 @@ class ManifestService:
                 "variant": annotation.variant,
             }
             changes = {key: value for key, value in said.items() if value}
-            platform = replace(platform, **changes)  # type: ignore[arg-type]
+            platform = replace(platform, **changes)
             return _describe(lists.annotate(target, member, platform))
 
         return await self._with_lists(target, None, None, work)

@@ -1,5 +1,6 @@
 """Images in Docker's words: inspect, list and its filters, history."""
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -152,9 +153,11 @@ def describe_layers(snapshots: Snapshots, image: Image) -> DriverData:
     """Return the directories of an image's layers as the overlay driver tells them."""
     data: dict[str, str] = {}
     if image.chain_id is not None and image.chain_id in snapshots:
-        data["UpperDir"] = snapshots.directory(image.chain_id)
-        data["MergedDir"] = data["UpperDir"].replace("/fs", "/merged")
-        data["WorkDir"] = data["UpperDir"].replace("/fs", "/work")
+        upper = snapshots.directory(image.chain_id)
+        snapshot = os.path.dirname(upper)
+        data["UpperDir"] = upper
+        data["MergedDir"] = f"{snapshot}/merged"
+        data["WorkDir"] = f"{snapshot}/work"
         lower = [snapshots.directory(chain) for chain in reversed(image.chain_ids[:-1])]
         if lower:
             data["LowerDir"] = ":".join(lower)
