@@ -71,8 +71,23 @@ class Side:
         client.post("/networks/names/disconnect", body)
         return took
 
-    def latency(self, client: Namespace, address: str) -> float:
-        """Return microseconds of a byte there and back."""
+    def latency_from_lan(self) -> float:
+        """Return microseconds of a byte from the neighbour and back."""
+        return self._latency(self.neighbour, HOST)
+
+    def latency_by_loopback(self) -> float:
+        """Return microseconds of a byte from the host itself and back."""
+        return self._latency(self.host, "127.0.0.1")
+
+    def throughput_from_lan(self) -> float:
+        """Return megabytes a second from the neighbour."""
+        return self._throughput(self.neighbour, HOST)
+
+    def throughput_by_loopback(self) -> float:
+        """Return megabytes a second from the host itself."""
+        return self._throughput(self.host, "127.0.0.1")
+
+    def _latency(self, client: Namespace, address: str) -> float:
         with self.web.listen("0.0.0.0", 80) as server:
             threading.Thread(target=echo, args=(server,), daemon=True).start()
             with client.open() as connection:
@@ -85,8 +100,7 @@ class Side:
                     count += 1
         return took / count * 1e6
 
-    def throughput(self, client: Namespace, address: str) -> float:
-        """Return megabytes a second."""
+    def _throughput(self, client: Namespace, address: str) -> float:
         with self.web.listen("0.0.0.0", 80) as server:
             threading.Thread(target=swallow, args=(server,), daemon=True).start()
             block, sent = bytes(1 << 18), 0
@@ -175,14 +189,10 @@ def main() -> None:
         print(f"{'':<34}{'cutaway':>12}{'dockerd':>12}{'theirs/ours':>13}")
         compare("network create, ms", Side.create, ours, theirs, ROUNDS)
         compare("attach to a network, ms", Side.attach, ours, theirs, ROUNDS)
-        outside = lambda s: s.latency(s.neighbour, HOST)  # noqa: E731 - a row of the table
-        compare("published port from LAN, us", outside, ours, theirs, 3)
-        outside = lambda s: s.throughput(s.neighbour, HOST)  # noqa: E731
-        compare("published port from LAN, MB/s", outside, ours, theirs, 3)
-        inside = lambda s: s.latency(s.host, "127.0.0.1")  # noqa: E731
-        compare("published port by loopback, us", inside, ours, theirs, 3)
-        inside = lambda s: s.throughput(s.host, "127.0.0.1")  # noqa: E731
-        compare("published port by loopback, MB/s", inside, ours, theirs, 3)
+        compare("published port from LAN, us", Side.latency_from_lan, ours, theirs, 3)
+        compare("published port from LAN, MB/s", Side.throughput_from_lan, ours, theirs, 3)
+        compare("published port by loopback, us", Side.latency_by_loopback, ours, theirs, 3)
+        compare("published port by loopback, MB/s", Side.throughput_by_loopback, ours, theirs, 3)
         compare("names, answers/s", Side.answers, ours, theirs, 3)
         before = statistics.median(ours.start() for _ in range(ROUNDS))
         ours.grow()
