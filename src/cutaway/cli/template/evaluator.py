@@ -1,5 +1,6 @@
 """Walks the nodes of a template with a value as dot, as Go's ``text/template`` does."""
 
+from collections.abc import Callable
 from typing import Any
 
 from cutaway.cli.template.errors import Misfit, TemplateError, UnreadableTemplate
@@ -195,7 +196,8 @@ class _Run:
             value = self._path(first, dot, callable_last=True)
             if callable(value):
                 arguments = [self._operand(operand, dot) for operand in rest]
-                return value(*arguments, *([] if final is _NONE else [final]))
+                arguments += [] if final is _NONE else [final]
+                return self._method(first, value, arguments)
         else:
             value = first.value
             if value is None and first.text == "nil":
@@ -221,8 +223,18 @@ class _Run:
         for name in path.names:
             value = self._field(path, value, name)
         if callable(value) and not callable_last:
-            return value()
+            return self._method(path, value, [])
         return value
+
+    def _method(self, path: Path, method: Callable[[Any], Any], arguments: list[Any]) -> Any:
+        """Call a method of a row; all that docker's rows have take one name."""
+        if len(arguments) != 1:
+            name, count = path.names[-1], len(arguments)
+            raise self._fail(path, f"wrong number of args for {name}: want 1 got {count}")
+        if not fits(arguments[0], "string"):
+            got = type_name(arguments[0])
+            raise self._fail(path, f"wrong type for value; expected string; got {got}")
+        return method(arguments[0])
 
     def _field(self, path: Path, value: Any, name: str) -> Any:
         if isinstance(value, GoNil):
@@ -259,8 +271,9 @@ class _Run:
                 raise self._fail(operand, _expected(types[index], operand, value))
             arguments.append(value)
         if final is not _NONE:
-            if types and not fits(final, types[-1]):
-                problem = f"wrong type for value; expected {types[-1]}; got {type_name(final)}"
+            index = len(arguments)
+            if index < len(types) and not fits(final, types[index]):
+                problem = f"wrong type for value; expected {types[index]}; got {type_name(final)}"
                 raise self._fail(word, problem)
             arguments.append(final)
         try:
@@ -269,11 +282,11 @@ class _Run:
             raise self._fail(command, f"error calling {name}: {error}") from None
 
     def _check_count(self, word: Word, count: int) -> None:
-        types = PARAMETERS.get(word.name)
-        if types is not None and count != len(types):
+        types, least = PARAMETERS.get(word.name), AT_LEAST.get(word.name)
+        if least is not None and count < least:
+            want = f"want at least {least} got {count}"
+        elif least is None and types is not None and count != len(types):
             want = f"want {len(types)} got {count}"
-        elif count < AT_LEAST.get(word.name, 0):
-            want = f"want at least {AT_LEAST[word.name]} got {count}"
         else:
             return
         raise self._fail(word, f"wrong number of args for {word.name}: {want}")

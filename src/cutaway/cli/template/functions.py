@@ -46,13 +46,17 @@ def _slice(value: Any, *bounds: Any) -> Any:
     if len(bounds) > (2 if isinstance(value, str) else 3):
         raise Misfit(f"too many slice indexes: {len(bounds)}")
     for bound in bounds:
+        if not fits(bound, "int"):
+            raise Misfit(f"cannot index slice/array with type {type_name(bound)}")
         if not 0 <= bound <= len(data):
             raise Misfit(f"index out of range: {bound}")
     start = bounds[0] if bounds else 0
     end = bounds[1] if len(bounds) > 1 else len(data)
     if start > end:
         raise Misfit(f"invalid slice index: {start} > {end}")
-    return data[start:end].decode() if isinstance(data, bytes) else data[start:end]
+    return (
+        data[start:end].decode("utf-8", "replace") if isinstance(data, bytes) else data[start:end]
+    )
 
 
 def _length(value: Any) -> int:
@@ -208,7 +212,7 @@ HEADING_FUNCTIONS = {
     for name in ("json", "title", "lower", "upper", "truncate", "split", "join")
 }
 
-# What a function takes: types, or a count when any type will do; the least and the most.
+# What a function takes, ``reflect.Value`` when any type will do; and the least, if it takes more.
 PARAMETERS: dict[str, tuple[str, ...]] = {
     "json": ("interface {}",),
     "split": ("string", "string"),
@@ -218,6 +222,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
     "title": ("string",),
     "truncate": ("string", "int"),
     "pad": ("string", "int", "int"),
+    "printf": ("string",),
     "len": ("reflect.Value",),
     "not": ("reflect.Value",),
     **dict.fromkeys(("ne", "lt", "le", "gt", "ge"), ("reflect.Value", "reflect.Value")),

@@ -190,7 +190,10 @@ def string_value(text: str) -> str:
             out.append(_ESCAPES[kind])
         elif kind in _HEX_DIGITS:
             digits = inside[index : index + _HEX_DIGITS[kind]]
-            out.append(chr(int(digits, 16)))
+            try:
+                out.append(chr(int(digits, 16)))
+            except ValueError:
+                raise ValueError(f"invalid syntax: {text}") from None
             index += len(digits)
         else:
             raise ValueError(f"invalid syntax: {text}")

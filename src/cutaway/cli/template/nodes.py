@@ -152,3 +152,7 @@ class Call(Node):
         super().__init__(position)
         self.name = name
         self.pipeline = pipeline
+
+    def __str__(self) -> str:
+        dot = f" {self.pipeline}" if self.pipeline else ""
+        return f'{{{{template "{self.name}"{dot}}}}}'

@@ -136,7 +136,7 @@ class Parser:
             self.defined[name], ender = self._list()
             if ender != "end":
                 raise ValueError("unexpected EOF")
-        return [] if word.text == "define" else [Call(word.position, name, pipeline)]
+        return [] if word.text == "define" else [Call(token.position, name, pipeline)]
 
     def _pipeline(self, context: str, closing: str) -> Pipeline:
         first = self._skip_space()
@@ -235,4 +235,8 @@ class Parser:
         if token.kind == "number":
             return Literal(token.position, token.text, number_value(token.text))
         value = string_value(token.text)
-        return Literal(token.position, token.text, ord(value) if token.kind == "char" else value)
+        if token.kind == "string":
+            return Literal(token.position, token.text, value)
+        if len(value) != 1:
+            raise ValueError(f"malformed character constant: {token.text}")
+        return Literal(token.position, token.text, ord(value))

@@ -24,14 +24,16 @@ class Spec:
         flags: of ``-+# 0``.
         width: the least width, or None.
         precision: digits or characters, or None.
+        complaints: of a ``*`` whose number is none.
     """
 
-    __slots__ = ("flags", "precision", "width")
+    __slots__ = ("complaints", "flags", "precision", "width")
 
     def __init__(self) -> None:
         self.flags = ""
         self.width: int | None = None
         self.precision: int | None = None
+        self.complaints: list[str] = []
 
     def padded(self, text: str, *, numeric: bool = False) -> str:
         """Fill to the width; zeros come behind the sign of a number."""
@@ -57,6 +59,7 @@ def sprintf(form: str, *values: Any) -> str:
         if start < 0:
             break
         spec, place = _spec(form, start + 1, queue)
+        out += spec.complaints
         verb = form[place : place + 1]
         place += 1
         if not verb:
@@ -78,18 +81,24 @@ def _spec(form: str, place: int, queue: list[Any]) -> tuple[Spec, int]:
     while form[place : place + 1] and form[place] in _FLAGS:
         spec.flags += form[place]
         place += 1
-    spec.width, place = _number(form, place, queue)
+    spec.width, place = _number(form, place, queue, spec=spec, complaint="%!(BADWIDTH)")
     if spec.width is not None and spec.width < 0:
         spec.flags, spec.width = spec.flags + "-", -spec.width
     if form[place : place + 1] == ".":
-        precision, place = _number(form, place + 1, queue)
+        precision, place = _number(form, place + 1, queue, spec=spec, complaint="%!(BADPREC)")
         spec.precision = precision or 0
     return spec, place
 
 
-def _number(form: str, place: int, queue: list[Any]) -> tuple[int | None, int]:
+def _number(
+    form: str, place: int, queue: list[Any], *, spec: Spec, complaint: str
+) -> tuple[int | None, int]:
     if form[place : place + 1] == "*":
-        return (int(queue.pop(0)) if queue else None), place + 1
+        given = queue.pop(0) if queue else None
+        if isinstance(given, int) and not isinstance(given, bool):
+            return int(given), place + 1
+        spec.complaints.append(complaint)
+        return None, place + 1
     end = place
     while form[end : end + 1].isdigit():
         end += 1
@@ -108,7 +117,8 @@ def _format(value: Any, verb: str, spec: Spec) -> str:
     if isinstance(value, GoStruct):
         return "{" + " ".join(_format(item, verb, spec) for item in value.values()) + "}"
     if isinstance(value, dict):
-        pairs = (f"{_format(k, verb, spec)}:{_format(value[k], verb, spec)}" for k in sorted(value))
+        keys = sorted(key for key in value if not callable(value[key]))
+        pairs = (f"{_format(key, verb, spec)}:{_format(value[key], verb, spec)}" for key in keys)
         return "map[" + " ".join(pairs) + "]"
     text = _scalar(value, verb, spec)
     return text if text is not None else f"%!{verb}({type_name(value)}={show(value)})"
@@ -186,12 +196,16 @@ def _integer(value: int, verb: str, spec: Spec) -> str | None:
         sign = "-" if value < 0 else "+" if "+" in spec.flags else " " if " " in spec.flags else ""
         return spec.padded(sign + text, numeric=True)
     if verb == "c":
-        return spec.padded(chr(value))
+        return spec.padded(_character(value))
     if verb == "q":
-        return spec.padded(f"'{chr(value)}'")
+        return spec.padded(f"'{_character(value)}'")
     if verb == "U":
         return spec.padded(f"U+{value:04X}")
     return None
+
+
+def _character(value: int) -> str:
+    return chr(value) if 0 <= value < 0x110000 else "\ufffd"
 
 
 def _float(value: float, verb: str, spec: Spec) -> str | None:
