@@ -6,16 +6,20 @@ record, so the firewall and the name server read the same one:
 
 - the firewall refuses what a fenced address sends, unless ``allowed`` has an element for it;
 - a name of the list has no element until the container asks our name server for it: then the
-  addresses of the answer become elements, for as long as the answer is good;
+  addresses of the answer become elements of ``named``, for as long as the answer is good;
 - names that are not on the list are refused by the name server itself: a question is a way out.
 
 Docker has no counterpart.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 
 from cutaway.errors import InvalidParameter
+from cutaway.network.ipam import IPNetwork
+
+PortRange = tuple[int, int]
 
 EGRESS_OPTION = "com.cutaway.network.egress"
 LAN_V4 = ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
@@ -60,6 +64,11 @@ class EgressPolicy:
     def names(self) -> tuple[Allowance, ...]:
         """The allowances that are names."""
         return tuple(a for a in self.allowances if a.is_name)
+
+    @property
+    def subnets(self) -> tuple[Allowance, ...]:
+        """The allowances that are subnets or addresses."""
+        return tuple(a for a in self.allowances if not a.is_name)
 
 
 def parse_egress(text: str) -> EgressPolicy:
@@ -130,3 +139,39 @@ def matches_name(pattern: str, name: str) -> bool:
     if wanted.startswith("*."):
         return asked.endswith(wanted[1:])
     return asked == wanted
+
+
+def without_overlaps(subnets: Iterable[Allowance]) -> list[tuple[str, str, str]]:
+    """Say the same in (subnet, protocol, ports) of which no two overlap: no set could have both.
+
+    A subnet keeps those of its ports that no larger one has.
+    """
+    found: list[tuple[IPNetwork, str, PortRange]] = []
+    for allowance in sorted(subnets, key=lambda a: ip_network(a.target).prefixlen):
+        subnet = ip_network(allowance.target)
+        for protocol in allowance.protocols:
+            left = [_port_range(allowance.ports)]
+            for larger, its_protocol, taken in found:
+                if its_protocol == protocol and _is_within(subnet, larger):
+                    left = [piece for ports in left for piece in _subtract(ports, taken)]
+            found += [(subnet, protocol, ports) for ports in left]
+    return [(str(subnet), protocol, _spell(ports)) for subnet, protocol, ports in found]
+
+
+def _port_range(text: str) -> PortRange:
+    first, _, last = text.partition("-")
+    return int(first), int(last or first)
+
+
+def _spell(ports: PortRange) -> str:
+    first, last = ports
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _is_within(subnet: IPNetwork, larger: IPNetwork) -> bool:
+    return larger.version == subnet.version and subnet.network_address in larger
+
+
+def _subtract(ports: PortRange, taken: PortRange) -> list[PortRange]:
+    pieces = (ports[0], min(ports[1], taken[0] - 1)), (max(ports[0], taken[1] + 1), ports[1])
+    return [(first, last) for first, last in pieces if first <= last]

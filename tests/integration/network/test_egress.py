@@ -9,9 +9,10 @@ import pytest
 from dnslib import QTYPE, RR, A, DNSRecord
 
 from cutaway.errors import InvalidParameter
-from cutaway.network import NetworkRequest
+from cutaway.network import EndpointRequest, NetworkRequest
 from cutaway.network.firewall.refusals import Refusal
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Container, Machine
+from support.netns import wait_for
 
 INTERNET = "203.0.113.7"
 OTHER = "203.0.113.8"
@@ -138,6 +139,53 @@ def test_what_was_opened_outlives_the_engine_and_a_flush(out: Machine):
     look_up(fenced, "good.test")  # the process has read what it was told before
     assert fenced.namespace.reaches(INTERNET, 443)
     assert not fenced.namespace.reaches(OTHER, 443)
+
+
+def test_what_was_opened_ends_with_the_address_that_it_was_opened_for(out: Machine):
+    """Else the next container that gets the address is let out, whatever its policy says."""
+
+    def opened() -> str:
+        return out.host.nft("list set inet cutaway named4")
+
+    for name in ("first", "second"):
+        request = NetworkRequest(name=name)
+        out.host.run(lambda request=request: out.controller.create_network(request))
+    fenced = out.run("fenced", "first", egress="allow=good.test:443/tcp")
+    fd = fenced.namespace.fd
+    wish = EndpointRequest(network="second")
+    out.host.run(lambda: out.controller.connect(fenced.sandbox.id, wish, fd))
+    look_up(fenced, "good.test")
+    assert fenced.address in opened()
+    assert opened().count(INTERNET) == 2
+    out.host.run(lambda: out.controller.disconnect(fenced.sandbox.id, "first", fd))
+    wait_for(lambda: fenced.address not in opened())
+    assert opened().count(INTERNET) == 1
+    assert fenced.namespace.reaches(INTERNET, 443)
+    out.end(fenced)
+    wait_for(lambda: INTERNET not in opened())
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        f"{NEIGHBOUR_ADDRESS}/24:80,{NEIGHBOUR_ADDRESS}:80",
+        f"{NEIGHBOUR_ADDRESS}:80,{NEIGHBOUR_ADDRESS}:80-81",
+        f"{NEIGHBOUR_ADDRESS}:1-80,{NEIGHBOUR_ADDRESS}/24:50-90,{NEIGHBOUR_ADDRESS}",
+    ],
+)
+def test_entries_of_a_list_may_overlap(out: Machine, listed: str):
+    fenced = out.run("fenced", "bridge", egress=f"allow={listed}")
+    assert fenced.namespace.reaches(NEIGHBOUR_ADDRESS, 80)
+    assert not fenced.namespace.reaches(INTERNET, 443)
+
+
+def test_an_address_of_the_list_stays_when_it_is_also_an_answer(out: Machine):
+    """A name's elements end; what the list says by address does not end with them."""
+    fenced = out.run("fenced", "bridge", egress=f"allow={INTERNET}:443,good.test:443")
+    look_up(fenced, "good.test")
+    look_up(fenced, "good.test")
+    lines = out.host.nft("list set inet cutaway allowed4").splitlines()
+    assert [x for x in lines if f"{fenced.address} . {INTERNET}" in x and "expires" not in x]
 
 
 def test_addresses_and_tcp_questions(out: Machine):

@@ -1,9 +1,10 @@
 """The part of the firewall that fences containers in: sets, rules and elements. Pure.
 
 ``fenced`` has the addresses under a policy. What they send beyond their network passes the chain
-``egress``: it comes back from there if ``allowed`` has (from . to . protocol . port), or if
-``lanonly`` has the sender and ``lan`` the target. All else is written into ``denied`` by the
-kernel itself and refused, so nobody need listen for ``cutaway denied`` to know.
+``egress``: it comes back from there if ``allowed`` has (from . to . protocol . port), or ``named``,
+where the name server adds what the names of a list lead to; or if ``lanonly`` has the sender and
+``lan`` the target. All else is written into ``denied`` by the kernel itself and refused, so nobody
+need listen for ``cutaway denied`` to know.
 """
 
 from cutaway.linux.nftables import (
@@ -19,14 +20,13 @@ from cutaway.linux.nftables import (
     matches,
 )
 from cutaway.linux.nftables.abi import CT_STATE, DYNSET, ICMPX, META, PAYLOAD, REJECT
-from cutaway.network.egress import LAN_V4, LAN_V6, parse_egress
+from cutaway.network.egress import LAN_V4, LAN_V6, parse_egress, without_overlaps
 from cutaway.network.endpoint import Endpoint
+from cutaway.network.firewall.conditions import FAMILIES, FILTER, ICMP, ICMPV6
 from cutaway.network.firewall.sets import DENIED_MS, Entry
 
 CHAIN = "egress"
-_FILTER = 0
-_PORTLESS = {NFPROTO.IPV4: 1, NFPROTO.IPV6: 58}  # ICMP, ICMPv6
-_FAMILIES = ((NFPROTO.IPV4, "4", 1), (NFPROTO.IPV6, "6", 4))
+_PORTLESS = {NFPROTO.IPV4: ICMP, NFPROTO.IPV6: ICMPV6}
 _NEIGHBOUR_DISCOVERY = (b"\x85", b"\x89")  # ICMPv6 types 133 to 137 (RFC 4861)
 
 
@@ -41,10 +41,9 @@ def policy_entries(endpoint: Endpoint) -> list[Entry]:
         if policy.kind == "lan":
             entries.append(Entry(f"lanonly{version}", (address,)))
         entries += [
-            Entry(f"allowed{version}", (address, a.target, protocol, a.ports))
-            for a in policy.allowances
-            if not a.is_name and (":" in a.target) == (version == 6)
-            for protocol in a.protocols
+            Entry(f"allowed{version}", (address, target, protocol, ports))
+            for target, protocol, ports in without_overlaps(policy.subnets)
+            if (":" in target) == (version == 6)
         ]
     if policy.kind != "all" and endpoint.host_interface:
         entries.append(Entry("fencedlinks", (endpoint.host_interface,)))
@@ -61,7 +60,7 @@ def fencing_rules(chain: Chain) -> list[Rule]:
     """Return the rules that lead what fenced addresses send to the chain ``egress``."""
     to_egress = expressions.verdict(jump(CHAIN))
     rules = []
-    for family, suffix, _ in _FAMILIES:
+    for family, suffix, _ in FAMILIES:
         load = matches.load_ip(family, destination=False)
         fenced = matches.ip_version(family) + load + expressions.lookup("fenced" + suffix)
         rules.append(Rule(chain, (fenced, to_egress), "egress policies"))
@@ -70,7 +69,7 @@ def fencing_rules(chain: Chain) -> list[Rule]:
 
 def entering_rules(table: Table) -> list[Rule]:
     """Return the rules for what containers send to the host itself."""
-    chain = Chain(table, "entering", "filter", HOOK.INPUT, _FILTER)
+    chain = Chain(table, "entering", "filter", HOOK.INPUT, FILTER)
     established = matches.ct_state(CT_STATE.ESTABLISHED | CT_STATE.RELATED)
     answers = Rule(chain, (established, expressions.verdict(ACCEPT)), "answers")
     return [answers, *fencing_rules(chain)]
@@ -92,7 +91,7 @@ def egress_rules(table: Table) -> list[Rule]:
             "who has this address",
         )
     ]
-    for family, suffix, words in _FAMILIES:
+    for family, suffix, words in FAMILIES:
         version = matches.ip_version(family)
         own = matches.load_ip(family, destination=False)
         other = matches.load_ip(family, destination=True)
@@ -106,7 +105,7 @@ def egress_rules(table: Table) -> list[Rule]:
         protocol = expressions.meta(META.L4PROTO, 2 * words)
         port = matches.load_port(destination=True, register=2 * words + 1)
         no_port = expressions.immediate(bytes(2), 2 * words + 1)
-        allowed = expressions.lookup("allowed" + suffix)
+        allowed, named = (expressions.lookup(word + suffix) for word in ("allowed", "named"))
         note = expressions.dynset(DYNSET.UPDATE, "denied" + suffix, timeout_ms=DENIED_MS)
         is_icmp, is_other = (
             matches.l4_protocol(_PORTLESS[family], invert=invert) for invert in (False, True)
@@ -114,6 +113,7 @@ def egress_rules(table: Table) -> list[Rule]:
         rules += [
             Rule(chain, lan, "lan"),
             Rule(chain, (version, is_other, pair + protocol + port + allowed, back), "allow"),
+            Rule(chain, (version, is_other, pair + protocol + port + named, back), "allow: names"),
             Rule(chain, (version, is_other, pair + protocol + port + note), "cutaway denied"),
             Rule(chain, (version, is_icmp, pair + protocol + no_port + note), "cutaway denied"),
         ]

@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from cutaway.linux.nftables.dumps import ElementRecord
-from cutaway.network.firewall.sets import DENIED_MS
+from cutaway.network.firewall.conditions import ICMP, ICMPV6
+from cutaway.network.firewall.sets import DENIED_MS, PROTOCOL_NUMBERS
 
-_PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
+_PROTOCOLS = {
+    **{number: name for name, number in PROTOCOL_NUMBERS.items()},
+    ICMP: "icmp",
+    ICMPV6: "icmpv6",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

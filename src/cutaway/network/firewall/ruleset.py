@@ -45,6 +45,17 @@ from cutaway.linux.nftables import (
     matches,
 )
 from cutaway.linux.nftables.abi import CT_STATE, CT_STATUS, META, NAT
+from cutaway.network.firewall.conditions import (
+    DSTNAT,
+    FAMILIES,
+    FILTER,
+    ICMP,
+    ICMPV6,
+    RAW,
+    SRCNAT,
+    in_link,
+    out_link,
+)
 from cutaway.network.firewall.egress import (
     egress_rules,
     entering_rules,
@@ -58,11 +69,6 @@ from cutaway.network.firewall.sets import (
     encode_entry,
 )
 from cutaway.network.firewall.spoofing import spoofing_rules
-
-_ICMP, _ICMPV6 = 1, 58
-
-# Priorities of the hooks, as the kernel and the nft program name them.
-RAW, DSTNAT, FILTER, SRCNAT = -300, -100, 0, 100
 
 
 def build_ruleset(
@@ -110,16 +116,6 @@ def count_rules(tables: Tables, *, no_router: Sequence[int]) -> int:
 
 # What follows is the rule set. ``x``: loads for a lookup; each tuple of expressions is a rule.
 
-_FAMILIES = ((NFPROTO.IPV4, "4", 1), (NFPROTO.IPV6, "6", 4))
-
-
-def _inlink(set_name: str, *, invert: bool = False) -> bytes:
-    return expressions.meta(META.IIFNAME) + expressions.lookup(set_name, invert=invert)
-
-
-def _outlink(set_name: str, *, invert: bool = False) -> bytes:
-    return expressions.meta(META.OIFNAME) + expressions.lookup(set_name, invert=invert)
-
 
 def _links(set_name: str, *, invert: bool = False) -> bytes:
     """``iifname . oifname``."""
@@ -163,11 +159,11 @@ def _guard_rules(chain: Chain) -> list[Rule]:
     rules = [
         Rule(
             chain,
-            (_inlink("bridges"), matches.ip_destination("127.0.0.0/8"), drop),
+            (in_link("bridges"), matches.ip_destination("127.0.0.0/8"), drop),
             "the host's loopback is not for containers, even if route_localnet is on",
         )
     ]
-    for family, suffix, words in _FAMILIES:
+    for family, suffix, words in FAMILIES:
         parts = (
             _address(family, "guarded" + suffix, destination=True),
             _address_and_link(
@@ -196,7 +192,7 @@ def _publishing_rules(table: Table) -> list[Rule]:
 
 def _published_rules(chain: Chain) -> list[Rule]:
     rules = []
-    for family, suffix, words in _FAMILIES:
+    for family, suffix, words in FAMILIES:
         translate = expressions.nat(NAT.DNAT, family, address=0, port=words)
         on_one = (
             matches.ip_version(family),
@@ -223,35 +219,35 @@ def _forwarding_rules(chain: Chain, no_router: Sequence[int]) -> list[Rule]:
     rules = [
         Rule(chain, (_links("isolated"), not_published, drop), "icc=false"),
         Rule(chain, (_links("neighbours"), accept), "within one network"),
-        Rule(chain, (_inlink("internal"), drop), "internal networks have no way out"),
-        Rule(chain, (_outlink("internal"), drop), "nor in"),
+        Rule(chain, (in_link("internal"), drop), "internal networks have no way out"),
+        Rule(chain, (out_link("internal"), drop), "nor in"),
         Rule(chain, (established, accept), "answers"),
         *fencing_rules(chain),
-        Rule(chain, (_outlink("bridges"), published, accept), "published ports"),
-        Rule(chain, (_outlink("exposed"), accept), "gateway mode nat-unprotected"),
+        Rule(chain, (out_link("bridges"), published, accept), "published ports"),
+        Rule(chain, (out_link("exposed"), accept), "gateway mode nat-unprotected"),
     ]
-    for family, suffix, words in _FAMILIES:
-        icmp = matches.l4_protocol(_ICMP if family == NFPROTO.IPV4 else _ICMPV6)
+    for family, suffix, words in FAMILIES:
+        icmp = matches.l4_protocol(ICMP if family == NFPROTO.IPV4 else ICMPV6)
         loads = matches.load_ip(family, destination=True) + _protocol_and_port(words)
         opened = (
-            _outlink("routed"),
+            out_link("routed"),
             matches.ip_version(family),
             loads + expressions.lookup("open" + suffix),
             accept,
         )
-        rules.append(Rule(chain, (_outlink("routed"), icmp, accept), "gateway mode routed"))
+        rules.append(Rule(chain, (out_link("routed"), icmp, accept), "gateway mode routed"))
         rules.append(Rule(chain, opened, "gateway mode routed"))
-    rules.append(Rule(chain, (_outlink("bridges"), drop), "unpublished"))
+    rules.append(Rule(chain, (out_link("bridges"), drop), "unpublished"))
     for version in no_router:
         family = NFPROTO.IPV4 if version == 4 else NFPROTO.IPV6
-        nothing_of_ours = (matches.ip_version(family), _inlink("bridges", invert=True), drop)
+        nothing_of_ours = (matches.ip_version(family), in_link("bridges", invert=True), drop)
         rules.append(Rule(chain, nothing_of_ours, "forwarding was off before cutaway needed it"))
     return rules
 
 
 def _leaving_rules(chain: Chain) -> list[Rule]:
     rules = []
-    for family, suffix, words in _FAMILIES:
+    for family, suffix, words in FAMILIES:
         from_ours = _address(family, "subnets" + suffix, destination=False)
         away = _address_and_link(
             family, words, "homes" + suffix, META.OIFNAME, destination=False, invert=True
@@ -259,7 +255,7 @@ def _leaving_rules(chain: Chain) -> list[Rule]:
         # A container that reaches another by the host's port must get the answer from the host.
         by_host_port = (
             matches.ct_status(CT_STATUS.DNAT),
-            _outlink("bridges"),
+            out_link("bridges"),
             from_ours,
             expressions.masquerade(),
         )

@@ -102,8 +102,14 @@ SETS: Mapping[str, SetDescription] = {
         "allowed",
         *(IPV4, IPV4, PROTOCOL, PORT),
         intervals=True,
-        fed=Fed.BY_NAMES,
         comment="egress allow: from, to, protocol, port",
+    ),
+    **_pair(
+        "named",
+        *(IPV4, IPV4, PROTOCOL, PORT),
+        intervals=True,
+        fed=Fed.BY_NAMES,
+        comment="egress allow: what its names led to",
     ),
     **_pair(
         "denied",

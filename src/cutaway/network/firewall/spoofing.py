@@ -12,19 +12,14 @@ from cutaway.linux.nftables import (
     matches,
 )
 from cutaway.linux.nftables.abi import CMP, META, PAYLOAD
+from cutaway.network.firewall.conditions import ICMPV6, RAW, in_link
 
-_RAW = -300
-_ICMPV6 = 58
 _ETH_IPV4, _ETH_IPV6, _ETH_ARP = 0x0800, 0x86DD, 0x0806
 _ROUTER_ADVERTISEMENT = b"\x86"
 _ACCEPT, _DROP = expressions.verdict(ACCEPT), expressions.verdict(DROP)
 _IS_ARP = matches.ethernet_protocol(_ETH_ARP)
 _IS_IPV4 = matches.ethernet_protocol(_ETH_IPV4)
 _IS_IPV6 = matches.ethernet_protocol(_ETH_IPV6)
-
-
-def _link_in(set_name: str, *, invert: bool = False) -> bytes:
-    return expressions.meta(META.IIFNAME) + expressions.lookup(set_name, invert=invert)
 
 
 def _unless(load: bytes, set_name: str) -> bytes:
@@ -35,10 +30,10 @@ def _unless(load: bytes, set_name: str) -> bytes:
 
 def spoofing_rules(table: Table) -> list[Rule]:
     """Return the rules of the chain ``spoofing``."""
-    chain = Chain(table, "spoofing", "filter", HOOK.PREROUTING, _RAW)
+    chain = Chain(table, "spoofing", "filter", HOOK.PREROUTING, RAW)
     ethernet = expressions.payload(PAYLOAD.LINK, 6, 6, 4)
     return [
-        Rule(chain, (_link_in("allotted", invert=True), _ACCEPT), "not a link of ours"),
+        Rule(chain, (in_link("allotted", invert=True), _ACCEPT), "not a link of ours"),
         Rule(chain, (_unless(ethernet, "macs"), _DROP), "another's Ethernet address"),
         *_arp_rules(chain),
         *_ipv4_rules(chain),
@@ -79,12 +74,12 @@ def _ipv6_rules(chain: Chain) -> list[Rule]:
     )
     nobody = source + expressions.compare(CMP.EQ, bytes(16))
     address = matches.load_ip(NFPROTO.IPV6, destination=False, register=4)
-    is_icmp = matches.l4_protocol(_ICMPV6)
-    is_other = matches.l4_protocol(_ICMPV6, invert=True)
+    is_icmp = matches.l4_protocol(ICMPV6)
+    is_other = matches.l4_protocol(ICMPV6, invert=True)
     advertisement = expressions.payload(PAYLOAD.TRANSPORT, 0, 1) + expressions.in_range(
         _ROUTER_ADVERTISEMENT, _ROUTER_ADVERTISEMENT
     )
-    fenced = (link_local, _link_in("fencedlinks"), is_other, _DROP)
+    fenced = (link_local, in_link("fencedlinks"), is_other, _DROP)
     return [
         Rule(
             chain,

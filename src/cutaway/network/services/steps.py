@@ -18,7 +18,7 @@ from cutaway.linux.nftables import (
     pack_port,
 )
 from cutaway.linux.nftables.abi import PAYLOAD
-from cutaway.network.firewall.ruleset import RAW
+from cutaway.network.firewall.conditions import RAW
 from cutaway.network.firewall.sets import PROTOCOL_NUMBERS
 from cutaway.network.naming.etcfiles import EMBEDDED_DNS
 from cutaway.network.steps import NetworkScope
@@ -113,15 +113,22 @@ class ServeNames(Step[NetworkScope]):
             instance=self.instance,
         )
 
+    @property
+    def _is_gate(self) -> bool:
+        """Some policy allows names: their answers become elements, for as long as they hold."""
+        return any(allowances for _, allowances in self.fences)
+
     def describe(self) -> str:
         """See ``Step``."""
-        return f"serve names at {EMBEDDED_DNS} in the sandbox"
+        opens = ", and open the firewall to the answers that a policy allows"
+        return f"serve names at {EMBEDDED_DNS} in the sandbox{opens if self._is_gate else ''}"
 
     def shell(self) -> str:
         """See ``Step``."""
+        adds = "; it adds elements with a timeout to named4 and named6"
         return (
             f"# in $NETNS: bind({EMBEDDED_DNS}, UDP and TCP), pass the sockets to the userland "
-            "process; nftables rules write port 53 to theirs"
+            f"process; nftables rules write port 53 to theirs{adds if self._is_gate else ''}"
         )
 
     def apply(self, scope: NetworkScope) -> None:
@@ -147,7 +154,7 @@ class ServeNames(Step[NetworkScope]):
             scope.userland.tell(self.message(), fds)
 
     def undo(self, scope: NetworkScope, result: Any) -> None:
-        """Close the server."""
+        """Close the server; the elements that it added go with it."""
         if scope.userland is not None:
             scope.userland.tell(SandboxGone(id=self.sandbox))
 

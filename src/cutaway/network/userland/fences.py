@@ -1,13 +1,13 @@
 """Egress policies in the name server: which names may be asked, and what an answer opens.
 
 A name on an ``allow`` list is asked upstream; before the asker gets the answer its addresses are
-elements of the firewall's set ``allowed``, for as long as the answer holds and a while longer
+elements of the firewall's set ``named``, for as long as the answer holds and a while longer
 (programs keep addresses beyond their time). Every other name is refused and noted.
 """
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dnslib import QTYPE, DNSError, DNSRecord
@@ -15,7 +15,7 @@ from dnslib import QTYPE, DNSError, DNSRecord
 from cutaway.linux import KernelError
 from cutaway.linux.netlink import NETLINK_NETFILTER, NetlinkSocket
 from cutaway.linux.nftables import Batch
-from cutaway.network.egress import matches_name
+from cutaway.network.egress import Allowance, matches_name, without_overlaps
 from cutaway.network.firewall.sets import Entry, Tables, encode_timed
 from cutaway.network.userland.protocol import Denied, SandboxNames
 
@@ -89,31 +89,25 @@ class Fences:
                     self._open(sandbox.instance, known, entry, ends)
 
     def _open(self, instance: str, known: _Known, entry: Entry, ends: float) -> None:
-        before = known.open.get(entry, 0.0)
-        if before > time.monotonic() + _GRACE_S:
+        if known.open.get(entry, 0.0) > time.monotonic() + _GRACE_S:
             return  # it has long enough
         known.open[entry] = ends
-        if not (before and self._commit(instance, entry, ends, is_there=True)):
-            self._commit(instance, entry, ends, is_there=False)
+        self._commit(instance, entry, ends)
 
-    def _commit(self, instance: str, entry: Entry, ends: float, *, is_there: bool) -> bool:
+    def _commit(self, instance: str, entry: Entry, ends: float) -> None:
         """Add an element; one that is there is replaced, for its time can't be changed."""
-        if self._firewall is None:
-            self._firewall = NetlinkSocket(NETLINK_NETFILTER)
         target = Tables(instance).set(entry.set_name)
         element = encode_timed(entry, timeout_ms=int((ends - time.monotonic()) * 1000))
-        batch = Batch()
-        if is_there:
-            batch.delete_elements(target, [element])
-        try:
-            batch.add_elements(target, [element]).commit(self._firewall)
-        except KernelError as error:
-            # ENOENT: it has ended, or somebody flushed the tables: ``refill`` comes. EEXIST: it
-            # is part of what the list allows by address.
-            if error.errno not in (errno.ENOENT, errno.EEXIST):
-                raise
-            return False
-        return True
+        for batch in (Batch().delete_elements(target, [element]), Batch()):
+            try:
+                batch.add_elements(target, [element]).commit(self._socket())
+            except KernelError as error:
+                # ENOENT: it is not there, or somebody flushed the tables: ``refill`` comes.
+                # EEXIST: another name with more ports has opened the same address.
+                if error.errno not in (errno.ENOENT, errno.EEXIST):
+                    raise
+            else:
+                return
 
     def refill(self) -> None:
         """Add everything again: the tables were made anew."""
@@ -121,21 +115,29 @@ class Fences:
         for sandbox_id, known in self._known.items():
             known.open = {entry: ends for entry, ends in known.open.items() if ends > now}
             for entry, ends in known.open.items():
-                self._commit(self._instances[sandbox_id], entry, ends, is_there=False)
+                self._commit(self._instances[sandbox_id], entry, ends)
+
+    def narrow(self, sandbox: SandboxNames) -> None:
+        """Close what was opened for addresses that a sandbox has no more: others may get them."""
+        own = {address for addresses, _ in sandbox.fences for address in addresses}
+        opened = self._known.get(sandbox.id, _Known()).open
+        self._close(sandbox.id, [entry for entry in opened if entry.key[0] not in own])
 
     def forget(self, sandbox_id: str) -> None:
-        """The sandbox is no more; its elements end by themselves or with its address' next use."""
-        known = self._known.pop(sandbox_id, _Known())
-        instance = self._instances.pop(sandbox_id, "")
-        for entry in known.open:
-            target = Tables(instance).set(entry.set_name)
+        """Close everything: the sandbox is no more."""
+        self._close(sandbox_id, list(self._of(sandbox_id).open))
+        del self._known[sandbox_id]
+        self._instances.pop(sandbox_id, None)
+
+    def _close(self, sandbox_id: str, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            del self._known[sandbox_id].open[entry]
+            target = Tables(self._instances[sandbox_id]).set(entry.set_name)
             element = encode_timed(entry, timeout_ms=0)
             try:
-                batch = Batch().delete_elements(target, [element])
-                if self._firewall is not None:
-                    batch.commit(self._firewall)
+                Batch().delete_elements(target, [element]).commit(self._socket())
             except KernelError as error:
-                if error.errno != errno.ENOENT:
+                if error.errno != errno.ENOENT:  # it has ended
                     raise
 
     def denied(self, sandbox_id: str) -> Denied:
@@ -147,6 +149,11 @@ class Fences:
             known=dict(known.names),
         )
 
+    def _socket(self) -> NetlinkSocket:
+        if self._firewall is None:
+            self._firewall = NetlinkSocket(NETLINK_NETFILTER)
+        return self._firewall
+
     def _of(self, sandbox_id: str) -> _Known:
         return self._known.setdefault(sandbox_id, _Known())
 
@@ -155,8 +162,9 @@ def opened_by(sandbox: SandboxNames, name: str, address: str) -> Iterator[Entry]
     """Yield the elements that let a sandbox reach an address it got for a name."""
     version = 6 if ":" in address else 4
     for own_addresses, allowances in sandbox.fences:
-        for pattern, protocol, ports in allowances:
-            if matches_name(pattern, name):
-                for own in own_addresses:
-                    if (":" in own) == (version == 6):
-                        yield Entry(f"allowed{version}", (own, address, protocol, ports))
+        opened = [Allowance(address, (p,), ports) for pattern, p, ports in allowances
+                  if matches_name(pattern, name)]  # fmt: skip
+        for _, protocol, ports in without_overlaps(opened):
+            for own in own_addresses:
+                if (":" in own) == (version == 6):
+                    yield Entry(f"named{version}", (own, address, protocol, ports))

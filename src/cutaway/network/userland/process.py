@@ -149,6 +149,7 @@ class Userland:
             if server is not None:
                 server.names = message
                 server.forget_answers()
+                self._fences.narrow(message)
             return False
         if len(fds) != 3:
             return False
