@@ -1,6 +1,6 @@
 """All tables of others, as they were at one moment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cutaway.linux import KernelError
@@ -25,7 +25,7 @@ class Rulebook:
     """Chains, rules and sets; the table is part of every key."""
 
     chains: tuple[ChainRecord, ...] = ()
-    rules: Mapping[tuple[Table, str], tuple[RuleRecord, ...]] = field(default_factory=dict)
+    rules: Mapping[tuple[Table, str], Sequence[RuleRecord]] = field(default_factory=dict)
     sets: Mapping[tuple[Table, str], tuple[ElementRecord, ...]] = field(default_factory=dict)
 
     def base_chains(self, packet: Packet) -> Iterator[ChainRecord]:
@@ -46,7 +46,7 @@ def read_rulebook(netlink: NetlinkSocket, *, but: str) -> Rulebook:
         KernelError: EPERM, or the kernel has no nftables.
     """
     chains: list[ChainRecord] = []
-    rules: dict[tuple[Table, str], tuple[RuleRecord, ...]] = {}
+    rules: dict[tuple[Table, str], list[RuleRecord]] = {}
     sets: dict[tuple[Table, str], tuple[ElementRecord, ...]] = {}
     for listed in dump_tables(netlink):
         table = Table(listed.family, listed.name)
@@ -54,8 +54,7 @@ def read_rulebook(netlink: NetlinkSocket, *, but: str) -> Rulebook:
             continue
         chains += dump_chains(netlink, table)
         for rule in dump_rules(netlink, table):
-            key = (table, rule.chain)
-            rules[key] = (*rules.get(key, ()), rule)
+            rules.setdefault((table, rule.chain), []).append(rule)
         try:
             for one in dump_sets(netlink, table):
                 sets[table, one.name] = tuple(dump_elements(netlink, table, one.name))
