@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.endpoints import find_sandbox, port_requests
+from cutaway.engine.planning import add_to_story
 from cutaway.engine.spec.namespaces import shares
 from cutaway.errors import CutawayError
 from cutaway.model import PortBinding
@@ -27,36 +28,37 @@ def settle_networks(core: Core) -> None:
         sandbox = find_sandbox(core, container)
         if not container.is_alive or sandbox is None or shares(container.host_config.network_mode):
             continue
+        ledger = Ledger("engine")
         try:
-            _settle_endpoints(core, container, sandbox)
-            _settle_ports(core, container, sandbox)
+            _settle_endpoints(core, container, sandbox, ledger)
+            _settle_ports(core, container, sandbox, ledger)
         except (CutawayError, OSError) as error:
             log.warning("the networks of %s: %s", container.short_id, error)
+        if ledger.records():
+            core.spawn(add_to_story(container, ledger), "adding to the story")
 
 
-def _settle_endpoints(core: Core, container: Container, sandbox: Sandbox) -> None:
+def _settle_endpoints(core: Core, container: Container, sandbox: Sandbox, ledger: Ledger) -> None:
     wanted = container.document.networks
     if not wanted:
         return
     for endpoint in sandbox.endpoints:
         if not {endpoint.network_name, endpoint.network_id} & set(wanted):
             log.info("taking back the connect of %s to %s", container.name, endpoint.network_name)
-            core.network.disconnect(
-                container.id, endpoint.network_id, container.netns_fd, Ledger("engine")
-            )
+            core.network.disconnect(container.id, endpoint.network_id, container.netns_fd, ledger)
     present = {n for e in sandbox.endpoints for n in (e.network_name, e.network_id)}
     kept = {name: settings for name, settings in wanted.items() if name in present}
     if kept != wanted:
         core.commit(container, document=replace(container.document, networks=kept))
 
 
-def _settle_ports(core: Core, container: Container, sandbox: Sandbox) -> None:
+def _settle_ports(core: Core, container: Container, sandbox: Sandbox, ledger: Ledger) -> None:
     bindings = container.host_config.port_bindings or {}
     asked = port_requests(bindings)
     extra = [request for request in sandbox.request.ports if request not in asked]
     if extra:
         log.info("taking back the ports that %s was given last", container.name)
-        core.network.unpublish(container.id, extra, container.netns_fd, Ledger("engine"))
+        core.network.unpublish(container.id, extra, container.netns_fd, ledger)
     kept = {
         port: left
         for port, had in bindings.items()

@@ -32,18 +32,17 @@ async def add_ports(core: Core, container: Container, ports: PortMap) -> PortMap
             that has no published ports. Conflict: it is being removed.
     """
     async with container.lock:
-        requests = _check(container, ports)
+        requests, ledger = _check(container, ports), Ledger("engine")
         if container.is_alive:
-            ledger = Ledger("engine")
             await core.in_thread(
                 core.network.publish, container.id, requests, container.netns_fd, ledger
             )
-            await add_to_story(container, ledger)
         bindings = dict(container.host_config.port_bindings or {})
         for port, wanted in ports.items():
             bindings[port] = (*(bindings.get(port) or ()), *(wanted or ()))
         exposed = {**(container.config.exposed_ports or {}), **dict.fromkeys(ports, _EXPOSED)}
         _commit(core, container, bindings, exposed)
+        await add_to_story(container, ledger)
         return describe_ports(container, find_sandbox(core, container))
 
 
@@ -58,7 +57,7 @@ async def remove_ports(core: Core, container: Container, ports: PortMap) -> Port
         Conflict: it is being removed.
     """
     async with container.lock:
-        requests = _check(container, ports)
+        requests, ledger = _check(container, ports), Ledger("engine")
         before = container.host_config.port_bindings or {}
         bindings: PortMap = {
             port: kept
@@ -67,16 +66,15 @@ async def remove_ports(core: Core, container: Container, ports: PortMap) -> Port
         }
         found = bindings != before
         if container.is_alive:
-            ledger = Ledger("engine")
             gone = await core.in_thread(
                 core.network.unpublish, container.id, requests, container.netns_fd, ledger
             )
             found = found or bool(gone)
-            await add_to_story(container, ledger)
         if not found:
             named = ", ".join(f"'{port}'" for port in ports)
             raise NotFound(f"No public port {named} published for {container.name}")
         _commit(core, container, bindings, container.config.exposed_ports)
+        await add_to_story(container, ledger)
         return describe_ports(container, find_sandbox(core, container))
 
 
