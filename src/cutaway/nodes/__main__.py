@@ -4,6 +4,8 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from cutaway.nodes.node import Node
@@ -19,29 +21,34 @@ def main(arguments: list[str]) -> int:
     # Held until the nodes are made: an end half way would leave some of them.
     stopping = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
-    directory = Path(tempfile.mkdtemp(prefix="cutaway-nodes-", dir=place or None))
-    directory.chmod(0o711)
-    underlay = Underlay()
-    nodes: list[Node] = []
     try:
-        for _ in range(int(count)):
-            host = underlay.add_host()
-            nodes.append(Node(host, directory, group=directory.name, flags=tuple(flags)))
-        for node in nodes:
-            node.start()
-        for node in nodes:
-            node.wait()
-        print(table(nodes), flush=True)
-        signal.sigwait(stopping)
+        with ExitStack() as stack:
+            nodes = _make_nodes(int(count), place, flags, stack)
+            print(table(nodes), flush=True)
+            signal.sigwait(stopping)
     except OSError as error:
         print(f"cutaway nodes: {error}", file=sys.stderr)
         return 1
-    finally:
-        for node in nodes:
-            node.stop()
-        underlay.close()
-        shutil.rmtree(directory, ignore_errors=True)
     return 0
+
+
+def _make_nodes(count: int, place: str, flags: Sequence[str], stack: ExitStack) -> list[Node]:
+    """Make and start the nodes; what takes them away again is left with the stack."""
+    directory = Path(tempfile.mkdtemp(prefix="cutaway-nodes-", dir=place or None))
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    directory.chmod(0o711)
+    underlay = Underlay()
+    stack.callback(underlay.close)
+    nodes = []
+    for _ in range(count):
+        node = Node(underlay.add_host(), directory, group=directory.name, flags=tuple(flags))
+        stack.callback(node.stop)
+        nodes.append(node)
+    for node in nodes:
+        node.start()
+    for node in nodes:
+        node.wait()
+    return nodes
 
 
 def table(nodes: list[Node]) -> str:

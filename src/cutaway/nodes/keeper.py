@@ -49,8 +49,11 @@ class Keeper:
 def main() -> None:
     """Make the namespaces, say so, and sleep until the parent is gone."""
     linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
-    linux.unshare(CLONE.NEWNET | CLONE.NEWNS)
-    linux.mount("none", "/", "", MS.REC | MS.SHARED)
+    try:
+        linux.unshare(CLONE.NEWNET | CLONE.NEWNS)
+        linux.mount("none", "/", "", MS.REC | MS.SHARED)
+    except OSError as error:
+        sys.exit(f"cutaway nodes: {error}")
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     signal.pause()

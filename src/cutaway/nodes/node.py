@@ -10,6 +10,7 @@ from pathlib import Path
 from cutaway.client import ApiError, Client, EngineUnreachable, parse_host
 from cutaway.nodes.underlay import Host
 
+CGROUPS = Path("/sys/fs/cgroup")
 _READY_S = 60.0
 _STOP_S = 30.0
 _POLL_S = 0.05
@@ -96,7 +97,7 @@ class Node:
             self._process.kill()
             self._process.wait()
         self._process = None
-        for hierarchy in Path("/sys/fs/cgroup").iterdir():
+        for hierarchy in (CGROUPS, *CGROUPS.iterdir()):  # v2 is the root itself
             parent = hierarchy / self._cgroup.strip("/")
             for directory in (*parent.glob("*/"), parent):
                 with suppress(OSError):
