@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.engine import EngineUnderTest
 from support.forked_engine import ForkedEngine
@@ -18,6 +19,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "/unit/" not in str(item.path):
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+# Hypothesis measures by the clock; on a busy machine that says nothing about what is tested.
+settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any load")
 
 
 @pytest.fixture(scope="session")

@@ -316,7 +316,8 @@ heads = st.lists(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(heads)
 def test_any_bytes_are_answered_or_closed_never_500(shared_api: ApiServer, raw: bytes) -> None:

@@ -511,7 +511,7 @@ VALUES = st.sampled_from(
 BODIES = st.sampled_from([b"", b"{}", b"null", b"[]", b"1", b'"x"', b"{", b"\xff", b'{"Cmd":1}'])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(route=st.sampled_from(all_routes()), data=st.data())
 def test_no_query_and_no_body_is_a_500(
     shared_api: ApiServer, route: Route, data: st.DataObject

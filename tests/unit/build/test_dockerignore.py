@@ -68,13 +68,13 @@ PATHS = st.lists(st.sampled_from(["a", "b", "ab", "!", "a.b", "]"]), min_size=1,
 )
 
 
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 @given(PATTERNS, PATHS)
 def test_agrees_with_a_slow_reference_matcher(pattern, path):
     assert bool(compile_glob(pattern).fullmatch(path)) == slow_match(pattern, path)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(st.tuples(st.booleans(), PATTERNS), max_size=4), PATHS)
 def test_files_agree_with_a_slow_reference_matcher(lines, path):
     texts = [("!" if is_exception else "") + text for is_exception, text in lines]

@@ -130,7 +130,7 @@ def test_bad_run_mounts(text, part):
     assert part in str(caught.value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.text(max_size=200))
 def test_any_text_is_a_dockerfile_or_an_error(text):
     with contextlib.suppress(DockerfileError):
@@ -153,7 +153,7 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.lists(WORDS, max_size=12))
 def test_any_mixture_of_lines_is_a_dockerfile_or_an_error(lines):
     with contextlib.suppress(DockerfileError):

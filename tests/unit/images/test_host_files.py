@@ -48,7 +48,7 @@ def test_needed_libraries_are_those_that_ldd_lists_directly() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_size=8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_damaged_elf_is_read_or_refused(changes: list[tuple[int, int]]) -> None:
     data = bytearray(Path(sys.executable).resolve().read_bytes()[:4096])
     for at, value in changes:

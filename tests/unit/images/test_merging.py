@@ -126,7 +126,7 @@ def tell(layers: list[bytes]) -> str:
 
 
 @given(layers(), st.lists(layers(), min_size=1, max_size=4))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 def test_squashed_layers_on_a_base_make_the_same_tree(base: bytes, above: list[bytes]) -> None:
     merged = squash(above, keeps=True)
     expected = build_state([base, *above])
@@ -135,7 +135,7 @@ def test_squashed_layers_on_a_base_make_the_same_tree(base: bytes, above: list[b
 
 
 @given(st.lists(layers(), min_size=1, max_size=4))
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=800)
 def test_squashed_layers_alone_make_the_same_tree_and_tell_no_deletion(all_: list[bytes]) -> None:
     merged = squash(all_, keeps=False)
     assert b".wh." not in merged

@@ -145,7 +145,7 @@ entries = st.builds(
 
 
 @given(st.lists(st.tuples(entries, st.binary(max_size=1500)), max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_reader_gives_back_what_the_writer_was_given(members: list[tuple[Entry, bytes]]) -> None:
     out = bytearray()
     writer = TarWriter(out.extend)
@@ -165,7 +165,7 @@ def test_reader_gives_back_what_the_writer_was_given(members: list[tuple[Entry, 
 
 
 @given(st.binary(max_size=3000))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     try:
         found = read_all(data)
@@ -197,7 +197,7 @@ def mutated_tars(draw: st.DrawFn) -> bytes:
 
 
 @given(mutated_tars())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_damaged_tars_are_read_or_refused(data: bytes) -> None:
     try:
         for entry, stored in read_all(data, limits=Limits(path_bytes=500)):
