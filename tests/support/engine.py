@@ -1,5 +1,6 @@
 """An engine under test: started as a user starts dockerd, in namespaces of its own."""
 
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,7 @@ import tempfile
 import time
 import uuid
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cutaway.client import Client, parse_host
 from support.host import TestHost
@@ -164,6 +165,11 @@ class EngineUnderTest:
             if parent.is_dir():
                 found += [str(child) for child in parent.iterdir() if child.is_dir()]
         return found
+
+    def exit_records(self) -> list[dict[str, Any]]:
+        """Return what the shims of containers that have ended wrote down, engine or none."""
+        found = (self.exec_root / "containers").glob("*/exit.json")
+        return [json.loads(path.read_text()) for path in found]
 
     def processes(self) -> list[str]:
         """Return the shims that carry this engine's containers.
