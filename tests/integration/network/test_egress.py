@@ -1,5 +1,6 @@
 """Egress policies: what gets out, what does not, and how the refusals are told."""
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -95,6 +96,20 @@ def test_none_reaches_its_neighbours_and_nothing_else(out: Machine):
         ("", HOST_ADDRESS, "tcp", 8000),
         ("good.test", "", "dns", 0),
     }
+
+
+def test_a_policy_on_the_default_network_leaves_nothing(out: Machine):
+    """It has a name server, as on a user's network; that holds the namespace while it serves."""
+    caged = out.run("caged", "bridge", egress="none")
+    pid = out.controller._services.client.pid
+    namespace = os.readlink(f"/proc/self/fd/{caged.namespace.fd}")
+
+    def held() -> set[str]:
+        return {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+
+    wait_for(lambda: namespace in held())
+    out.end(caged)
+    wait_for(lambda: namespace not in held())
 
 
 def test_a_refusal_is_told_at_once(out: Machine):
