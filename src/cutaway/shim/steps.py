@@ -4,10 +4,13 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass
+from typing import NoReturn
 
 from cutaway import linux
 from cutaway.errors import System
 from cutaway.steps import Step
+
+_NOT_EXECUTED = 127
 
 
 @dataclass(slots=True)
@@ -74,22 +77,39 @@ class RunProgram(Step[ExternalScope]):
         return " ".join(self.command)
 
     def apply(self, scope: ExternalScope) -> int:
-        """Spawn the program with all signals at their defaults, and wait for its exit code."""
-        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(scope.stdio)]
-        try:
-            pid = os.posix_spawnp(
-                self.command[0],
-                list(self.command),
-                {"PATH": os.environ.get("PATH", os.defpath)},
-                file_actions=actions,
-                setsigmask=(),
-                setsigdef=range(1, signal.SIGRTMIN),
-            )
-        except FileNotFoundError:
-            raise System(f'exec: "{self.command[0]}": executable file not found in $PATH') from None
+        """Run the program in a child, and wait for its exit code.
+
+        Forked, not spawned: posix_spawn(3) ignores the C library's own signals 32 and 33 in the
+        child, and what is ignored stays so over execve(2), down to the container's program.
+        """
+        reader, writer = os.pipe()
+        pid = linux.fork()
+        if pid == 0:
+            _become(self.command, scope.stdio, writer)
+        os.close(writer)
+        with open(reader, "rb") as file:
+            failure = file.read()
         _, status = os.waitpid(pid, 0)
+        if failure:
+            raise System(failure.decode())
         scope.exit_code = os.waitstatus_to_exitcode(status)
         return scope.exit_code
+
+
+def _become(command: tuple[str, ...], stdio: tuple[int, int, int], writer: int) -> NoReturn:
+    """Be the program, with all signals at their defaults, or write why that can't be."""
+    try:
+        linux.reset_signal_dispositions()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        for number, fd in enumerate(stdio):
+            os.dup2(fd, number)
+        os.execvpe(command[0], command, {"PATH": os.environ.get("PATH", os.defpath)})
+    except FileNotFoundError:
+        os.write(writer, f'exec: "{command[0]}": executable file not found in $PATH'.encode())
+    except OSError as error:
+        os.write(writer, f'exec: "{command[0]}": {os.strerror(error.errno or 0)}'.encode())
+    finally:
+        os._exit(_NOT_EXECUTED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

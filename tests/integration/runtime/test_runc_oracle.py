@@ -1,11 +1,10 @@
 """The same bundle through Debian's runc and through us: the same container, seen from inside.
 
-What differs by design is normalised here, and the reason stands beside it.
+What differs by design stands in ``support.inside``, with its reason.
 """
 
 import json
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -14,31 +13,9 @@ from typing import Any
 import pytest
 
 from support.bundles import FLAGS, Bundle, make_config
+from support.inside import PROBE, look
 
 pytestmark = pytest.mark.skipif(shutil.which("runc") is None, reason="runc is not installed")
-
-PROBE = r"""
-echo "# status"; grep /proc/self/status \
-  -E -e '^(Uid|Gid|Groups|Umask|Sig...:|Cap|NoNewPrivs|Seccomp:|Cpus_allowed_list)'
-echo "# mounts"; cat /proc/self/mountinfo
-echo "# devices"; ls -ln /dev; ls -ln /dev/net 2>/dev/null
-echo "# limits"; cat /proc/self/limits
-echo "# env"; env | sort
-echo "# names"; hostname; cat /proc/sys/kernel/domainname; pwd; umask; [ $$ = 1 ] && echo first
-echo "# id"; id
-echo "# oom"; cat /proc/self/oom_score_adj
-echo "# ns"; for n in cgroup ipc mnt net pid user uts time; do
-  [ "$(readlink /proc/self/ns/$n)" = "$(eval echo \$HOST_$n)" ] && echo "$n host" || echo "$n own"
-done
-echo "# cgroup"; cd /sys/fs/cgroup 2>/dev/null && for f in memory/memory.limit_in_bytes \
-  memory/memory.memsw.limit_in_bytes memory/memory.soft_limit_in_bytes memory/memory.swappiness \
-  memory/memory.oom_control cpu/cpu.shares cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us \
-  cpuset/cpuset.cpus cpuset/cpuset.mems pids/pids.max devices/devices.list \
-  blkio/blkio.throttle.read_bps_device; do echo "$f: $(cat $f 2>/dev/null | tr '\n' ';')"; done
-echo "# root"; touch /probe 2>&1; ls -ld / /proc /sys /dev /dev/shm
-echo "# sysctl"; cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax 2>/dev/null
-exit 23
-"""
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -201,65 +178,6 @@ def run_runc(bundle: Bundle, config: dict[str, Any]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def sections(output: str) -> dict[str, list[str]]:
-    result: dict[str, list[str]] = {}
-    lines: list[str] = []
-    for line in output.splitlines():
-        if line.startswith("# "):
-            lines = result.setdefault(line[2:], [])
-        else:
-            lines.append(line)
-    return result
-
-
-def normal_mount(line: str) -> tuple[str, ...]:
-    """Reduce a line of mountinfo to what must agree."""
-    left, _, right = line.partition(" - ")
-    fields = left.split()
-    point, options, optional = fields[4], fields[5], fields[6:]
-    fstype, source, superblock = right.split(" ", 2)
-    propagation = ",".join(sorted(word.split(":")[0] for word in optional))
-    kept = sorted(
-        option
-        for option in superblock.split(",")
-        if not re.match(r"(size|nr_inodes|nr_blocks|mode|inode64|seclabel|rw|ro)", option)
-        or option.startswith(("size=64k", "size=1024k"))
-    )
-    if fstype in ("tmpfs", "devtmpfs") and (
-        point.startswith(("/proc/", "/sys/")) or point in MASKS
-    ):
-        # a mask: of the host's checked /dev/null here, of the container's in runc (CVE-2025-31133),
-        # and of an empty tmpfs with one block here
-        return (point, "mask")
-    return (point, options, propagation, fstype, source if fstype != "ext4" else "", *kept)
-
-
-def normal_cgroup(line: str) -> Any:
-    """Sort device rules; leave out the tun device, which runc 1.1 allowed and 1.2 does not."""
-    file, _, values = line.partition(": ")
-    return file, sorted(v for v in values.split(";") if v != "c 10:200 rwm")
-
-
-MASKS = ("/etc/passwd", "/var")
-
-
-def normalise(name: str, lines: list[str]) -> Any:
-    if name == "mounts":
-        return sorted(normal_mount(line) for line in lines)
-    if name == "devices":
-        # the date, and the length of links; runc makes no /dev/core where /proc/kcore is missing
-        return sorted(
-            re.sub(r"\s+", " ", re.sub(r"\s\w{3}\s+\d+\s+\d\d:\d\d", "", line))
-            for line in lines
-            if not line.startswith("total") and " core " not in line
-        )
-    if name == "cgroup":
-        return [normal_cgroup(line) for line in lines]
-    if name == "root":
-        return [re.sub(r"\s\w{3}\s+\d+\s+\d\d:\d\d", "", re.sub(r"\s+\d+ ", " ", x)) for x in lines]
-    return lines
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_container_is_the_same_as_runcs(bundle: Bundle, name: str) -> None:
     config = make_config("sh", "-c", PROBE)
@@ -276,7 +194,4 @@ def test_container_is_the_same_as_runcs(bundle: Bundle, name: str) -> None:
     ours = bundle.run(config)
     assert ours.error is None, ours.error
     assert (ours.exit_code, theirs_code) == (23, 23), theirs
-    here, there = sections(ours.output), sections(theirs)
-    assert here.keys() == there.keys()
-    for section in here:
-        assert normalise(section, here[section]) == normalise(section, there[section]), section
+    assert look(ours.output) == look(theirs)

@@ -17,7 +17,6 @@ def build_spec(intent: ContainerIntent) -> Spec:
         process=plan_process(intent),
         root=Root("rootfs", readonly=intent.host.readonly_rootfs),
         hostname=hostname(intent) if own_name else "",
-        domainname=intent.config.domainname if own_name else "",
         mounts=plan_mounts(intent),
         annotations=dict(intent.host.annotations or {}),
         linux=Linux(

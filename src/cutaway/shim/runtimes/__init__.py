@@ -4,7 +4,7 @@ The problem: the built-in runtime is code in the shim itself; ``--runtime runc``
 OCI's command line. The shim's other parts must not know which it is.
 
 The model: ``RuntimeDriver`` is what the shim asks of one run of PID 1. ``BuiltinRuntime`` fits it
-with ``cutaway.runtime``; ``ExternalRuntimeDriver`` with a program, started by posix_spawn.
+with ``cutaway.runtime``; ``ExternalRuntimeDriver`` with a program.
 
 Read ``driver.py``, ``builtin.py``, ``external.py``.
 
