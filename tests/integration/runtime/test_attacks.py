@@ -504,6 +504,70 @@ def test_strict_profile_needs_to_allow_only_the_programs_own_calls(bundle: Bundl
     assert (result.error, result.output) == (None, "runs\n")
 
 
+# -- traps 6 and 8: numbers of processes ----------------------------------------------------------
+
+
+def take_number(pid: int) -> int:
+    """Make a process with the number of one that has gone, as if all numbers had wrapped round."""
+    for _ in range(500):  # somebody else on this machine may take it first
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        child = linux.fork()
+        if child == 0:
+            signal.pause()
+        if child == pid:
+            return child
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    raise AssertionError(f"{pid} is taken")
+
+
+def test_a_signal_never_reaches_a_stranger_with_the_same_number(bundle: Bundle) -> None:
+    from cutaway.runtime import probe_host_facts
+
+    bundle.write(make_config("true"))
+    null = os.open("/dev/null", os.O_RDWR)
+    container = Container.create(
+        bundle.id, str(bundle.path), stdio=Stdio(null, null, null), facts=probe_host_facts()
+    )
+    try:
+        container.start()
+        linux.waitid_pidfd(container.pidfd)
+        stranger = take_number(container.pid)
+        try:
+            with pytest.raises(linux.KernelError, match="No such process"):
+                container.kill(signal.SIGKILL)
+            container.kill_all()
+            container.mark_stopped()
+            assert container.delete() == []
+            assert os.waitpid(stranger, os.WNOHANG) == (0, 0)
+        finally:
+            os.kill(stranger, signal.SIGKILL)
+            os.waitpid(stranger, 0)
+    finally:
+        container.close()
+        os.close(null)
+
+
+def test_an_exec_is_never_mistaken_for_a_process_of_the_container(bundle: Bundle) -> None:
+    """The container makes processes as fast as it can, which look like the exec's own."""
+
+    def during(container: Container) -> list[tuple[int | None, int | None] | None]:
+        null = os.open("/dev/null", os.O_RDWR)
+        ends = []
+        for _ in range(20):
+            process = {"cwd": "/", "args": ["/bin/sh", "-c", "exit 9"]}
+            made = container.exec_process(process, Stdio(null, null, null))
+            ends.append(linux.waitid_pidfd(made.pidfd))
+            os.close(made.pidfd)
+        container.kill(signal.SIGKILL)
+        return ends
+
+    result = bundle.run(
+        make_config("/bin/sh", "-c", "while :; do /bin/sh -c 'exit 3'; done"), during=during
+    )
+    assert result.more == [(9, None)] * 20
+
+
 # -- users, groups, devices -----------------------------------------------------------------------
 
 
