@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,29 +95,37 @@ def test_arguments_of_the_command_line_and_triggers(engine, context):
     assert files_of(engine, "child", "cat /x /y") == "5\n7 5\n"
 
 
+@contextmanager
+def served(engine, directory) -> Iterator[str]:
+    """Serve a directory's files where the engine runs; yields the server's address."""
+    server = engine.host.popen(["python3", "-m", "http.server", "-d", str(directory), "8123"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        address = "http://127.0.0.1:8123"
+        eventually(
+            lambda: engine.host.run("curl", "-fs", address, check=False).returncode == 0,
+            timeout_s=20,
+        )
+        yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
 def test_archives_urls_and_checksums(engine, context, tmp_path: Path):
     directory = context("FROM busybox\nADD in.tar.gz /a/\nADD plain.txt /b\n", **{"plain.txt": "p"})
     (tmp_path / "inside").write_text("unpacked\n")
     subprocess.run(["tar", "czf", "in.tar.gz", "inside"], cwd=tmp_path, check=True)
     classic(engine, "-t", "added", directory)
     assert files_of(engine, "added", "cat /a/inside /b") == "unpacked\np"
-    server = engine.host.popen(["python3", "-m", "http.server", "-d", directory, "8123"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    try:
-        address = "http://127.0.0.1:8123/plain.txt"
-        eventually(
-            lambda: engine.host.run("curl", "-fs", address, check=False).returncode == 0,
-            timeout_s=20,
-        )
+    with served(engine, directory) as server:
+        address = f"{server}/plain.txt"
         context(f"FROM busybox\nADD {address} /fetched\n")
         classic(engine, "-t", "fetched", directory)
         assert files_of(engine, "fetched", "cat /fetched") == "p"
         context(f"FROM busybox\nADD --checksum=sha256:{'0' * 64} {address} /fetched\n")
         refused = classic(engine, directory, check=False)
         assert "digest mismatch" in refused.stderr
-    finally:
-        server.kill()
-        server.wait()
 
 
 def test_a_git_repository_is_a_context_and_a_source(engine, context, tmp_path: Path):
@@ -208,6 +218,26 @@ def test_a_dockerfile_gets_no_rights_that_its_build_did_not_allow(
         "build", directory
     )
     cutaway("build", "--allow", entitlement, directory)
+
+
+@pytest.mark.parametrize(
+    ("flag", "refusal"),
+    [
+        ("--isolation=hyperv", "invalid isolation (hyperv): linux only supports 'default'"),
+        ("--memory=1k", "Minimum memory limit allowed is 6MB"),
+        ("--cpuset-cpus=8000", "Requested CPUs are not available"),
+    ],
+)
+def test_what_no_container_could_be_given_is_refused_at_once(cutaway, context, flag, refusal):
+    assert refusal in cutaway.fails("build", flag, context("FROM busybox\n"))
+
+
+def test_a_dockerfile_by_url_is_never_cut(engine, tmp_path: Path):
+    (tmp_path / "large").write_text("FROM busybox\n" + "#\n" * (1 << 19))
+    with served(engine, tmp_path) as address:
+        query = {"remote": f"{address}/large"}
+        documents = list(engine.client.request("POST", "/build", query=query).documents())
+    assert f"{address}/large is larger than 1 MiB" in documents[-1]["error"]
 
 
 def test_independent_stages_run_at_the_same_time(engine, cutaway, context):

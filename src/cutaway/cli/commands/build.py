@@ -192,6 +192,7 @@ def _query(flags: Values) -> dict[str, Any]:
         "shmsize": flags["shm-size"],
         "ulimits": json.dumps(ulimits) if ulimits else None,
         "securityopt": json.dumps(flags["security-opt"]) if flags["security-opt"] else None,
+        "isolation": flags["isolation"] or None,
         "platform": flags["platform"] or None,
         "explain": flags["explain"] or None,
         "story": (flags["progress"] != "classic" and not flags["quiet"]) or None,

@@ -22,6 +22,7 @@ from cutaway.engine.building.run import BuildExecutor
 from cutaway.engine.building.sessions import Sessions
 from cutaway.engine.core import Core
 from cutaway.engine.images import ImageService
+from cutaway.engine.validate import validate_host_config
 from cutaway.errors import CutawayError, InvalidParameter, NotFound
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.assemble import this_platform
@@ -35,7 +36,9 @@ from cutaway.model import (
     BuildRequest,
     BuildSession,
     ByteStream,
+    ContainerConfig,
     Filters,
+    HostConfig,
     ProgressMessage,
     PullOptions,
 )
@@ -80,6 +83,8 @@ class BuildService:
                 )
         if request.on_error not in {"", "shell"}:
             raise InvalidParameter(f"unknown way to go on after an error: {request.on_error}")
+        limits = _limits(request)
+        self._check_limits(request, limits)
         lent = self._sessions.take(request.session_id)
         options = BuildOptions(
             target=request.target,
@@ -89,7 +94,7 @@ class BuildService:
             network=request.network_mode or "default",
         )
         commands = CommandSettings(
-            limits=_limits(request),
+            limits=limits,
             extra_hosts=request.extra_hosts,
             secrets=lent.secrets,
             agents=lent.agents,
@@ -98,6 +103,15 @@ class BuildService:
         )
         tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags if tag)
         return partial(_job, request, options=options, commands=commands, tags=tags)
+
+    def _check_limits(self, request: BuildRequest, limits: dict[str, Any]) -> None:
+        """Refuse what no container of the build could be given."""
+        asked = HostConfig(
+            network_mode=request.network_mode or "default",
+            extra_hosts=request.extra_hosts,
+            **limits,
+        )
+        validate_host_config(ContainerConfig(), asked, self._core.machine)
 
     async def _messages(
         self, request: BuildRequest, make_job: MakeJob, body: ByteStream
@@ -252,7 +266,7 @@ def parse_platform(text: str) -> Platform:
     return Platform.parse(text).normalized() if text else this_platform()
 
 
-def _limits(request: BuildRequest) -> dict[str, object]:
+def _limits(request: BuildRequest) -> dict[str, Any]:
     names = (
         "memory", "memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus",
         "cpuset_mems", "cgroup_parent", "shm_size", "ulimits", "security_opt", "isolation",
