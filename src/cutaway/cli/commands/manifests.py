@@ -32,7 +32,7 @@ def create(context: Context, flags: Values, arguments: list[str]) -> int:
         "POST",
         "/cutaway/manifests/create",
         body=body,
-        headers=_headers(context, flags, members[0]),
+        headers=_headers(context, flags, target),
     ).json()
     print(f"Created manifest list {view['Name']}")
     return 0
