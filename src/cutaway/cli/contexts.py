@@ -49,11 +49,23 @@ def engine_host(flags: Values, config_dir: str) -> str:
     Raises:
         UsageError: the context does not exist.
     """
+    return engine_endpoint(flags, config_dir)[0]
+
+
+def engine_endpoint(flags: Values, config_dir: str) -> tuple[str, bool]:
+    """Return the address of the engine, and whether its context says ``skip-tls-verify``.
+
+    That asks for TLS, too: docker takes a context without certificates for plain HTTP otherwise.
+
+    Raises:
+        UsageError: the context does not exist.
+    """
     name = context_name(flags, config_dir)
     if name == DEFAULT:
-        return str(flags["host"][-1]) if flags["host"] else _named_by_environment()
+        return (str(flags["host"][-1]) if flags["host"] else _named_by_environment()), False
     try:
-        return str(read_context(config_dir, name)["Endpoints"]["docker"]["Host"])
+        endpoint = read_context(config_dir, name)["Endpoints"]["docker"]
+        return str(endpoint["Host"]), bool(endpoint.get("SkipTLSVerify"))
     except UsageError as error:
         raise UsageError(f"{UNRESOLVED}: {error}") from None
 

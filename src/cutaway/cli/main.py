@@ -7,7 +7,7 @@ from typing import NoReturn
 
 from cutaway import __version__
 from cutaway.cli.command import PROGRAM, Command, Context
-from cutaway.cli.contexts import UNRESOLVED, engine_host
+from cutaway.cli.contexts import UNRESOLVED, engine_endpoint
 from cutaway.cli.exit_codes import exit_code
 from cutaway.cli.find import find, global_flags
 from cutaway.cli.flags import NotATerminal, UsageError, Values, declare, parse
@@ -144,12 +144,13 @@ def _context(flags: Values) -> Context:
     config_dir = flags["config"]
 
     def make_client() -> Client:
-        named = engine_host(flags, config_dir)
+        named, skips_verify = engine_endpoint(flags, config_dir)
         try:
             host = parse_host(named or DEFAULT_HOST)
         except InvalidParameter as error:
             raise UsageError(f"{UNRESOLVED}: {error}") from None
-        if flags["tls"] or flags["tlsverify"] or os.environ.get("DOCKER_TLS_VERIFY"):
+        verifies = flags["tlsverify"] or os.environ.get("DOCKER_TLS_VERIFY")
+        if flags["tls"] or verifies or skips_verify:
             from cutaway.cli.tls import make_tls_context
 
             host.tls = make_tls_context(flags)

@@ -122,7 +122,8 @@ def _inspected(context: Context, name: str) -> dict[str, Any]:
         return {**_default(context), "TLSMaterial": {}, "Storage": storage}
     document = read_context(context.config_dir, name)
     path = directory_of(context.config_dir, name)
-    storage = {"MetadataPath": path, "TLSPath": path.replace("/meta/", "/tls/")}
+    contexts, digest = os.path.dirname(os.path.dirname(path)), os.path.basename(path)
+    storage = {"MetadataPath": path, "TLSPath": os.path.join(contexts, "tls", digest)}
     return {**document, "TLSMaterial": {}, "Storage": storage}
 
 

@@ -1,0 +1,26 @@
+"""Which engine a command talks to."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cutaway.cli.contexts import directory_of, engine_endpoint
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_a_context_says_where_the_engine_is_and_whether_its_certificate_counts(
+    tmp_path: Path, skips: bool
+) -> None:
+    endpoint = {"Host": "tcp://box:2376", "SkipTLSVerify": skips}
+    directory = Path(directory_of(str(tmp_path), "box"))
+    directory.mkdir(parents=True)
+    document = {"Name": "box", "Metadata": {}, "Endpoints": {"docker": endpoint}}
+    (directory / "meta.json").write_text(json.dumps(document))
+    flags = {"context": "box", "host": []}
+    assert engine_endpoint(flags, str(tmp_path)) == ("tcp://box:2376", skips)
+
+
+def test_a_named_host_has_no_context(tmp_path: Path) -> None:
+    flags = {"context": "", "host": ["tcp://box:2376"]}
+    assert engine_endpoint(flags, str(tmp_path)) == ("tcp://box:2376", False)
