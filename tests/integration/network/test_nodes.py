@@ -4,6 +4,7 @@ The hosts are those of ``cutaway nodes``; the containers are run by the stock do
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -287,6 +288,29 @@ def test_the_command_makes_nodes_and_leaves_nothing(short_path: Path):
     process.stdout.close()
     assert list(short_path.iterdir()) == []
     eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in keepers))
+
+
+def test_a_killed_command_takes_its_engines_along(short_path: Path):
+    words = [sys.executable, "-I", "-c", "from cutaway.cli.main import main; main()"]
+    process = subprocess.Popen(
+        [*words, "nodes", "--directory", str(short_path), "1"], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        _, line = process.stdout.readline(), process.stdout.readline()
+    (recorded,) = short_path.glob("*/node1/engine.pid")
+    pids = [int(line.split()[3]), int(recorded.read_text())]
+    process.kill()
+    process.wait()
+    eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+
+
+def test_a_directory_that_is_not_there():
+    words = [sys.executable, "-I", "-c", "from cutaway.cli.main import main; main()", "nodes"]
+    words += ["--directory", "/no/such", "1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert re.fullmatch(r"cutaway nodes: .*No such file or directory: '/no/such/.*'\n", done.stderr)
 
 
 def test_a_number_that_is_none():
