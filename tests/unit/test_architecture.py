@@ -4,13 +4,16 @@ The table is DESIGN's section 3 with the decision records applied; ``ARCHITECTUR
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "cutaway"
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "cutaway"
 
 BASE = {"errors", "files"}
 
@@ -234,3 +237,30 @@ def test_every_package_teaches_its_lesson() -> None:
 def test_names_that_say_nothing_are_not_used() -> None:
     banned = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
     assert [m for m, _ in modules() if banned & set(m.split("."))] == []
+
+
+@cache
+def paths_of_the_project() -> list[str]:
+    outside = (".git", ".venv", ".cache")
+    paths = [p for top in ROOT.iterdir() if top.name not in outside for p in (top, *top.rglob("*"))]
+    return [f"/{p.relative_to(ROOT)}{'/' if p.is_dir() else ''}" for p in paths]
+
+
+def missing_paths(text: str, quote: str, ends: str) -> list[str]:
+    """Return what is quoted as a path and is none, from the root or by its end: ``bridge.py``."""
+    path = rf"{quote}(?:\.\./)*([\w.-]+(?:/[\w.-]+)*(?:{ends})){quote}"
+    known = paths_of_the_project()
+    return [n for n in re.findall(path, text) if not any(p.endswith(f"/{n}") for p in known)]
+
+
+def test_every_path_that_a_page_names_is_there() -> None:
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("bench/*.md"), *ROOT.glob("docs/**/*.md")]
+    assert len(pages) > 5
+    named = {page.name: missing_paths(page.read_text(), "`", r"\.py|\.md|/") for page in pages}
+    assert {page: missing for page, missing in named.items() if missing} == {}
+
+
+def test_every_file_that_a_lesson_names_is_there() -> None:
+    lessons = {name: ast.get_docstring(ast.parse(path.read_text())) for name, path in modules()}
+    named = {name: missing_paths(lesson or "", "``", r"\.py") for name, lesson in lessons.items()}
+    assert {name: missing for name, missing in named.items() if missing} == {}

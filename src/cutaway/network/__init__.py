@@ -15,8 +15,8 @@ Words: *pool* (a range to cut subnets from), *lease* (an address that an endpoin
 of the host lead to a container's), *hairpin* (a container that reaches itself that way).
 
 Read ``network.py``, ``endpoint.py``, ``sandbox.py`` (the nouns), ``ipam.py``, ``drivers/``,
-``firewall/`` (``ruleset.py`` has one table that tells it all), ``publishing/``, ``decisions/``,
-then ``controller.py``.
+``firewall/`` (``ruleset.py`` has one table that tells it all), ``publishing/``, ``egress.py``,
+``decisions/``, then ``controller/``.
 
 Docker's counterpart: libnetwork (``daemon/libnetwork`` of moby).
 """

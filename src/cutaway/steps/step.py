@@ -11,7 +11,7 @@ class Step(Generic[ScopeT]):
     """One or two system calls that change the host, and all that is to be said about them.
 
     A concrete step is a frozen, slotted dataclass in the package whose role it belongs to
-    (``runtime/steps.py``, ``network/steps.py``, …); its fields are plain values (str, int, bool,
+    (``runtime/steps/``, ``network/steps.py``, …); its fields are plain values (str, int, bool,
     tuples of these), so that a plan can be compared, printed and sent between processes.
 
     Attributes:
