@@ -4,17 +4,19 @@ One root file system with the packages is made by mmdebstrap and kept for later 
 share it as their first layer and differ in a second one with their entry script.
 """
 
+import fcntl
 import io
 import os
 import subprocess
 import tarfile
+import zlib
 from pathlib import Path
 
 from support.images import ArchiveImage, write_archive
 from support.peer import CACHE
 
 SUITE = "bookworm"
-PACKAGES = ("adduser", "nginx-light", "postgresql", "redis-server")
+PACKAGES = ("adduser", "nginx-light", "postgresql", "python3", "redis-server")
 _LEFT_OUT = (
     "/usr/share/doc/*",
     "/usr/share/locale/*",
@@ -81,15 +83,18 @@ _IMAGES = {
 
 def _root_layer() -> bytes:
     """Return the root file system with all packages: made once, about a minute."""
-    path = CACHE / f"application-{SUITE}.tar"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tar")
-        words = ["mmdebstrap", "--quiet", "--variant=essential", f"--include={','.join(PACKAGES)}"]
-        words += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
-        words += [f'--customize-hook=cd "$1" && for d in {_EMPTIED}; do rm -rf ".$d"/*; done']
-        subprocess.run([*words, SUITE, str(temporary)], check=True, capture_output=True)
-        temporary.rename(path)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    path = CACHE / f"application-{SUITE}-{zlib.crc32(' '.join(PACKAGES).encode()):08x}.tar"
+    with open(path.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run beside these wait for the same file
+        if not path.exists():
+            temporary = path.with_suffix(f".{os.getpid()}.tar")
+            words = ["mmdebstrap", "--quiet", "--variant=essential"]
+            words += [f"--include={','.join(PACKAGES)}"]
+            words += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
+            words += [f'--customize-hook=cd "$1" && for d in {_EMPTIED}; do rm -rf ".$d"/*; done']
+            subprocess.run([*words, SUITE, str(temporary)], check=True, capture_output=True)
+            temporary.rename(path)
     return path.read_bytes()
 
 
