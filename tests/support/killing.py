@@ -3,7 +3,7 @@
 An ``Operation`` is something the engine is asked to do. The loop runs one at a time, SIGKILLs a
 process in the middle, starts the engine again and requires, after every single kill:
 
-- the engine answers within 3 s of its own time (``coming_back.py``);
+- the engine answers within 3 s (``coming_back.py``);
 - the store is consistent: what it lists can be inspected, what it says runs does run, the
   database is sound, and the engine's log has no traceback;
 - whatever the operation itself promises (``Operation.check``);
