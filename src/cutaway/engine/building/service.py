@@ -252,8 +252,8 @@ def check_outputs(text: str) -> None:
     for kind in kinds:
         if kind not in {"image", "docker", "moby"}:
             raise Unsupported(
-                f"the classic builder can't make the output {kind!r}: its result is an image; "
-                "`cutaway build --output` exports one"
+                f"the classic builder can't make the output {kind!r}: its result is an image, "
+                "which `docker save` writes as an archive, and `docker export` a container of it"
             )
 
 
