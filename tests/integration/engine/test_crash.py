@@ -77,6 +77,9 @@ def test_an_attached_client_outlives_the_engine(engine: EngineUnderTest) -> None
     client.stdin.write(b"before\n")
     client.stdin.flush()
     assert client.stdout.readline() == b"before\n"
+    # The output came by the attached stream; the answer to the start may still be on its way.
+    eventually(lambda: inspect(engine, "echo")["State"]["Running"])
+    engine.docker("exec", "echo", "true")
     engine.kill()
     client.stdin.write(b"after\n")
     client.stdin.flush()
