@@ -20,26 +20,27 @@ from cutaway import __version__
 from cutaway.api.backend import Backends
 from cutaway.api.server import Server
 from cutaway.api.tls import make_server_context
-from cutaway.engine import reconcile, resuming
+from cutaway.engine import reconcile
 from cutaway.engine.building.run import sweep_builds
 from cutaway.engine.building.service import BuildService
-from cutaway.engine.containers import ContainerService
+from cutaway.engine.configuration.directives import load_settings, parse_command_line, usage
+from cutaway.engine.configuration.settings import BadSettings, DaemonSettings, instance_name
+from cutaway.engine.containers.service import ContainerService
 from cutaway.engine.core import Core
-from cutaway.engine.directives import load_settings, parse_command_line, usage
 from cutaway.engine.events import EventBus
-from cutaway.engine.execs import ExecService
 from cutaway.engine.images import ImageService, ManifestService
 from cutaway.engine.launching import Launcher
-from cutaway.engine.machine import probe_machine
-from cutaway.engine.network_recovery import settle_networks
-from cutaway.engine.networks import NetworkService
-from cutaway.engine.own_networks import OwnNetworkService
+from cutaway.engine.networking.own import OwnNetworkService
+from cutaway.engine.networking.recovery import settle_networks
+from cutaway.engine.networking.service import NetworkService
 from cutaway.engine.paths import Paths
-from cutaway.engine.reserve import DiskReserve
-from cutaway.engine.settings import BadSettings, DaemonSettings, instance_name
+from cutaway.engine.running import resuming
+from cutaway.engine.running.execs import ExecService
 from cutaway.engine.store import Store
-from cutaway.engine.system import SystemService
-from cutaway.engine.upkeep import keep_up
+from cutaway.engine.system.machine import probe_machine
+from cutaway.engine.system.reserve import DiskReserve
+from cutaway.engine.system.service import SystemService
+from cutaway.engine.system.upkeep import keep_up
 from cutaway.engine.volumes.service import VolumeService
 from cutaway.errors import Conflict, CutawayError
 from cutaway.files import FileLock, sweep_temporaries, write_json

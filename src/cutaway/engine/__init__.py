@@ -17,9 +17,9 @@ is at work); *sweep* (removing what carries the id of no container); *story* (th
 start).
 
 Read ``lifecycle.py`` (the states), ``container.py``, ``core.py``; then one container's life in
-order: ``creation.py``, ``spec/``, ``starting.py``, ``links.py``, ``exits.py``, ``waiting.py``,
-``removal.py``, ``reconcile.py``. Settings are ``options.py``, ``directives.py``, ``settings.py``;
-what must not be forgotten is ``store.py``.
+order: ``containers/creation.py``, ``spec/``, ``starts/starting.py``, ``links.py``,
+``running/exits.py``, ``containers/waiting.py``, ``containers/removal.py``, ``reconcile.py``. What
+must not be forgotten is ``store.py``; settings are in ``configuration/``.
 
 Docker's counterpart: moby's ``daemon`` package.
 """

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
-from cutaway.engine.endings import Ending
 from cutaway.engine.ids import NoSuchContainer, find_by_prefix, short_id
 from cutaway.engine.lifecycle import ALIVE, Status
 from cutaway.engine.links import Link
+from cutaway.engine.running.endings import Ending
 from cutaway.engine.store import ContainerRow
 from cutaway.images.snapshots import Mount
 from cutaway.model import ContainerConfig, EndpointSettings, HostConfig

@@ -10,14 +10,14 @@ from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 
+from cutaway.engine.configuration.settings import DaemonSettings
 from cutaway.engine.container import Container, ContainerDocument, ContainerState, ContainerTable
 from cutaway.engine.events import EventBus
 from cutaway.engine.launching import Launcher
 from cutaway.engine.paths import Paths
-from cutaway.engine.reserve import DiskReserve
-from cutaway.engine.settings import DaemonSettings
 from cutaway.engine.spec.intent import Machine
 from cutaway.engine.store import Store
+from cutaway.engine.system.reserve import DiskReserve
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
 from cutaway.network import Controller

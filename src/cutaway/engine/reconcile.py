@@ -21,14 +21,15 @@ from msgspec.structs import replace
 
 from cutaway import linux
 from cutaway.cgroups import CgroupLayout, cgroup_directory, probe_cgroup_layout
-from cutaway.engine import exits, removal
+from cutaway.engine.configuration.settings import instance_name
 from cutaway.engine.container import Container, ContainerDocument, ContainerState, Exec
+from cutaway.engine.containers import removal
+from cutaway.engine.containers.remains import remove_cgroups
 from cutaway.engine.core import Core
 from cutaway.engine.ids import NameInUse, is_id
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import Link, ShimFailed, ShimLost
-from cutaway.engine.remains import remove_cgroups
-from cutaway.engine.settings import instance_name
+from cutaway.engine.running import exits
 from cutaway.errors import CutawayError, NotFound
 from cutaway.files import read_json
 from cutaway.images.snapshots import Kind

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from cutaway.api import backend, own_backend
-from cutaway.engine.containers import ContainerService
-from cutaway.engine.execs import ExecService
+from cutaway.engine.containers.service import ContainerService
 from cutaway.engine.images import ImageService, ManifestService
-from cutaway.engine.networks import NetworkService
-from cutaway.engine.own_networks import OwnNetworkService
-from cutaway.engine.system import SystemService
+from cutaway.engine.networking.own import OwnNetworkService
+from cutaway.engine.networking.service import NetworkService
+from cutaway.engine.running.execs import ExecService
+from cutaway.engine.system.service import SystemService
 from cutaway.engine.volumes.service import VolumeService
 from support import fake_engine
 

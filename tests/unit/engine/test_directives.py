@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cutaway.engine.directives import load_settings, parse_command_line, usage
-from cutaway.engine.options import OPTIONS, Kind, Option
-from cutaway.engine.settings import (
+from cutaway.engine.configuration.directives import load_settings, parse_command_line, usage
+from cutaway.engine.configuration.options import OPTIONS, Kind, Option
+from cutaway.engine.configuration.settings import (
     AddressPool,
     BadSettings,
     DaemonSettings,

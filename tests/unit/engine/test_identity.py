@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from cutaway.engine.containers.names import ADJECTIVES, SURNAMES, generate_name
 from cutaway.engine.ids import (
     find_by_prefix,
     is_id,
@@ -12,7 +13,6 @@ from cutaway.engine.ids import (
     short_id,
 )
 from cutaway.engine.lifecycle import Happening, ImpossibleTransition, Status, next_status
-from cutaway.engine.names import ADJECTIVES, SURNAMES, generate_name
 from cutaway.errors import Conflict, InvalidParameter
 
 

@@ -18,19 +18,19 @@ import msgspec
 from cutaway import linux
 from cutaway.build.solve.command import WORKING_PREFIX
 from cutaway.build.solve.executor import ExecMount, Execution, Output
-from cutaway.engine import removal
 from cutaway.engine.building.agents import agent_socket
 from cutaway.engine.container import Container, ContainerDocument, ContainerState, PendingAttach
+from cutaway.engine.containers import removal
+from cutaway.engine.containers.creation import plan_networks
+from cutaway.engine.containers.defaults import complete_host_config
+from cutaway.engine.containers.names import generate_name
+from cutaway.engine.containers.waiting import WaitingFor
 from cutaway.engine.core import Core
-from cutaway.engine.creation import plan_networks
-from cutaway.engine.defaults import complete_host_config
 from cutaway.engine.ids import new_id, short_id
-from cutaway.engine.names import generate_name
 from cutaway.engine.spec.confinement import parse_security_options
 from cutaway.engine.spec.merge import complete
-from cutaway.engine.starting import start
-from cutaway.engine.steps import BindInside, MountTree
-from cutaway.engine.waiting import WaitingFor
+from cutaway.engine.starts.starting import start
+from cutaway.engine.starts.steps import BindInside, MountTree
 from cutaway.errors import Conflict, InvalidParameter
 from cutaway.images.snapshots import Kind, Mount
 from cutaway.linux.abi import MNT

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from cutaway.engine.disk_parts import measure_parts
 from cutaway.engine.images.sharing import ImageSharing
 from cutaway.engine.images.transport import Progress
+from cutaway.engine.system.disk_parts import measure_parts
 from cutaway.engine.threads import Outflow
 from cutaway.images.check import CheckReport, check_images
 from cutaway.model import DamagedBlob, DiskPart, ImageCheck, TagMove

@@ -14,7 +14,7 @@ from cutaway.engine.images.views import (
     inspect_image,
     select_images,
 )
-from cutaway.engine.listing import truth
+from cutaway.engine.showing.listing import truth
 from cutaway.engine.units import parse_time_ns
 from cutaway.errors import CutawayError, InvalidParameter
 from cutaway.errors import NotImplemented as Unsupported

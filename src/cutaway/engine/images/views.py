@@ -9,8 +9,8 @@ from fnmatch import translate
 
 from msgspec.structs import replace
 
-from cutaway.engine.inspection import STORAGE_DRIVER
-from cutaway.engine.listing import truth
+from cutaway.engine.showing.inspection import STORAGE_DRIVER
+from cutaway.engine.showing.listing import truth
 from cutaway.engine.units import parse_time_ns
 from cutaway.errors import CutawayError
 from cutaway.images.image import Image

@@ -1,6 +1,6 @@
 """``build_spec``: the whole config.json from one intent."""
 
-from cutaway.engine.settings import instance_name
+from cutaway.engine.configuration.settings import instance_name
 from cutaway.engine.spec.intent import ContainerIntent
 from cutaway.engine.spec.mounts import plan_mounts, plan_propagation
 from cutaway.engine.spec.namespaces import hostname, plan_namespaces, plan_sysctls

@@ -6,7 +6,7 @@ Source: moby ``daemon/daemon_unix.go`` ``parseSecurityOpt``.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from cutaway.engine.settings import DaemonSettings
+from cutaway.engine.configuration.settings import DaemonSettings
 from cutaway.errors import InvalidParameter
 from cutaway.errors import NotImplemented as Unsupported
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cutaway.engine.settings import DaemonSettings
+from cutaway.engine.configuration.settings import DaemonSettings
 from cutaway.model import ContainerConfig, HostConfig
 from cutaway.oci.runtime_spec import Seccomp
 from cutaway.volumes import MountPoint

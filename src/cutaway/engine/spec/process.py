@@ -5,7 +5,7 @@ Source: moby ``daemon/oci_linux.go`` ``WithCommonOptions``, ``container.CreateDa
 
 from collections.abc import Iterable
 
-from cutaway.engine.settings import DaemonSettings
+from cutaway.engine.configuration.settings import DaemonSettings
 from cutaway.engine.spec.intent import ContainerIntent
 from cutaway.engine.spec.merge import command_line
 from cutaway.engine.spec.namespaces import hostname

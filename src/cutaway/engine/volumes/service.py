@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from cutaway.engine.core import Core
-from cutaway.engine.listing import truth
+from cutaway.engine.showing.listing import truth
 from cutaway.errors import CutawayError, Unavailable
 from cutaway.model import Filters, VolumeCreateRequest, VolumeList, VolumePruneReport, VolumeUsage
 from cutaway.model import Volume as VolumeAnswer

@@ -1,0 +1,9 @@
+"""A container's start: everything looked up, decided, and handed to its shim; or shown as a plan.
+
+``starting.py`` is the use case and undoes what it did when it fails. ``intents.py`` looks up what
+the spec must know (``devices.py``), ``steps.py`` has the engine's own changes of the host.
+``planning.py`` is the same without doing it (``cutaway plan``), and what was done (``cutaway
+story``).
+
+Docker's counterpart: moby ``daemon/start.go``.
+"""

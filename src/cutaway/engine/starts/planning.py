@@ -1,0 +1,146 @@
+"""``cutaway plan`` and ``cutaway story``: what would be done, and what was."""
+
+import time
+from typing import Any
+
+import msgspec
+
+from cutaway.engine.container import Container, ContainerDocument, ContainerState
+from cutaway.engine.containers import creation
+from cutaway.engine.containers.names import generate_name
+from cutaway.engine.core import Core
+from cutaway.engine.ids import new_id
+from cutaway.engine.networking.endpoints import sandbox_request
+from cutaway.engine.spec.build import build_spec
+from cutaway.engine.spec.namespaces import shares
+from cutaway.engine.starts.intents import make_extensions, make_intent
+from cutaway.errors import NotFound
+from cutaway.files import read_json
+from cutaway.images.snapshots import Mount
+from cutaway.images.snapshots.steps import PrepareSnapshot
+from cutaway.model import ContainerCreate
+from cutaway.runtime.extensions import Extensions
+from cutaway.runtime.facts import HostFacts, probe_host_facts
+from cutaway.runtime.plan import plan as plan_runtime
+from cutaway.shim.protocol import Ledger as TellLedger
+from cutaway.steps import Ledger, Step
+from cutaway.steps.ledger import LEDGER_VERSION
+
+LEDGER_PATIENCE_S = 2.0
+_facts: list[HostFacts] = []
+
+
+async def plan(core: Core, request: ContainerCreate) -> dict[str, Any]:
+    """Say every step that creating and starting this container would take. Nothing is done.
+
+    The addresses told are free now and are not kept.
+
+    Raises:
+        NoSuchImage, InvalidParameter: as create and start would.
+    """
+    if not _facts:
+        _facts.append(await core.in_thread(probe_host_facts))
+    image = creation.find_image(core, request.config.image, request.platform)
+    checked = creation.check(core, request, image)
+    document = ContainerDocument(
+        id=new_id(),
+        name=request.name or generate_name(core.containers.names),
+        created_ns=time.time_ns(),
+        image=request.config.image,
+        image_id=str(image.id),
+        chain_id=str(image.chain_id or ""),
+        config=checked.config,
+        host_config=checked.host,
+        networks=dict(checked.networks),
+        mounts=tuple(point.to_json() for point in checked.points),
+    )
+    container = Container(document, ContainerState())
+    steps: list[tuple[str, Step[Any]]] = [
+        (
+            "engine",
+            PrepareSnapshot(
+                key=container.id,
+                parent=document.chain_id or None,
+                is_volatile=document.host_config.auto_remove,
+                why="create",
+            ),
+        )
+    ]
+    steps += [("engine", step) for step in _network_steps(core, container)]
+    extensions = make_extensions(core, container, _planned_mounts(core, container))
+    planned = plan_runtime(
+        build_spec(make_intent(core, container, document.mount_points)),
+        _facts[0],
+        id=container.id,
+        bundle=core.paths.bundle(container.id),
+        extensions=Extensions.from_json(extensions),
+    )
+    outside = (step for stage in planned.outside for step in stage.steps)
+    before = (*planned.host, *outside, planned.make)
+    steps += [("shim", step) for step in before]
+    steps += [("init", step) for stage in planned.init for step in stage.steps]
+    steps += [("shim", step) for step in planned.after]
+    return {
+        "version": LEDGER_VERSION,
+        "steps": [describe(actor, step) for actor, step in steps],
+        "warnings": [*checked.warnings, *planned.warnings],
+    }
+
+
+def describe(actor: str, step: Step[Any]) -> dict[str, Any]:
+    """Return one planned step as the API tells it."""
+    return {
+        "actor": actor,
+        "kind": type(step).__name__,
+        "what": step.describe(),
+        "why": step.why,
+        "shell": step.shell(),
+        "arguments": step.arguments(),
+    }
+
+
+def _network_steps(core: Core, container: Container) -> tuple[Step[Any], ...]:
+    if shares(container.host_config.network_mode):
+        return ()
+    sandbox = core.network.create_sandbox(sandbox_request(core, container))
+    try:
+        return core.network.plan_join(sandbox)
+    finally:
+        core.network.delete_sandbox(sandbox.id)
+
+
+def _planned_mounts(core: Core, container: Container) -> tuple[Mount, ...]:
+    """Return the overlay that a prepared snapshot would be, without preparing it."""
+    root = f"{core.snapshots.root}/{container.id}"
+    chain = container.document.chain_id
+    if not chain:
+        return (Mount("bind", f"{root}/fs", ("bind",)),)
+    lower = (core.snapshots.directory(chain), *core.snapshots.lower_directories(chain))
+    options = (f"lowerdir={':'.join(lower)}", f"upperdir={root}/fs", f"workdir={root}/work")
+    return (Mount("overlay", "overlay", options),)
+
+
+async def add_to_story(container: Container, ledger: Ledger) -> None:
+    """Add to the story of a running container what was done to it since its start."""
+    records = tuple(msgspec.to_builtins(record.to_json()) for record in ledger.records())
+    if records and container.shim is not None:
+        await container.shim.request(TellLedger(more=records))
+
+
+def story(core: Core, container: Container) -> Any:
+    """Return the ledger of a container's last start.
+
+    Raises:
+        NotFound: it was never started, or its ledger is gone.
+    """
+    deadline = time.monotonic() + LEDGER_PATIENCE_S
+    while True:
+        try:
+            return read_json(core.paths.ledger(container.id))
+        except (OSError, ValueError) as error:
+            # The shim writes the ledger after the program runs, so as not to delay it.
+            if not container.state.started_ns or time.monotonic() > deadline:
+                raise NotFound(
+                    f"container {container.id} has no story: it was never started"
+                ) from error
+            time.sleep(0.02)
