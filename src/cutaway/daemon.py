@@ -47,6 +47,7 @@ from cutaway.files import FileLock, sweep_temporaries, write_json
 from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
+from cutaway.images.worker_process import end_workers
 from cutaway.network import AddressPool, Controller, NetworkSettings
 from cutaway.network.settings import DEFAULT_BRIDGE, DEFAULT_POOLS
 from cutaway.volumes import VolumeStore
@@ -348,7 +349,7 @@ async def shut_down(core: Core, server: Server) -> None:
     """Stop serving and let go of everything; containers run on."""
     log.info("stopping; containers keep running")
     core.bus.close()
-    await server.close()
+    await server.close(before_cut=end_workers)
     for task in list(core.tasks):
         task.cancel()
     for container in core.containers:

@@ -15,7 +15,7 @@ import socket
 import ssl
 import stat
 import struct
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from cutaway.api.application import Application
@@ -139,8 +139,12 @@ class Server:
         self._listeners.append(listener)
         asyncio.get_running_loop().add_reader(listener.sock, self._accept, listener)
 
-    async def close(self, *, grace_s: float = 5.0) -> None:
+    async def close(
+        self, *, grace_s: float = 5.0, before_cut: Callable[[], None] = lambda: None
+    ) -> None:
         """Stop listening, let running requests end for ``grace_s``, then cut the rest.
+
+        ``before_cut`` frees what the rest may be waiting for in other threads.
 
         Streams (events, logs, waits) would not end by themselves and are cut at once; a ``wait``
         that was handed to a shim is answered by the shim.
@@ -156,6 +160,7 @@ class Server:
                 task.cancel()
         if self._connections:
             await asyncio.wait(list(self._connections), timeout=grace_s)
+        before_cut()
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)

@@ -148,6 +148,8 @@ class Inflow:
         self._error: BaseException | None = None
         self._room = asyncio.Event()
         self._pump = self._loop.create_task(self._read_ahead(body))
+        # Not told by the task itself: one that is cancelled before its first step tells nothing.
+        self._pump.add_done_callback(self._body_ended)
 
     def __enter__(self) -> "Inflow":
         return self
@@ -156,18 +158,17 @@ class Inflow:
         self.close()
 
     async def _read_ahead(self, body: ByteStream) -> None:
-        error: BaseException | None = None
-        try:
-            async for piece in body:
-                with self._arrived:
-                    self._gathered += piece
-                    self._is_waiting_for_room = len(self._gathered) >= READ_AHEAD_BYTES
-                    self._room.clear()
-                    self._arrived.notify()
-                if self._is_waiting_for_room:
-                    await self._room.wait()
-        except BaseException as failure:  # noqa: BLE001, RUF100 - carried to the reader's thread
-            error = failure
+        async for piece in body:
+            with self._arrived:
+                self._gathered += piece
+                self._is_waiting_for_room = len(self._gathered) >= READ_AHEAD_BYTES
+                self._room.clear()
+                self._arrived.notify()
+            if self._is_waiting_for_room:
+                await self._room.wait()
+
+    def _body_ended(self, pump: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if pump.cancelled() else pump.exception()
         with self._arrived:
             self._is_ended, self._error = True, error
             self._arrived.notify()

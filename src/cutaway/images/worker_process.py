@@ -63,12 +63,15 @@ _ERRORS: dict[str, type[errors.CutawayError]] = {
 class _Template:
     """The process that forks workers, started when first needed and again when it has gone.
 
-    ``_lock`` guards ``_socket`` and keeps a request and its answer together.
+    ``_lock`` guards ``_socket`` and keeps a request and its answer together; ``end`` takes no lock,
+    since a request may be waiting for an answer that never comes.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._is_ended = False
         self._reaper: threading.Thread | None = None
         self._last_words = b""  # written by the reaper, read after it has ended
 
@@ -76,11 +79,13 @@ class _Template:
         """Fork a worker and return its pidfd.
 
         Raises:
-            WorkerFailed: the template can't be started.
+            WorkerFailed: the template can't be started, or shall not be any more.
         """
         packet = json.dumps({"worker": worker, "places": places}).encode()
         with self._lock:
             for _ in range(3):
+                if self._is_ended:
+                    raise WorkerFailed("the engine is stopping")
                 if self._socket is None:
                     self._start()
                 answer = self._ask(packet, fds)
@@ -94,6 +99,12 @@ class _Template:
             "the process that confined workers are forked from does not start"
             + (f": {words}" if words else "")
         )
+
+    def end(self) -> None:
+        """Kill the template, and by its death its workers; start no other."""
+        self._is_ended = True
+        if self._process is not None:
+            self._process.kill()
 
     def _ask(self, packet: bytes, fds: list[int]) -> int | None:
         if self._socket is None:
@@ -122,7 +133,7 @@ class _Template:
             raise
         finally:
             theirs.close()
-        self._socket = ours
+        self._socket, self._process = ours, process
         # It ends by itself when idle; a thread that waits leaves no zombie until the next use.
         self._reaper = threading.Thread(
             target=self._reap, args=(process,), name="worker template", daemon=True
@@ -143,6 +154,11 @@ class _Template:
 
 
 _TEMPLATE = _Template()
+
+
+def end_workers() -> None:
+    """Kill what works at images, at the engine's end: whoever waits for it gets WorkerFailed."""
+    _TEMPLATE.end()
 
 
 class Worker:
