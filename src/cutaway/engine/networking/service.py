@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -137,8 +137,7 @@ class NetworkService:
                 self._core.spawn(add_to_story(container, ledger), "adding to the story")
                 rewrite_etc(self._core, container, files)
             networks = {**container.document.networks, network.name: settings}
-            self._core.commit(container, document=replace(container.document, networks=networks))
-        self._tell("connect", network, container=container.id)
+            self._keep(container, networks, "connect", network)
 
     async def disconnect(self, reference: str, request: NetworkDisconnectRequest) -> None:
         """Take a container out of it."""
@@ -167,8 +166,20 @@ class NetworkService:
                 rewrite_etc(self._core, container, files)
             networks = dict(container.document.networks)
             del networks[network.name]
-            self._core.commit(container, document=replace(container.document, networks=networks))
-        self._tell("disconnect", network, container=container.id)
+            self._keep(container, networks, "disconnect", network)
+
+    def _keep(
+        self,
+        container: Container,
+        networks: Mapping[str, EndpointSettings],
+        action: str,
+        network: Network,
+    ) -> None:
+        """Store which networks a container is on now, and the event, in one transaction."""
+        document = replace(container.document, networks=dict(networks))
+        with self._core.bus.telling():
+            self._core.commit(container, document=document)
+            self._tell(action, network, container=container.id)
 
     async def prune(self, filters: Filters) -> NetworkPruneReport:
         """Remove networks that no container uses."""

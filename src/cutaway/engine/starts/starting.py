@@ -170,8 +170,10 @@ def rewrite_etc(core: Core, container: Container, before: Mapping[str, str]) -> 
                 text = edit_hosts(current, set(kept) - set(wanted), wanted)
             elif current != old:
                 continue
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, text.encode("utf-8", "surrogateescape"), 0)
+            if text != current:
+                data = text.encode("utf-8", "surrogateescape")
+                os.pwrite(fd, data, 0)
+                os.ftruncate(fd, len(data))  # last: ext4 writes out what was emptied before
         finally:
             os.close(fd)
 

@@ -38,6 +38,7 @@ _DNS_PORT = 53
 _BACKLOG = 16
 _CHECKSUM_OFFSETS = {"udp": 6, "tcp": 16}
 _SOURCE_PORT, _DESTINATION_PORT = 0, 2
+_NAMES_TABLE = Table(NFPROTO.IPV4, "cutaway", comment=f"the name server at {EMBEDDED_DNS}")
 
 
 def name_server_rules(udp_port: int, tcp_port: int) -> Batch:
@@ -46,10 +47,12 @@ def name_server_rules(udp_port: int, tcp_port: int) -> Batch:
     A server bound to port 53 itself would forbid the container a server of its own on every
     address. The ports are written into the packets without connection tracking, which the
     namespace then need not have.
+
+    A batch that deletes makes the next close(2) of such a socket wait for RCU (7 ms): the chain
+    is flushed, not replaced, which deletes nothing where there was nothing.
     """
-    table = Table(NFPROTO.IPV4, "cutaway", comment=f"the name server at {EMBEDDED_DNS}")
-    chain = Chain(table, "names", "filter", HOOK.OUTPUT, RAW)
-    batch = Batch().add_table(table).delete_table(table).add_table(table).add_chain(chain)
+    chain = Chain(_NAMES_TABLE, "names", "filter", HOOK.OUTPUT, RAW)
+    batch = Batch().add_table(_NAMES_TABLE).add_chain(chain).flush_chain(chain)
     for protocol, port in (("udp", udp_port), ("tcp", tcp_port)):
         number = PROTOCOL_NUMBERS[protocol]
         checksum = _CHECKSUM_OFFSETS[protocol]
@@ -192,12 +195,19 @@ class StopNames(Step[NetworkScope]):
 
     def shell(self) -> str:
         """See ``Step``."""
-        return "# tell the userland process"
+        return "# tell the userland process; in $NETNS, if it lives on: nft delete table ip cutaway"
 
     def apply(self, scope: NetworkScope) -> None:
-        """One message."""
+        """One message; and inside a sandbox that lives on, its table goes.
+
+        Raises:
+            KernelError: the kernel refused.
+        """
         if scope.userland is not None:
             scope.userland.tell(SandboxGone(id=self.sandbox))
+        if scope.netns_fd is not None:
+            with NetlinkSocket(NETLINK_NETFILTER) as firewall:
+                Batch().delete_table(_NAMES_TABLE, missing_ok=True).commit(firewall)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
