@@ -50,6 +50,7 @@ from cutaway.images.store import ImageStore
 from cutaway.images.worker_process import end_workers
 from cutaway.network import AddressPool, Controller, NetworkSettings
 from cutaway.network.settings import DEFAULT_BRIDGE, DEFAULT_POOLS
+from cutaway.plugins import PluginDirectories, PluginRegistry
 from cutaway.volumes import VolumeStore
 
 log = logging.getLogger("cutaway.daemon")
@@ -176,6 +177,7 @@ def build_core(settings: DaemonSettings) -> Core:
     store = Store(paths.database, short, make_room=reserve.release)
     reserve.fill()
     snapshots = Snapshots(f"{settings.data_root}/snapshots")
+    plugins = PluginRegistry(PluginDirectories(settings.plugin_sockets))
     return Core(
         settings=settings,
         machine=probe_machine(),
@@ -185,6 +187,7 @@ def build_core(settings: DaemonSettings) -> Core:
         images=ImageStore(settings.data_root, snapshots, make_room=reserve.release),
         reserve=reserve,
         snapshots=snapshots,
+        plugins=plugins,
         network=Controller(store, network_settings(settings)),
         volumes=VolumeStore(f"{settings.data_root}/volumes"),
         executor=short,

@@ -29,18 +29,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "shim": {"oci", "linux", "steps", "cgroups", "runtime"},
     "images": {"oci", "linux", "steps"},
     "build": {"oci", "images"},
-    "network": {"oci", "linux", "steps"},
-    "volumes": {"oci", "linux", "steps"},
+    "plugins": set(),
+    "network": {"oci", "linux", "steps", "plugins"},
+    "volumes": {"oci", "linux", "steps", "plugins"},
     "model": {"oci"},
     "engine": {
         "oci", "linux", "steps", "security", "cgroups", "runtime", "shim", "images", "build",
-        "network", "volumes", "model",
+        "network", "volumes", "model", "plugins",
     },
     "api": {"oci", "model"},
     "client": {"oci"},
     "cli": {"oci", "client", "build.dockerfile.dockerignore"},
     "nodes": {"linux", "network.namespace", "client"},
-    "daemon": {"engine", "api", "images", "network", "volumes", "shim", "model", "linux", "build"},
+    "daemon": {
+        "engine", "api", "images", "network", "volumes", "shim", "model", "linux", "build",
+        "plugins",
+    },
 }  # fmt: skip
 
 STDLIB_ONLY = {"oci", "linux", "steps", "security", "cgroups", "runtime", "shim"}

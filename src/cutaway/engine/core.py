@@ -21,6 +21,7 @@ from cutaway.engine.system.reserve import DiskReserve
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
 from cutaway.network import Controller
+from cutaway.plugins import PluginRegistry
 from cutaway.volumes import VolumeStore
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Core:
     bus: EventBus
     images: ImageStore
     snapshots: Snapshots
+    plugins: PluginRegistry
     network: Controller
     volumes: VolumeStore
     executor: ThreadPoolExecutor

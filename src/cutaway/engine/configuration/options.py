@@ -111,6 +111,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("tlscacert", Kind.TEXT, "Trust certs signed only by this CA", default=""),
     Option("tlscert", Kind.TEXT, "Path to TLS certificate file", default=""),
     Option("tlskey", Kind.TEXT, "Path to TLS key file", default=""),
+    Option(
+        "plugin-sockets",
+        Kind.TEXT,
+        "Directory of the sockets of volume and network plugins",
+        default="/run/docker/plugins",
+    ),
     Option("authorization-plugin", Kind.LIST, "", key="authorization-plugins", refuse=_PLUGIN),
     # containers
     Option("default-runtime", Kind.TEXT, "Default OCI runtime", default="cutaway"),

@@ -42,6 +42,7 @@ class DaemonSettings:
     data_root: str = DEFAULT_DATA_ROOT
     exec_root: str = DEFAULT_EXEC_ROOT
     pidfile: str = ""
+    plugin_sockets: str = "/run/docker/plugins"
     hosts: tuple[str, ...] = ()
     group: str = "docker"
     labels: tuple[str, ...] = ()
