@@ -7,7 +7,7 @@ from cutaway.images.assemble import unpack_layers
 from cutaway.images.image import Image
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
-from cutaway.images.whole_index import read_index
+from cutaway.images.whole_index import is_image, read_index
 from cutaway.oci import (
     Descriptor,
     Manifest,
@@ -56,7 +56,11 @@ def variants(store: ImageStore, image: Image) -> list[Image]:
     if image.index is None:
         return [image]
     members = read_index(store.content, image.index.digest).manifests
-    return [_describe(store, image, member) for member in members if _is_image(member)]
+    return [
+        _describe(store, image, member)
+        for member in members
+        if member.platform is not None and is_image(member)
+    ]
 
 
 def register_variant(store: ImageStore, snapshots: Snapshots, image: Image) -> Image:
@@ -76,11 +80,6 @@ def register_variant(store: ImageStore, snapshots: Snapshots, image: Image) -> I
         names = (*image.names, *image.repo_digests)[:1]
         known = [name.with_digest(image.manifest.digest) for name in names]
         return store.register(image.manifest, (), known, by="run")
-
-
-def _is_image(member: Descriptor) -> bool:
-    # Attestations are manifests of the platform "unknown/unknown".
-    return member.platform is not None and member.platform.os != "unknown"
 
 
 def _describe(store: ImageStore, whole: Image, member: Descriptor) -> Image:

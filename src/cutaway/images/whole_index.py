@@ -6,7 +6,7 @@ container is made for their platform (``variants.py``) or the index is pushed.
 
 from collections.abc import Iterator
 
-from cutaway.errors import InvalidParameter
+from cutaway.errors import CutawayError, InvalidParameter
 from cutaway.images.content import ContentStore
 from cutaway.oci import Descriptor, Digest, Index, Manifest, parse_manifest
 
@@ -48,3 +48,16 @@ def needed_by_index(content: ContentStore, digest: Digest) -> set[Digest]:
     for descriptor, manifest in read_members(content, read_index(content, digest)):
         needed |= {descriptor.digest, manifest.config.digest, *(x.digest for x in manifest.layers)}
     return needed
+
+
+def is_whole(content: ContentStore, digest: Digest) -> bool:
+    """Say whether an index and everything below it are here."""
+    try:
+        return all(blob in content for blob in needed_by_index(content, digest))
+    except CutawayError:
+        return False
+
+
+def is_image(member: Descriptor) -> bool:
+    """Say whether a member of an index may be an image: attestations are ``unknown/unknown``."""
+    return member.platform is None or member.platform.os != "unknown"

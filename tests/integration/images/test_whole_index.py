@@ -1,13 +1,20 @@
 """Whole indexes: pulled for all platforms, looked at, run for another platform, pushed, removed."""
 
+import io
 import json
+import shutil
+import subprocess
+import tarfile
+from dataclasses import replace
 
 import pytest
 
 from cutaway.errors import NotFound
+from cutaway.images.archives.load import load_images
+from cutaway.images.archives.save import save_images
 from cutaway.images.push import PushRequest, push
 from cutaway.images.variants import find_variant, register_variant, variants
-from cutaway.oci import Reference
+from cutaway.oci import Platform, Reference
 from support.hostile_registry import (
     CONFIG_TYPE,
     INDEX_TYPE,
@@ -16,6 +23,7 @@ from support.hostile_registry import (
     digest_of,
     make_image,
 )
+from support.image_store import Store
 
 
 @pytest.fixture
@@ -158,3 +166,120 @@ def test_other_tools_see_the_index_in_our_store(store, registry, index, whole) -
     assert (tagged["digest"], tagged["mediaType"]) == (index, INDEX_TYPE)
     assert tagged["annotations"]["org.opencontainers.image.ref.name"] == str(name_of(registry))
     assert CONFIG_TYPE not in json.dumps(tagged)
+
+
+# Archives
+
+
+@pytest.fixture
+def other(tmp_path) -> Store:
+    """Another machine."""
+    (tmp_path / "other").mkdir()
+    return Store(tmp_path / "other")
+
+
+def saved(store, *names, platforms=()) -> bytes:
+    archive = bytearray()
+    save_images(store.images, names, archive.extend, platforms=platforms)
+    return bytes(archive)
+
+
+def load(store, archive, *platforms) -> list[str]:
+    wanted = [Platform.parse(text) for text in platforms]
+    read = io.BytesIO(archive).read
+    return [str(x) for x in load_images(store.images, store.snapshots, read, platforms=wanted)]
+
+
+def platforms_of(store, image) -> list[str]:
+    return [str(one.platform) for one in variants(store.images, image)]
+
+
+def test_a_whole_index_survives_save_and_load(store, other, registry, whole) -> None:
+    name = name_of(registry)
+    archive = saved(store, str(name))
+    assert load(other, archive) == [f"Loaded image: {name.familiar}"]
+    again = other.images.find_name(name)
+    assert (again.id, again.index) == (whole.id, whole.index)
+    assert other.blobs() == store.blobs()
+    assert saved(other, str(name)) == archive
+    pushed = push(other.images, PushRequest(name, settings=QUICK))
+    assert pushed == {"latest": whole.index.digest}
+
+
+def test_single_platforms_are_saved_and_loaded(store, other, registry, whole) -> None:
+    name = str(name_of(registry))
+    load(other, saved(store, name, platforms=["linux/arm64"]))
+    (alone,) = other.images.list()
+    assert (str(alone.platform), alone.index) == ("linux/arm64", None)
+    other.images.remove(name)
+    assert other.is_empty()
+
+    load(other, saved(store, name), "linux/arm64")
+    (loaded,) = other.images.list()
+    assert loaded == replace(alone, tagged_at=loaded.tagged_at)
+    other.images.remove(name)
+    assert other.is_empty()
+
+
+def test_several_platforms_make_a_smaller_index(store, other, registry, whole) -> None:
+    name, both = str(name_of(registry)), ["linux/amd64", "linux/arm64"]
+    for archive, wanted in ((saved(store, name, platforms=both), []), (saved(store, name), both)):
+        load(other, archive, *wanted)
+        (image,) = other.images.list()
+        assert platforms_of(other, image) == both
+        assert len(other.blobs()) == 2 * 4 + 1  # 2 x (manifest, config, 2 layers) and the index
+        other.images.remove(name)
+        assert other.is_empty()
+
+
+def test_a_platform_that_is_not_there_is_told_in_dockers_words(store, other, registry, whole):
+    name = str(name_of(registry))
+    with pytest.raises(NotFound, match=r"does not match the specified platform \(linux/s390x\)"):
+        saved(store, name, platforms=["linux/s390x"])
+    for archive in (saved(store, name), saved(store, name, platforms=["linux/arm64"])):
+        with pytest.raises(NotFound) as caught:
+            load(other, archive, "linux/ppc64le")
+        assert str(caught.value) == (
+            "requested platform (linux/ppc64le) not found: image might be filtered out"
+        )
+        assert other.is_empty()
+
+
+def test_an_index_without_all_of_its_members_is_loaded_as_the_image_that_is_there(
+    store, other, registry, whole
+) -> None:
+    """As a dockerd with containerd's store writes it for ``save --platform``."""
+    archive = saved(store, str(name_of(registry)))
+    amd64 = json.loads(store.images.content.read(whole.manifest.digest))
+    layers = [f"blobs/sha256/{one['digest'].partition(':')[2]}" for one in amd64["layers"]]
+    config = amd64["config"]["digest"].partition(":")[2]
+    absent = [*layers, f"blobs/sha256/{config}", f"blobs/sha256/{whole.manifest.digest.encoded}"]
+    load(other, without(archive, "manifest.json", *absent))
+    (image,) = other.images.list()
+    assert (str(image.platform), image.index) == ("linux/arm64", None)
+    assert len(other.blobs()) == 4
+
+
+def without(archive: bytes, *names: str) -> bytes:
+    """Return an archive without some files."""
+    out = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(archive)) as old,
+        tarfile.open(fileobj=out, mode="w") as new,
+    ):
+        for member in old:
+            if member.name not in names:
+                new.addfile(member, old.extractfile(member))
+    return out.getvalue()
+
+
+@pytest.mark.skipif(not shutil.which("skopeo"), reason="no skopeo")
+def test_skopeo_reads_the_whole_index_of_our_archive_and_we_read_its(
+    store, other, registry, index, whole, tmp_path
+) -> None:
+    (tmp_path / "ours.tar").write_bytes(saved(store, str(name_of(registry))))
+    theirs = f"oci-archive:{tmp_path}/theirs.tar:{name_of(registry)}"
+    command = ["skopeo", "copy", "--all", f"oci-archive:{tmp_path}/ours.tar", theirs]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    load(other, (tmp_path / "theirs.tar").read_bytes())
+    assert str(other.images.find_name(name_of(registry)).index.digest) == index

@@ -14,7 +14,6 @@ from cutaway.engine.core import Core
 from cutaway.engine.images.trust import settings_with
 from cutaway.engine.threads import Inflow, Outflow, flow_out
 from cutaway.errors import CutawayError, InvalidParameter, NotFound, Unavailable
-from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.archives.import_tar import import_tar
 from cutaway.images.archives.load import load_images
 from cutaway.images.archives.save import save_images
@@ -134,11 +133,16 @@ class ImageTransport:
         for name in names:
             image = self._core.images.resolve(name)
             for platform in platforms:
-                check_platform(image, name, platform)
+                find_variant(self._core.images, image, name, platform)
             self._tell("save", str(image.id), name)
 
         def work(flow: "Outflow[bytes]") -> None:
-            save_images(self._core.images, names, lambda piece: flow.put(bytes(piece)))
+            save_images(
+                self._core.images,
+                names,
+                lambda piece: flow.put(bytes(piece)),
+                platforms=platforms,
+            )
 
         return await flow_out(self._core.transfers, work)
 
@@ -146,20 +150,22 @@ class ImageTransport:
         self, body: ByteStream, *, quiet: bool, platforms: Sequence[str] = ()
     ) -> Progress:
         """Take images from a tar."""
-        if platforms:
-            raise Unsupported("loading single platforms of an archive is not supported")
+        wanted = [Platform.parse(text) for text in platforms]
         reader = Inflow(body)
 
         def work(flow: "Outflow[dict[str, Any]]") -> None:
             progress = None if quiet else flow.put
             with reader:
                 loaded = load_images(
-                    self._core.images, self._core.snapshots, reader.read, progress=progress
+                    self._core.images,
+                    self._core.snapshots,
+                    reader.read,
+                    progress=progress,
+                    platforms=wanted,
                 )
             for one in loaded:
                 name = one.reference.familiar if one.reference else str(one.image.id)
-                told = f"Loaded image: {name}" if one.reference else f"Loaded image ID: {name}"
-                flow.put({"stream": f"{told}\n"})
+                flow.put({"stream": f"{one}\n"})
                 self._tell_from_thread("load", name, one.image)
 
         # Docker answers 200 to every load and tells an error in the stream.
@@ -242,19 +248,6 @@ def make_credentials(auth: AuthConfig | None) -> Credentials | None:
     if auth is None:
         return None
     return credentials_from_json(msgspec.to_builtins(auth))
-
-
-def check_platform(image: Image, reference: str, platform: str) -> None:
-    """Refuse an image that is not for the platform asked for, if one was.
-
-    Raises:
-        NotFound: in Docker's words.
-    """
-    if platform and not Platform.parse(platform).normalized().matches(image.platform):
-        raise NotFound(
-            f"image with reference {reference} was found but its platform ({image.platform}) "
-            f"does not match the specified platform ({platform})"
-        )
 
 
 def explainer(flow: "Outflow[dict[str, Any]]") -> Callable[[str], None]:
