@@ -220,6 +220,12 @@ class HostileRegistry:
         self.url = f"http://{self.address}"
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
+    def __enter__(self) -> "HostileRegistry":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Stop."""
         self.ended.set()
@@ -264,16 +270,16 @@ class HostileRegistry:
         digest = path.rpartition("/blobs/")[2]
         if path == "":
             exchange.reply(200, b"{}")
+        elif exchange.command == "PUT" and "/manifests/" in path:
+            media_type = exchange.headers["Content-Type"]
+            self.manifests[path] = exchange.body, media_type
+            exchange.reply(201, headers={"Docker-Content-Digest": digest_of(exchange.body)})
         elif path in self.manifests:
             data, media_type = self.manifests[path]
             headers = {"Content-Type": media_type, "Docker-Content-Digest": digest_of(data)}
             exchange.reply(200, data, headers)
         elif "/blobs/uploads/" in path:
             self._serve_upload(exchange, path)
-        elif exchange.command == "PUT" and "/manifests/" in path:
-            media_type = exchange.headers["Content-Type"]
-            self.manifests[path] = exchange.body, media_type
-            exchange.reply(201, headers={"Docker-Content-Digest": digest_of(exchange.body)})
         elif digest in self.blobs:
             self._serve_blob(exchange, self.blobs[digest])
         else:

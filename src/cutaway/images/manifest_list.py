@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from cutaway import files
 from cutaway.errors import Conflict, InvalidParameter, NotFound
+from cutaway.images.registry.referrers import push_manifest
 from cutaway.images.registry.repository import FetchedManifest, Repository
 from cutaway.images.registry.upload import BlobUpload
 from cutaway.images.store import ImageStore
@@ -152,7 +153,7 @@ class ManifestLists:
             _MemberPush(self._store, self._connect, repository, target=target, member=member).run()
         index = draft.to_index()
         data = encode_document(index.to_json())
-        repository.put_manifest(target.tag or "", data, index.media_type)
+        push_manifest(repository, target.tag or "", data, index.media_type)
         if purge:
             self.remove(target)
         return digest_of(data)
@@ -211,7 +212,7 @@ class _MemberPush:
         self._repository.may_mount_from(mount_from)
         for blob in (manifest.config, *manifest.layers):
             self._send(blob, mount_from)
-        self._repository.put_manifest(digest, data, self._descriptor.media_type)
+        push_manifest(self._repository, digest, data, self._descriptor.media_type)
 
     def _manifest(self) -> tuple[Manifest, bytes]:
         digest = self._descriptor.digest

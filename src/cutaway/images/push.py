@@ -20,6 +20,7 @@ from cutaway.images.content import Cancelled
 from cutaway.images.image import Image, ImageDamaged
 from cutaway.images.progress import Progress, ProgressCallback, ignore_progress
 from cutaway.images.registry.credentials import Credentials
+from cutaway.images.registry.referrers import push_manifest
 from cutaway.images.registry.refusal import RegistryRefusal, translate_push
 from cutaway.images.registry.repository import Repository
 from cutaway.images.registry.settings import RegistrySettings
@@ -168,7 +169,7 @@ class _Push:
             data, media_type = self._push_image(repository, chosen, candidates)
         self._check_not_stopped()
         tag = reference.tag or ""
-        repository.put_manifest(tag, data, media_type)
+        push_manifest(repository, tag, data, media_type)
         digest = self.store.content.write_blob(data)
         self.store.register(image.manifest, (), (reference.with_digest(digest),), by="push")
         self.progress.message(f"{tag}: digest: {digest} size: {len(data)}")
@@ -184,7 +185,7 @@ class _Push:
             layers = {layer.digest: (layer, layer.digest.short) for layer in manifest.layers}
             self._push_parts(repository, manifest, layers, candidates, as_is=True)
             data = content.read(descriptor.digest)
-            repository.put_manifest(descriptor.digest, data, descriptor.media_type)
+            push_manifest(repository, descriptor.digest, data, descriptor.media_type)
         return content.read(index.digest)
 
     def _push_image(

@@ -1,11 +1,15 @@
 """A store, registries that lie, and a check that nothing is left."""
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from support.hostile_registry import HostileRegistry
+from cutaway.images.registry.repository import Repository
+from cutaway.images.registry.source import connect
+from cutaway.images.registry.transport import Transport
+from support.hostile_registry import QUICK, HostileRegistry
 from support.image_store import Store
 
 
@@ -33,3 +37,11 @@ def make_registry() -> Iterator[Callable[..., HostileRegistry]]:
 def registry(make_registry: Callable[..., HostileRegistry]) -> HostileRegistry:
     """One registry."""
     return make_registry()
+
+
+@pytest.fixture
+def repository_of() -> Iterator[Callable[..., Repository]]:
+    """A function of a reference and of actions, ``pull,push``: opens a repository."""
+    transport = Transport(QUICK)
+    yield functools.partial(connect, transport, None, is_cancelled=lambda: False)
+    transport.close()

@@ -1,6 +1,5 @@
 """Lists of one image for several platforms; tags and referrers of a repository."""
 
-import functools
 import json
 from typing import Any
 
@@ -11,26 +10,16 @@ from cutaway.images.manifest_list import ManifestLists
 from cutaway.images.pull import PullRequest, list_remote_tags
 from cutaway.images.registry.refusal import RegistryRefusal
 from cutaway.images.registry.settings import RegistrySettings
-from cutaway.images.registry.source import connect
-from cutaway.images.registry.transport import RedirectRefused, Transport
-from cutaway.oci import Digest, Platform, Reference
+from cutaway.images.registry.transport import RedirectRefused
+from cutaway.oci import Platform, Reference
 from support.hostile_registry import (
     INDEX_TYPE,
-    MANIFEST_TYPE,
     HostileRegistry,
-    described,
     digest_of,
     make_image,
 )
 
 QUICK = RegistrySettings(backoff_s=0.01, stall_timeout_s=2.0, certificate_dirs=())
-
-
-@pytest.fixture
-def repository_of():
-    transport = Transport(QUICK)
-    yield functools.partial(connect, transport, None, is_cancelled=lambda: False)
-    transport.close()
 
 
 @pytest.fixture
@@ -145,43 +134,6 @@ def test_tags_of_nothing(registry):
     registry.on("GET", r".*/tags/list.*", lambda e: e.reply_error(404, "NAME_UNKNOWN", "unknown"))
     with pytest.raises(NotFound, match="repository .*/app not found: name unknown"):
         list_remote_tags(PullRequest(name(registry, "app"), settings=QUICK))
-
-
-SUBJECT = Digest("sha256:" + "5" * 64)
-
-
-def referrers(*types: str) -> bytes:
-    members = [described(t.encode(), MANIFEST_TYPE, artifactType=t) for t in types]
-    return json.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": members}).encode()
-
-
-def test_referrers_by_the_api(registry, repository_of):
-    registry.on(
-        "GET",
-        f"/v2/app/referrers/{SUBJECT}",
-        lambda e: e.reply(200, referrers("sbom", "sig"), {"Content-Type": INDEX_TYPE}),
-    )
-    repository = repository_of(name(registry, "app"), "pull")
-
-    assert len(repository.fetch_referrers(SUBJECT).manifests) == 2
-    (found,) = repository.fetch_referrers(SUBJECT, "sig").manifests
-    assert found.artifact_type == "sig"
-
-
-def test_referrers_by_the_tag_schema_or_none(registry, repository_of):
-    repository = repository_of(name(registry, "app"), "pull")
-    assert repository.fetch_referrers(SUBJECT).manifests == ()
-
-    registry.put_manifest(referrers("sig"), INDEX_TYPE, tag="sha256-" + "5" * 64)
-    assert len(repository.fetch_referrers(SUBJECT).manifests) == 1
-
-    registry.on("GET", r".*/referrers/.*", lambda e: e.reply(403))
-    with pytest.raises(RegistryRefusal):
-        repository.fetch_referrers(SUBJECT)
-    registry.rules.clear()
-    registry.put(make_image(), tag="sha256-" + "5" * 64)
-    with pytest.raises(InvalidParameter, match="expected an index"):
-        repository.fetch_referrers(SUBJECT)
 
 
 def test_a_tags_digest_is_asked_without_its_manifest(registry, repository_of):

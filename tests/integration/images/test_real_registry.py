@@ -15,11 +15,12 @@ import pytest
 from cutaway.errors import CutawayError, Unauthorized
 from cutaway.images.push import PushRequest, push
 from cutaway.images.registry.credentials import Credentials
+from cutaway.images.registry.referrers import fetch_referrers
 from cutaway.images.registry.refusal import ManifestNotFound
 from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.registry.tls import CertificateRefused
-from cutaway.oci import Reference
-from support.hostile_registry import make_image
+from cutaway.oci import Digest, Reference
+from support.hostile_registry import MANIFEST_TYPE, HostileRegistry, described, make_image
 
 REGISTRY = shutil.which("docker-registry")
 SKOPEO = shutil.which("skopeo")
@@ -84,8 +85,6 @@ def layout(tmp_path) -> str:
     root = tmp_path / "layout"
     (root / "blobs/sha256").mkdir(parents=True)
     data = image.encode()
-    from support.hostile_registry import MANIFEST_TYPE, described
-
     for blob in (*image.blobs.values(), data):
         name = described(blob, "")["digest"].removeprefix("sha256:")
         (root / "blobs/sha256" / name).write_bytes(blob)
@@ -173,6 +172,26 @@ def test_passwords(store, start_registry, layout, tmp_path):
     with pytest.raises(Unauthorized):
         push(store.images, PushRequest(reference))
     assert push(store.images, PushRequest(reference, credentials=right))
+
+
+def test_a_referrer_is_listed_by_its_tag(store, start_registry, repository_of):
+    """This registry has no referrers API; skopeo reads what we keep in its place."""
+    server = start_registry()
+    signature = make_image(salt="signature")
+    subject = "sha256:" + "5" * 64
+    signature.manifest["subject"] = {"mediaType": MANIFEST_TYPE, "digest": subject, "size": 5}
+    with HostileRegistry() as source:
+        source.put(signature)
+        image = store.pull(f"{source.address}/app")
+    target = Reference.parse(f"{server.address}/app:signature")
+    store.images.tag(image.id, target)
+    push(store.images, PushRequest(target))
+
+    name = f"docker://{server.address}/app:{subject.replace(':', '-')}"
+    listed = json.loads(skopeo("inspect", "--raw", "--tls-verify=false", name))["manifests"]
+    assert [one["digest"] for one in listed] == [image.manifest.digest]
+    found = fetch_referrers(repository_of(target, "pull"), Digest(subject))
+    assert [one.digest for one in found.manifests] == [image.manifest.digest]
 
 
 # Certificates

@@ -8,6 +8,7 @@ from cutaway.engine.images.transport import ImageTransport, Progress, make_crede
 from cutaway.engine.images.trust import settings_with
 from cutaway.engine.threads import Outflow
 from cutaway.images.comparison import compare_images
+from cutaway.images.registry.referrers import fetch_referrers
 from cutaway.images.registry.refusal import RegistryRefusal, translate_pull
 from cutaway.images.registry.source import connect
 from cutaway.images.registry.transport import Transport
@@ -100,7 +101,7 @@ class ImageSharing(ImageTransport):
                 )
                 wanted = name.digest or name.tag or ""
                 digest = repository.fetch_manifest(wanted).descriptor.digest
-                index = repository.fetch_referrers(digest, artifact_type)
+                index = fetch_referrers(repository, digest, artifact_type)
             except RegistryRefusal as refusal:
                 raise translate_pull(refusal, name) from refusal
             finally:

@@ -39,7 +39,7 @@ ACCEPT = ", ".join(
     )
 )
 _ERROR_LIMIT = 64 * 1024
-_MAX_PAGES = 200
+MAX_PAGES = 200
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -226,37 +226,17 @@ class Repository:
             RegistryRefusal: the registry's error.
         """
         url = f"{self.endpoint.url}/v2/{self.path}/tags/list?n=1000"
-        for _ in range(_MAX_PAGES):
+        for _ in range(MAX_PAGES):
             response, data = self.request_document("GET", url, {}, MAX_DOCUMENT_BYTES)
             document = parse_document(data, "tags list")
             tags = document.get("tags") if isinstance(document, dict) else None
             for tag in tags or ():
                 if isinstance(tag, str):
                     yield tag
-            following = _next_page(url, response.header("Link"))
+            following = next_page(url, response.header("Link"))
             if following is None:
                 return
             url = following
-
-    def fetch_referrers(self, digest: Digest, artifact_type: str = "") -> Index:
-        """Return what refers to a manifest: signatures, SBOMs.
-
-        Falls back to the tag schema where the registry has no referrers API.
-
-        Raises:
-            RegistryRefusal: the registry's error.
-        """
-        try:
-            _, data = self.request_document("GET", f"referrers/{digest}", {}, MAX_DOCUMENT_BYTES)
-            document = parse_manifest(data, MediaType.OCI_INDEX)
-        except RegistryRefusal as refusal:
-            if refusal.status != 404:
-                raise
-            document = self._referrers_by_tag(digest)
-        if not isinstance(document, Index):
-            raise InvalidParameter(f"referrers of {digest}: expected an index")
-        found = tuple(d for d in document.manifests if artifact_type in ("", d.artifact_type))
-        return Index(schema_version=2, media_type=MediaType.OCI_INDEX.value, manifests=found)
 
     def locate(self, location: str) -> str:
         """Return the absolute address of an upload's ``Location``.
@@ -273,8 +253,11 @@ class Repository:
             )
         return url
 
-    def put_manifest(self, reference: str | Digest, data: bytes, media_type: str) -> None:
+    def put_manifest(self, reference: str | Digest, data: bytes, media_type: str) -> bool:
         """Send a manifest whose blobs the registry has.
+
+        Returns:
+            Whether the registry lists it among the referrers of its subject.
 
         Raises:
             RegistryRefusal: the registry's error.
@@ -282,6 +265,7 @@ class Repository:
         headers = {"Content-Type": media_type, "Content-Length": str(len(data))}
         response = self.request("PUT", f"manifests/{reference}", headers, body=lambda: data)
         response.read(_ERROR_LIMIT)
+        return bool(response.header("OCI-Subject"))
 
     def request_document(
         self, method: str, path: str, headers: dict[str, str], limit: int
@@ -381,15 +365,6 @@ class Repository:
             follow=follow,
         )
 
-    def _referrers_by_tag(self, digest: Digest) -> Manifest | Index:
-        tag = f"{digest.algorithm}-{digest.encoded}"[:128]
-        try:
-            return self.fetch_manifest(tag).document
-        except RegistryRefusal as refusal:
-            if refusal.status != 404:
-                raise
-        return Index(schema_version=2, manifests=())
-
 
 def _verify_manifest(reference: str | Digest, data: bytes, header: str) -> Digest:
     """Return the digest of a manifest after comparing it with everything that claims to know it."""
@@ -418,7 +393,7 @@ def _known(content_type: str) -> str:
     return content_type if content_type in INDEX_TYPES or content_type in manifests else ""
 
 
-def _next_page(url: str, link: str) -> str | None:
+def next_page(url: str, link: str) -> str | None:
     """Return the URL of ``Link: </v2/…>; rel="next"``, which must stay on the same host."""
     target, _, parameters = link.partition(">")
     if not target.startswith("<") or 'rel="next"' not in parameters:
