@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from cutaway.images.worker_process import end_workers
 from support.engine import EngineUnderTest
 from support.forked_engine import ForkedEngine
 from support.images import busybox_archive
@@ -24,6 +25,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # Hypothesis measures by the clock; on a busy machine that says nothing about what is tested.
 settings.register_profile("any load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any load")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _workers() -> Iterator[None]:
+    """Tests that unpack in their own process leave no process behind."""
+    yield
+    end_workers()
 
 
 @pytest.fixture(scope="session")

@@ -51,8 +51,9 @@ class EngineUnderTest:
     def __init__(self, *flags: str, host: TestHost | None = None) -> None:
         self.host = host or TestHost()
         self._owns_host = host is None
-        self.directory = Path(tempfile.mkdtemp(prefix="cutaway-test-"))
-        self.directory.chmod(0o711)
+        # Hexadecimal: podman takes no directory whose name ends with an underscore for a layout.
+        self.directory = Path(tempfile.gettempdir()) / f"cutaway-test-{uuid.uuid4().hex[:12]}"
+        self.directory.mkdir(mode=0o711)
         self.socket = f"{self.directory}/docker.sock"
         self.cgroup_parent = f"/cutaway-test-{uuid.uuid4().hex[:8]}"
         self.flags = list(flags)

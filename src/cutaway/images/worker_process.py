@@ -63,8 +63,8 @@ _ERRORS: dict[str, type[errors.CutawayError]] = {
 class _Template:
     """The process that forks workers, started when first needed and again when it has gone.
 
-    ``_lock`` guards ``_socket`` and keeps a request and its answer together; ``end`` takes no lock,
-    since a request may be waiting for an answer that never comes.
+    ``_lock`` guards ``_socket`` and keeps a request and its answer together; ``end`` kills
+    before it takes the lock, since a request may be waiting for an answer that never comes.
     """
 
     def __init__(self) -> None:
@@ -105,6 +105,8 @@ class _Template:
         self._is_ended = True
         if self._process is not None:
             self._process.kill()
+        with self._lock:  # whoever waited for an answer has seen the end of it by now
+            self._drop()
 
     def _ask(self, packet: bytes, fds: list[int]) -> int | None:
         if self._socket is None:

@@ -8,8 +8,9 @@ one is broken.
 import io
 import os
 import stat
+import subprocess
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -364,18 +365,29 @@ def test_gzip_members_without_end_cost_no_square(place: Path) -> None:
     unpack_bytes(empty * 200_000 + gzipped(data), place, diff_id=diff_id(data))
 
 
-def test_bomb_stops_at_the_free_space_floor(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def own_disk(place: Path) -> Iterator[Path]:
+    """A disk that nobody else writes to, with room for a layer's directory."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "none", str(place)], check=True)
+    (place / "fs").mkdir()
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_bomb_stops_at_the_free_space_floor(
+    own_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from cutaway.images.layers import unpack as module
 
-    state = os.statvfs(place)
+    state = os.statvfs(own_disk)
     floor = state.f_bavail * state.f_frsize - (64 << 20)
     monkeypatch.setattr(module, "free_space_floor", lambda directory: floor)
     compressor = zlib.compressobj(1, wbits=31)
     bomb = compressor.compress(raw_entry(b"0", size=b"%011o\0" % (8 << 30))[:512])
     bomb += b"".join(compressor.compress(bytes(1 << 20)) for _ in range(600))
     with pytest.raises(DiskFloor, match="no space left on device"):
-        unpack_bytes(bomb, place)
-    written = sum(f.stat().st_blocks * 512 for f in place.rglob("*"))
+        unpack_bytes(bomb, own_disk)
+    written = sum(f.stat().st_blocks * 512 for f in own_disk.rglob("*"))
     assert written < 200 << 20
 
 
