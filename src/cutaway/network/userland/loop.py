@@ -2,11 +2,13 @@
 
 import heapq
 import itertools
-import selectors
+import select
 import time
 from collections.abc import Callable
 
 Callback = Callable[[], None]
+# An error or the end of a connection is for both: whoever acts finds it.
+_READ_AND_WRITE = (~select.EPOLLOUT, ~select.EPOLLIN)
 
 
 class Timer:
@@ -27,7 +29,8 @@ class Loop:
     """Calls back when a descriptor is ready or a time has come. One thread."""
 
     def __init__(self) -> None:
-        self._selector = selectors.EpollSelector()
+        self._epoll = select.epoll()
+        self._watched: dict[int, tuple[Callback | None, Callback | None]] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self._stopped = False
@@ -36,15 +39,18 @@ class Loop:
         self, fd: int, *, read: Callback | None = None, write: Callback | None = None
     ) -> None:
         """Say what to call for a descriptor, in place of what was said before; None for nothing."""
-        events = (selectors.EVENT_READ if read else 0) | (selectors.EVENT_WRITE if write else 0)
-        known = self._selector.get_map().get(fd)
+        events = (select.EPOLLIN if read else 0) | (select.EPOLLOUT if write else 0)
+        is_known = fd in self._watched
         if not events:
-            if known is not None:
-                self._selector.unregister(fd)
-        elif known is None:
-            self._selector.register(fd, events, (read, write))
+            if is_known:
+                del self._watched[fd]
+                self._epoll.unregister(fd)
+            return
+        self._watched[fd] = (read, write)
+        if is_known:
+            self._epoll.modify(fd, events)
         else:
-            self._selector.modify(fd, events, (read, write))
+            self._epoll.register(fd, events)
 
     def forget(self, fd: int) -> None:
         """Watch a descriptor no more; call it before closing."""
@@ -74,19 +80,14 @@ class Loop:
 
     def run_once(self, timeout: float | None) -> None:
         """Wait for at most ``timeout`` seconds and make the calls that are due."""
-        for key, events in self._selector.select(timeout):
-            read, write = key.data
-            # An earlier callback of this round may have closed the descriptor or changed its mind.
-            if events & selectors.EVENT_READ and read and self._is_current(key, 0, read):
-                read()
-            if events & selectors.EVENT_WRITE and write and self._is_current(key, 1, write):
-                write()
+        ready = [(fd, events, self._watched[fd]) for fd, events in self._epoll.poll(timeout)]
+        for fd, events, callbacks in ready:
+            for callback, kinds in zip(callbacks, _READ_AND_WRITE, strict=True):
+                # An earlier call of this round may have closed the descriptor or changed its mind.
+                if callback and events & kinds and self._watched.get(fd) is callbacks:
+                    callback()
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             _, _, timer = heapq.heappop(self._timers)
             if timer.callback is not None:
                 timer.callback()
-
-    def _is_current(self, key: selectors.SelectorKey, which: int, callback: Callback) -> bool:
-        known = self._selector.get_map().get(key.fd)
-        return known is not None and known.data[which] is callback

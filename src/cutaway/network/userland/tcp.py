@@ -3,15 +3,17 @@
 splice(2) moves the bytes from socket to pipe to socket inside the kernel.
 """
 
+import fcntl
 import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from cutaway.network.userland.loop import Loop, Timer
 
 _CHUNK = 1 << 20
-_PIPE_SIZE = 1 << 18
+_PIPE_BYTES = 1 << 16  # as pipe(2) makes it
 _F_SETPIPE_SZ = 1031
 _CONNECT_S = 30.0
 _BURST = 64
@@ -62,44 +64,48 @@ class TcpListener:
 
 
 class _Direction:
-    """Bytes on their way from one socket to the other, by a pipe."""
+    """Bytes on their way from one socket to the other, by a pipe.
 
-    __slots__ = ("at_end", "closed", "filled", "read_fd", "sink", "source", "write_fd")
+    Attributes:
+        filled: bytes in the pipe that the sink did not take: nothing more is read then.
+        at_end: the source has said its last.
+    """
+
+    __slots__ = ("_is_wide", "_read_fd", "_write_fd", "at_end", "filled", "sink", "source")
 
     def __init__(self, source: socket.socket, sink: socket.socket) -> None:
         self.source = source
         self.sink = sink
-        self.read_fd, self.write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._read_fd, self._write_fd = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._is_wide = False
         self.filled = 0
         self.at_end = False
-        self.closed = False
 
-    def fill(self) -> None:
-        """Move what has come from the source into the pipe."""
-        if self.at_end or self.filled >= _PIPE_SIZE // 2:
-            return
+    def move(self) -> None:
+        """Move what has come as far as the sink takes it, and pass the end on."""
         try:
-            count = _splice(self.source.fileno(), self.write_fd)
+            if not self.filled:
+                self.filled = _splice(self.source.fileno(), self._write_fd)
+                self.at_end = self.filled == 0
+                if self.filled >= _PIPE_BYTES and not self._is_wide:
+                    self._widen()
+            while self.filled:
+                self.filled -= _splice(self._read_fd, self.sink.fileno())
         except BlockingIOError:
             return
-        self.filled += count
-        self.at_end = count == 0
-
-    def drain(self) -> None:
-        """Move what is in the pipe to the sink; pass the end on when it is empty."""
-        while self.filled:
-            try:
-                self.filled -= _splice(self.read_fd, self.sink.fileno())
-            except BlockingIOError:
-                return
-        if self.at_end and not self.closed:
-            self.closed = True
+        if self.at_end:
             self.sink.shutdown(socket.SHUT_WR)
+
+    def _widen(self) -> None:
+        """Let more through at a time; only for who sends much: a user's pipes are limited."""
+        self._is_wide = True
+        with suppress(OSError):
+            fcntl.fcntl(self._write_fd, _F_SETPIPE_SZ, _CHUNK)
 
     def close(self) -> None:
         """Close the pipe."""
-        os.close(self.read_fd)
-        os.close(self.write_fd)
+        os.close(self._read_fd)
+        os.close(self._write_fd)
 
 
 def _splice(source: int, sink: int) -> int:
@@ -164,32 +170,33 @@ class Relay:
         except OSError:
             self._reset()
             return
-        self._move()
+        self._watch()
 
-    def _move(self) -> None:
+    def _move(self, direction: _Direction) -> None:
+        before = direction.filled > 0
         try:
-            for direction in self._directions:
-                direction.fill()
-                direction.drain()
+            direction.move()
         except OSError:
             self._reset()
             return
-        if all(d.closed for d in self._directions):
-            self.close()
-            return
-        self._watch()
+        if direction.at_end or before != (direction.filled > 0):
+            self._watch()
 
     def _watch(self) -> None:
+        """Read from each side what the other has taken all of; else wait for that other."""
         outward, inward = self._directions
+        if outward.at_end and inward.at_end:
+            self.close()
+            return
         for one, reads, writes in (
             (self._client, outward, inward),
             (self._other, inward, outward),
         ):
-            wants_read = not reads.at_end and reads.filled < _PIPE_SIZE // 2
+            is_ready = not reads.at_end and not reads.filled
             self._loop.watch(
                 one.fileno(),
-                read=self._move if wants_read else None,
-                write=self._move if writes.filled else None,
+                read=partial(self._move, reads) if is_ready else None,
+                write=partial(self._move, writes) if writes.filled else None,
             )
 
     def _reset(self) -> None:
