@@ -41,6 +41,7 @@ from cutaway.engine.system.machine import probe_machine
 from cutaway.engine.system.reserve import DiskReserve
 from cutaway.engine.system.service import SystemService
 from cutaway.engine.system.upkeep import keep_up
+from cutaway.engine.volumes.own import OwnVolumeService
 from cutaway.engine.volumes.service import VolumeService
 from cutaway.errors import Conflict, CutawayError
 from cutaway.files import FileLock, sweep_temporaries, write_json
@@ -254,6 +255,7 @@ def build_server(core: Core) -> Server:
         volumes=VolumeService(core),
         builds=builds,
         own_networks=OwnNetworkService(core),
+        own_volumes=OwnVolumeService(core),
         own_images=images,
         manifests=ManifestService(core, registry),
     )

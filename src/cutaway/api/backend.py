@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cutaway import model
-from cutaway.api.own_backend import ManifestBackend, OwnImageBackend, OwnNetworkBackend
+from cutaway.api import own_backend as own
 
 
 class ContainerBackend(Protocol):
@@ -50,7 +50,7 @@ class ContainerBackend(Protocol):
     async def stop(self, reference: str, *, signal: str = "", timeout_s: int | None = None) -> None:
         """Signal it, and SIGKILL it when it has not ended after ``timeout_s``; -1 waits for ever.
 
-        Empty or None mean the container's own. Returns when it has ended.
+        Empty or None: the container's own. Returns when it has ended.
 
         Raises:
             NotModified: it does not run.
@@ -472,7 +472,6 @@ class BuildBackend(Protocol):
         self, options: model.BuildPruneOptions, filters: model.Filters
     ) -> model.BuildPruneReport:
         """Make the cache smaller."""
-        ...
 
     async def open_session(self, session: model.BuildSession) -> str:
         """Keep what a client lends to its next build; returns the session's id."""
@@ -495,6 +494,7 @@ class Backends:
     networks: NetworkBackend | None = None
     volumes: VolumeBackend | None = None
     builds: BuildBackend | None = None
-    own_networks: OwnNetworkBackend | None = None
-    own_images: OwnImageBackend | None = None
-    manifests: ManifestBackend | None = None
+    own_networks: own.OwnNetworkBackend | None = None
+    own_volumes: own.OwnVolumeBackend | None = None
+    own_images: own.OwnImageBackend | None = None
+    manifests: own.ManifestBackend | None = None

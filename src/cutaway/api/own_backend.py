@@ -46,6 +46,26 @@ class OwnNetworkBackend(Protocol):
         ...
 
 
+class OwnVolumeBackend(Protocol):
+    """Mounts of running containers, and what is done with volumes as a whole."""
+
+    async def add_mounts(self, reference: str, binds: Sequence[str]) -> Sequence[model.MountPoint]:
+        """Mount volumes and host directories, also while the container runs; return the new ones.
+
+        Raises:
+            InvalidParameter: ``-v`` would refuse it, too. Conflict: it would hide another mount.
+        """
+        ...
+
+    async def remove_mounts(self, reference: str, targets: Sequence[str], *, force: bool) -> None:
+        """Take mounts away, also while the container runs.
+
+        Raises:
+            NotFound: there is none at that place. Conflict: files there are open.
+        """
+        ...
+
+
 class OwnImageBackend(Protocol):
     """How images relate: to each other, to their bases, to what a registry has about them."""
 

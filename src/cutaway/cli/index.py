@@ -14,11 +14,12 @@ GROUPS = {
     "network": "Manage networks",
     "system": "Manage Docker",
     "volume": "Manage volumes",
+    "mount": "Change the mounts of containers, also while they run",
     "plan": "Show what would be done, and do nothing",
 }
 
 # Commands and groups that docker has not; help lists them apart.
-OWN = ("completion", "daemon", "denied", "doctor", "nodes", "plan", "reach", "story")
+OWN = ("completion", "daemon", "denied", "doctor", "mount", "nodes", "plan", "reach", "story")
 
 COMMON = (
     "run",
@@ -148,6 +149,8 @@ _OTHERS = {
     "reach": ("reachability", "reach", "Show who can reach a published port, and which rule decides"),
     "port add": ("ports", "port add", "Publish ports of a running container, at once and at its next starts"),
     "port rm": ("ports", "port rm", "Publish ports of a running container no more"),
+    "mount add": ("mounts", "mount add", "Mount volumes and host directories in a running container, and at its next starts"),
+    "mount rm": ("mounts", "mount rm", "Take mounts away from a running container, and for its next starts"),
     "plan run": ("transparent", "plan run", "Show every step that `run` would take, and take none"),
 }  # fmt: skip
 

@@ -120,13 +120,17 @@ def make_file_in_root(root_fd: int, path: str, *, mode: int = 0o755) -> int:
     raise linux.kernel_error(errno.ELOOP, "openat2", root_fd, path)
 
 
-def path_in_root(root_fd: int, fd: int) -> str:
+def path_in_root(root_fd: int, fd: int, proc_fd: int | None = None) -> str:
     """Return where the file that ``fd`` holds is, as seen from the root.
 
-    Preconditions: ``/proc`` is the host's, which an image can't fake: before pivot_root(2).
+    Args:
+        root_fd: the root.
+        fd: of a file below it.
+        proc_fd: a procfs that no container can have faked; None: ``/proc`` is the host's, as it is
+            before pivot_root(2).
     """
-    root = os.readlink(f"/proc/self/fd/{root_fd}")
-    path = os.readlink(f"/proc/self/fd/{fd}")
+    proc = "/proc" if proc_fd is None else "."  # dir_fd means nothing to an absolute path
+    root, path = (os.readlink(f"{proc}/self/fd/{n}", dir_fd=proc_fd) for n in (root_fd, fd))
     return path if root == "/" else path.removeprefix(root) or "/"
 
 

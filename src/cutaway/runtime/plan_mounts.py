@@ -160,6 +160,29 @@ def plan_mounts(
     )
 
 
+def plan_added_mounts(
+    mounts: tuple[Mount, ...], *, user: str, ids: tuple[int, int]
+) -> tuple[tuple[InitStep, ...], tuple[AttachBind, ...]]:
+    """Decide what adds bind mounts to a container that runs.
+
+    Args:
+        mounts: binds, as in config.json; sources are absolute.
+        user: Docker's words for the container's user, for ``chown`` and ``idmap-owner``.
+        ids: uid and gid when ``user`` is empty.
+
+    Returns:
+        The steps to do among the host's mounts, and those among the container's.
+
+    Raises:
+        InvalidParameter: a mount's options or target can't be.
+    """
+    owner = _Owner(user, ids)
+    entries = [_read_entry(index, mount) for index, mount in enumerate(mounts)]
+    sources: list[InitStep] = [_open_source(entry, "/") for entry in entries]
+    sources += (_map_ids(e, Linux(), owner) for e in entries if e.options.id_map)
+    return tuple(sources), tuple(_plan_bind(entry, Linux(), owner) for entry in entries)
+
+
 def _select(mounts: list[tuple[InitStep, ...]], indexes: Iterable[int]) -> tuple[InitStep, ...]:
     """Return the steps of some mounts, in config.json's order."""
     steps: list[InitStep] = []

@@ -30,6 +30,7 @@ class InitScope:
         program: absolute path of the program, once found.
         cwd_is_set: the working directory could be entered before the user was changed.
         is_released: the maker has done all that it does from outside, and told the shim of us.
+        trusted_proc_fd: a procfs of the host's, when ``/proc`` is a container's; else None.
     """
 
     __slots__ = (
@@ -49,6 +50,7 @@ class InitScope:
         "program",
         "cwd_is_set",
         "is_released",
+        "trusted_proc_fd",
         "_proc_fd",
         "mask_tree",
     )
@@ -76,6 +78,7 @@ class InitScope:
         self.program = b""
         self.cwd_is_set = False
         self.is_released = False
+        self.trusted_proc_fd: int | None = None
         self._proc_fd = -1
         self.mask_tree = -1
 

@@ -76,6 +76,10 @@ class SyncSocket:
         """Return the next message's letter by read(2) alone; empty at the end."""
         return os.read(self.fd, 16)[:1].decode()
 
+    def set_timeout(self, timeout_s: float) -> None:
+        """Let ``receive`` raise TimeoutError when nothing comes for so long."""
+        self._socket.settimeout(timeout_s)
+
     def shut_down(self) -> None:
         """End the conversation for every process that holds an end; harmless when it is over."""
         with contextlib.suppress(OSError):

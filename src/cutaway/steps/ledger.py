@@ -61,6 +61,7 @@ class Ledger:
         self.actor = actor
         self._done: list[tuple[Step[Any], Any, int, int, Any, str | None]] = []
         self._undone: set[int] = set()
+        self._told: list[Record] = []
 
     def apply(self, step: Step[ScopeT], scope: ScopeT) -> Any:
         """Do one step and record it, also when it fails.
@@ -87,6 +88,10 @@ class Ledger:
         for step in plan:
             self.apply(step, scope)
 
+    def take(self, records: Iterable[Record]) -> None:
+        """Add what another process has done and told."""
+        self._told += records
+
     def undo_all(self) -> list[Exception]:
         """Take back every step that succeeded, last first, going on after a failure.
 
@@ -108,7 +113,7 @@ class Ledger:
 
     def records(self) -> list[Record]:
         """Describe what was done so far, oldest first; the list is the caller's own."""
-        return [
+        own = [
             Record(
                 kind=type(step).__name__,
                 actor=self.actor,
@@ -124,6 +129,7 @@ class Ledger:
             )
             for index, (step, _, started_ns, duration_ns, result, error) in enumerate(self._done)
         ]
+        return sorted([*own, *self._told], key=lambda record: record.started_ns)
 
     def to_json(self) -> dict[str, Any]:
         """Return the ledger as the document kept in ``containers/ID/ledger.json``."""

@@ -208,11 +208,12 @@ class VolumeStore:
         with self._lock:
             self._users.setdefault(name, set()).add(container_id)
 
-    def dereference(self, container_id: str) -> None:
-        """Note that a container is gone."""
+    def dereference(self, container_id: str, name: str = "") -> None:
+        """Note that a container is gone, or names this one volume no more."""
         with self._lock:
-            for users in self._users.values():
-                users.discard(container_id)
+            for volume, users in self._users.items():
+                if name in ("", volume):
+                    users.discard(container_id)
 
     def users(self, name: str) -> tuple[str, ...]:
         """Return the ids of the containers that name the volume."""
@@ -284,17 +285,17 @@ class VolumeStore:
             users.add(container_id)
         return volume.mountpoint
 
-    def unmount(self, container_id: str, ledger: Ledger | None = None) -> None:
-        """Give back every volume that a container used; harmless when it used none."""
+    def unmount(self, container_id: str, ledger: Ledger | None = None, name: str = "") -> None:
+        """Give back every volume that a container used, or one; harmless when it used none."""
         ledger = ledger or Ledger("engine")
         with self._lock:
-            for name, users in list(self._mounted.items()):
-                if container_id not in users:
+            for volume, users in list(self._mounted.items()):
+                if container_id not in users or name not in ("", volume):
                     continue
                 users.discard(container_id)
-                target = os.path.join(self._directory(name), "_data")
+                target = os.path.join(self._directory(volume), "_data")
                 if not users and os.path.ismount(target):
-                    ledger.apply(UnmountVolume(why=f"last user of {name}", target=target), None)
+                    ledger.apply(UnmountVolume(why=f"last user of {volume}", target=target), None)
 
     def restore(self, name: str, container_id: str) -> None:
         """Note, after a restart of the engine, that a running container uses the volume."""

@@ -19,6 +19,7 @@ from cutaway.api.routes import (
     networks,
     own,
     own_images,
+    own_volumes,
     swarm,
     system,
     volumes,
@@ -41,6 +42,7 @@ def all_routes() -> tuple[Route, ...]:
         *swarm.ROUTES,
         *own.ROUTES,
         *own_images.ROUTES,
+        *own_volumes.ROUTES,
         *manifests.ROUTES,
         Route(
             method="GET",

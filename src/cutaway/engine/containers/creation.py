@@ -70,7 +70,7 @@ async def create(core: Core, request: ContainerCreate) -> ContainerCreateRespons
     image = await choose_image(core, request.config.image, request.platform)
     checked = check(core, request, image)
     identifier = new_id()
-    points, anonymous = await _make_volumes(core, checked.points, str(image.chain_id or ""))
+    points, anonymous = await make_volumes(core, checked.points, str(image.chain_id or ""))
     document = ContainerDocument(
         id=identifier,
         name=name,
@@ -243,9 +243,14 @@ def _name_host(checked: Checked, identifier: str, machine: str) -> ContainerConf
     return replace(config, hostname=shown or short_id(identifier))
 
 
-async def _make_volumes(
+async def make_volumes(
     core: Core, points: tuple[MountPoint, ...], chain_id: str
 ) -> tuple[tuple[MountPoint, ...], tuple[str, ...]]:
+    """Make the volumes that are missing, and fill the new ones from the image.
+
+    Returns:
+        As ``mounting.make_volumes``.
+    """
     if not points:
         return (), ()
     try:

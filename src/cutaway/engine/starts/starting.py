@@ -44,6 +44,7 @@ from cutaway.files import write_atomic
 from cutaway.network.naming.etcfiles import edit_hosts
 from cutaway.shim.protocol import Delete, Event, ExternalRuntime, Launch, Start
 from cutaway.steps import Ledger
+from cutaway.volumes import MountPoint
 
 log = logging.getLogger(__name__)
 CREATED_TIMEOUT_S = 20.0
@@ -113,6 +114,18 @@ def _prepare(core: Core, container: Container, ledger: Ledger) -> None:
     if not shares(container.host_config.network_mode):
         core.network.create_sandbox(sandbox_request(core, container))
     _write_etc(core, container)
+    write_bundle(core, container, mounts)
+
+
+def write_bundle(core: Core, container: Container, mounts: tuple[MountPoint, ...]) -> None:
+    """Write what the shim reads at a start, and again when its restart policy starts the container.
+
+    Args:
+        core: the engine.
+        container: to be started, or one that runs and whose next start shall be another.
+        mounts: its mount points with their sources ready.
+    """
+    bundle = core.paths.bundle(container.id)
     spec = build_spec(make_intent(core, container, mounts))
     write_atomic(f"{bundle}/config.json", encode_spec(spec), durable=False)
     extensions = msgspec.json.encode(make_extensions(core, container))

@@ -221,9 +221,14 @@ def prepare_views(container: Container, images: ImageStore, snapshots: Snapshots
 def remove_views(container: Container, snapshots: Snapshots) -> None:
     """Let go of the images that a container mounts."""
     for point in container.document.mount_points:
-        if point.kind is MountKind.IMAGE:
-            with suppress(NotFound):
-                snapshots.remove(view_key(container.id, point.destination))
+        remove_view(container.id, point, snapshots)
+
+
+def remove_view(container_id: str, point: MountPoint, snapshots: Snapshots) -> None:
+    """Let go of the image that is mounted at one place, if it is one."""
+    if point.kind is MountKind.IMAGE:
+        with suppress(NotFound):
+            snapshots.remove(view_key(container_id, point.destination))
 
 
 def image_mounts(

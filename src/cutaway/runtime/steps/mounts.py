@@ -115,7 +115,7 @@ class MountFilesystem(Step[InitScope]):
         attributes = MOUNT_ATTR(self.attributes & ~MOUNT_ATTR.RDONLY)
         options = (*mode, *self.options)
         mount_fd = create_filesystem(self.fstype, self.source, options, attributes)
-        check_target(scope.root_fd, target, mount_fd)
+        check_target(scope, target, mount_fd)
         if self.copies_up:
             copy_tree(target, mount_fd)
         if self.attributes & MOUNT_ATTR.RDONLY:
@@ -160,7 +160,7 @@ def create_filesystem(
         os.close(context)
 
 
-def check_target(root_fd: int, target_fd: int, mount_fd: int) -> None:
+def check_target(scope: InitScope, target_fd: int, mount_fd: int) -> None:
     """Refuse to mount inside /proc, where a mount would fool what trusts its files.
 
     What counts is where the target is, not how it was called: the image may have a link there.
@@ -169,7 +169,7 @@ def check_target(root_fd: int, target_fd: int, mount_fd: int) -> None:
         KernelError: EXDEV: it is in /proc and none of ``PROC_EXCEPTIONS``; or it is /proc and what
             is to be mounted is no procfs.
     """
-    path = path_in_root(root_fd, target_fd)
+    path = path_in_root(scope.root_fd, target_fd, scope.trusted_proc_fd)
     if path == "/proc":
         if linux.fstatfs_type(mount_fd) == FSMAGIC.PROC:
             return
@@ -244,7 +244,7 @@ class AttachBind(Step[InitScope]):
         target, is_new = self._open_target(scope, is_directory)
         if stat.S_ISDIR(linux.identify(target).mode) != is_directory:  # the kernel says EINVAL
             raise linux.kernel_error(errno.ENOTDIR, "move_mount", self.source, self.target)
-        check_target(scope.root_fd, target, tree)
+        check_target(scope, target, tree)
         if self.copies_up and is_directory and not is_new and is_empty_directory(tree):
             copy_tree(target, tree)
         if self.ids:
