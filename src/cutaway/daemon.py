@@ -245,7 +245,7 @@ def build_server(core: Core) -> Server:
     registry = registry_settings(core.settings)
     images = ImageService(core, registry)
     identifier = engine_id(f"{core.settings.data_root}/engine-id.json")
-    builds = BuildService(core, images)
+    builds = BuildService(core, images, registry)
     backends = Backends(
         containers=ContainerService(core),
         execs=ExecService(core),

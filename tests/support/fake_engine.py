@@ -621,6 +621,22 @@ class FakeBuilds:
     async def open_session(self, session: model.BuildSession) -> str:
         return "5e55"
 
+    async def export_cache(self, selection: model.CacheSelection) -> model.ByteStream:
+        return items([b"tar"])
+
+    async def push_cache(
+        self, name: str, selection: model.CacheSelection, **_: object
+    ) -> model.CacheReport:
+        return model.CacheReport(origin=name)
+
+    async def import_cache(
+        self, origin: str, body: model.ByteStream, *, mounts: bool
+    ) -> model.CacheReport:
+        return model.CacheReport(origin=origin)
+
+    async def pull_cache(self, name: str, **_: object) -> model.CacheReport:
+        return model.CacheReport(origin=name)
+
     async def cancel(self, build_id: str) -> None:
         self.cancelled.append(build_id)
 

@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 from cutaway import model
 from cutaway.api import own_backend as own
+from cutaway.api.build_backend import BuildBackend
 
 
 class ContainerBackend(Protocol):
@@ -457,27 +458,6 @@ class VolumeBackend(Protocol):
     async def prune(self, filters: model.Filters) -> model.VolumePruneReport:
         """Remove volumes that no container uses; anonymous ones unless ``all=true``."""
         ...
-
-
-class BuildBackend(Protocol):
-    """Builds by the classic protocol, and their cache."""
-
-    async def build(
-        self, request: model.BuildRequest, context: model.ByteStream
-    ) -> AsyncIterator[model.ProgressMessage]:
-        """Build an image from a tar context, telling the progress in Docker's words."""
-        ...
-
-    async def prune(
-        self, options: model.BuildPruneOptions, filters: model.Filters
-    ) -> model.BuildPruneReport:
-        """Make the cache smaller."""
-
-    async def open_session(self, session: model.BuildSession) -> str:
-        """Keep what a client lends to its next build; returns the session's id."""
-
-    async def cancel(self, build_id: str) -> None:
-        """End a build."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from cutaway.build.classic import tell_steps
@@ -29,6 +29,7 @@ from cutaway.build.settings_cache import SettingsCache
 from cutaway.build.solve.blocking import run_to_end
 from cutaway.build.solve.cache import CacheRecord, CacheStore, Layer
 from cutaway.build.solve.cache_mounts import CacheMounts
+from cutaway.build.solve.claims import Claims
 from cutaway.build.solve.command import CommandRunner, CommandSettings
 from cutaway.build.solve.executor import Executor
 from cutaway.build.solve.origins import OriginStore
@@ -57,7 +58,9 @@ class BuildJob:
         options: target, arguments, labels, platform.
         tags: of the result.
         use_cache: False for ``--no-cache``.
-        trusted_chains: see ``SolverOptions``.
+        trusted_chains, claims: see ``SolverOptions``.
+        tells_records: the last words name the cache records of the image's own steps (``min``)
+            and of all that were needed (``max``), for a cache to be exported.
         quiet: only the result's id.
         explain: say why the cache hit or missed.
         as_story: tell steps as they happen instead of in the classic builder's words.
@@ -71,6 +74,8 @@ class BuildJob:
     tags: tuple[Reference, ...] = ()
     use_cache: bool = True
     trusted_chains: frozenset[str] | None = None
+    claims: tuple[Claims, ...] = ()
+    tells_records: bool = False
     quiet: bool = False
     explain: bool = False
     as_story: bool = False
@@ -181,6 +186,7 @@ class _Run:
         options = SolverOptions(
             use_cache=job.use_cache,
             trusted_chains=job.trusted_chains,
+            claims=job.claims,
             explain=job.explain,
             describe=describe,
         )
@@ -209,6 +215,8 @@ class _Run:
             solver.remember_uses()
             for message in self._last_words(image):
                 yield message
+            if self._job.tells_records:
+                yield {"aux": {"CacheRecords": self._records(solver)}}
         finally:
             with contextlib.suppress(asyncio.CancelledError):
                 await solver.cancel()
@@ -230,6 +238,10 @@ class _Run:
             if solver.log(step.vertex).error is not None
         ]
         return min(failed, key=lambda item: item[0])[1] if failed else None
+
+    def _records(self, solver: Solver) -> dict[str, list[str]]:
+        steps = [step for plan in self._plans for step in plan.steps]
+        return {"min": _keys(solver, lineage(self._plans)), "max": _keys(solver, steps)}
 
     def _last_words(self, image: Image) -> list[Message]:
         words: list[Message] = [{"aux": {"ID": str(image.id)}}]
@@ -285,6 +297,12 @@ class _Run:
             )
         )
         return image
+
+
+def _keys(solver: Solver, steps: Iterable[BuildStep]) -> list[str]:
+    """Return the keys of the records that steps hit or made."""
+    found = (solver.record(step.vertex) for step in steps)
+    return sorted({record.key for record in found if record is not None})
 
 
 async def _has_layer(solver: Solver, step: BuildStep) -> bool:

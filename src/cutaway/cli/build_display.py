@@ -48,7 +48,7 @@ class BuildDisplay:
         self._drawn_s = 0.0
         self._failed = ""
         self._excerpt: list[Any] = []
-        self.image_id = ""
+        self.result: dict[str, Any] = {}
 
     def show(self, documents: Iterable[dict[str, Any]]) -> None:
         """Show a stream to its end.
@@ -87,8 +87,8 @@ class BuildDisplay:
             self._ended(number, status, aux)
         elif "stream" in document:
             self._output(number, document["stream"])
-        elif "ID" in aux:
-            self.image_id = aux["ID"]
+        elif not number:
+            self.result |= aux
         self._redraw()
 
     def _pulled(self, name: str, message: dict[str, Any]) -> None:

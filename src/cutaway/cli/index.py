@@ -73,6 +73,8 @@ _IMAGE = {
 }  # fmt: skip
 
 _OTHERS = {
+    "build cache export": ("build_cache", "build cache export", "Write the build cache to a directory or a registry"),
+    "build cache import": ("build_cache", "build cache import", "Bring a build cache here, for builds that name it with --cache-from"),
     "builder build": ("build", "build", "Build an image from a Dockerfile"),
     "builder prune": ("prune", "builder prune", "Remove build cache"),
     "completion": ("completion", "completion", "Print the script that completes words in bash, zsh or fish"),

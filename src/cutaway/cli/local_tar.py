@@ -92,7 +92,7 @@ def _file_content(archive: Any, sink: Any, path: str, size: int) -> Iterator[byt
     archive.offset += size + padding
 
 
-class _Stream:
+class ChunkReader:
     """A file for tarfile to read from, fed by an iterator of bytes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -100,6 +100,7 @@ class _Stream:
         self._buffer = b""
 
     def read(self, size: int) -> bytes:
+        """Return ``size`` bytes, less only at the end."""
         parts, have = [self._buffer], len(self._buffer)
         while have < size:
             chunk = next(self._chunks, b"")
@@ -129,7 +130,7 @@ def unpack_local(
     Raises:
         InvalidParameter: the target's directory does not exist, or the archive tries to leave it.
     """
-    stream: Any = _Stream(chunks)
+    stream: Any = ChunkReader(chunks)
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         first = archive.next()
         if first is None:

@@ -32,6 +32,8 @@ from cutaway.model.build import (
     BuildPruneReport,
     BuildRequest,
     BuildSession,
+    CacheReport,
+    CacheSelection,
 )
 from cutaway.model.config import ContainerConfig, HealthConfig, ImageConfig
 from cutaway.model.container import (
@@ -220,6 +222,8 @@ __all__ = [
     "BuildPruneReport",
     "BuildRequest",
     "BuildSession",
+    "CacheReport",
+    "CacheSelection",
     "BuildSession",
     "ByteStream",
     "CPUStats",

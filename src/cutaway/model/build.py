@@ -24,6 +24,8 @@ class BuildRequest(Model):
         story: cutaway's own: tell steps as they happen, not in the classic builder's words.
         on_error: cutaway's own: ``shell`` follows a failed command by a shell in its place.
         allow: cutaway's own: entitlements, ``security.insecure`` and ``network.host``.
+        tell_records: cutaway's own: the last message names the cache records of the build, to be
+            exported.
     """
 
     tags: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ class BuildRequest(Model):
     story: bool = False
     on_error: str = ""
     allow: tuple[str, ...] = ()
+    tell_records: bool = False
     auth_configs: dict[str, AuthConfig] = {}
 
 
@@ -75,6 +78,37 @@ class BuildSession(Model):
 
     secrets: dict[str, str] = {}
     agents: dict[str, str] = {}
+
+
+class CacheSelection(Model):
+    """cutaway's own: what of the build cache is exported.
+
+    Attributes:
+        records: keys, as a build told them; None: every step that was done here.
+        mounts: with the directories of ``RUN --mount=type=cache``.
+    """
+
+    records: tuple[str, ...] | None = None
+    mounts: bool = False
+
+
+class CacheReport(Model):
+    """cutaway's own: what an import brought.
+
+    Attributes:
+        origin: builds use it with ``--cache-from`` this.
+        steps, layers: how many.
+        size: of the layers' blobs in bytes.
+        mounts: ids of directories that are new here.
+        kept_mounts: ids of directories that were here already and stay as they are.
+    """
+
+    origin: str = always("")
+    steps: int = always(0)
+    layers: int = always(0)
+    size: int = always(0)
+    mounts: tuple[str, ...] = always(())
+    kept_mounts: tuple[str, ...] = always(())
 
 
 class BuildCache(Model):

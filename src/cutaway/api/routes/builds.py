@@ -7,7 +7,8 @@ import msgspec
 from cutaway import model
 from cutaway.api.answers import progress_answer
 from cutaway.api.auth import parse_auth_configs
-from cutaway.api.backend import Backends, BuildBackend
+from cutaway.api.backend import Backends
+from cutaway.api.build_backend import BuildBackend
 from cutaway.api.filters import parse_filters
 from cutaway.api.normalise import parse_json
 from cutaway.api.query import Query
@@ -89,6 +90,7 @@ def build_request(request: Request) -> model.BuildRequest:
         story=query.flag("story"),
         on_error=query.text("onerror"),
         allow=_json_parameter(query, "allow", tuple[str, ...], ()),
+        tell_records=query.flag("tellrecords"),
         build_args=_build_args(query),
         labels=_json_parameter(query, "labels", dict[str, str], {}),
         network_mode=query.text("networkmode"),
@@ -189,6 +191,7 @@ _FLAGS = (
     "squash",
     "explain",
     "story",
+    "tellrecords",
     "pull",
 )
 _NUMBERS = (

@@ -9,6 +9,7 @@ from cutaway.api.request import Request
 from cutaway.api.response import JSON, Answer, Response, encode
 from cutaway.api.router import Route
 from cutaway.api.routes import (
+    build_cache,
     builds,
     container_streams,
     containers,
@@ -39,6 +40,7 @@ def all_routes() -> tuple[Route, ...]:
         *networks.ROUTES,
         *volumes.ROUTES,
         *builds.ROUTES,
+        *build_cache.ROUTES,
         *swarm.ROUTES,
         *own.ROUTES,
         *own_images.ROUTES,

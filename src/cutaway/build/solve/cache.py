@@ -58,6 +58,7 @@ class CacheRecord:
         size_bytes: of the layer when unpacked.
         created_s, last_used_s: seconds since 1970.
         use_count: how often it hit.
+        origin: empty for what was done here; else where the claim comes from: ``build.portable``.
     """
 
     key: str
@@ -69,6 +70,7 @@ class CacheRecord:
     created_s: int
     last_used_s: int
     use_count: int = 0
+    origin: str = ""
 
     def used(self, now_s: int) -> "CacheRecord":
         """Return the record after one more use."""
@@ -88,6 +90,7 @@ class CacheRecord:
             "created_s": self.created_s,
             "last_used_s": self.last_used_s,
             "use_count": self.use_count,
+            "origin": self.origin,
         }
 
     @classmethod

@@ -12,6 +12,7 @@ Source: Dockerfile reference, "RUN --mount=type=cache".
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
 import time
@@ -83,8 +84,7 @@ class CacheMounts:
             self._users[name] -= 1
 
     def _choose(self, mount: MountSpec) -> str:
-        # The id is hashed: it can be any text and never a path (CVE-2024-23651's class).
-        name = hashlib.sha256(mount.identifier.encode("utf-8", "surrogatepass")).hexdigest()
+        name = _name_of(mount.identifier)
         number = 0
         while mount.sharing == "private" and self._users[name]:
             number += 1
@@ -104,18 +104,46 @@ class CacheMounts:
 
     def _make(self, name: str, mount: MountSpec, fill: Fill | None) -> None:
         """Make a directory whole, and only then give it its name; one that is there is replaced."""
-        temporary = f"{self._root}/tmp/{uuid.uuid4().hex}"
-        os.makedirs(f"{temporary}/fs", mode=0o755)
-        if fill is not None:
-            fill(f"{temporary}/fs")
-        os.chmod(f"{temporary}/fs", 0o755 if mount.mode is None else mount.mode)
-        os.chown(f"{temporary}/fs", mount.uid or 0, mount.gid or 0)
-        now = int(time.time())
-        about = {"version": 1, "id": mount.identifier, "created_s": now, "last_used_s": now}
-        write_json(f"{temporary}/about.json", about, durable=False)
+
+        def make(directory: str) -> None:
+            if fill is not None:
+                fill(directory)
+            os.chmod(directory, 0o755 if mount.mode is None else mount.mode)
+            os.chown(directory, mount.uid or 0, mount.gid or 0)
+
+        temporary = self._prepare(mount.identifier, make)
         self._throw_away(name)
         os.rename(temporary, f"{self._root}/{name}")
         self._empty_tmp()
+
+    def _prepare(self, identifier: str, make: Fill) -> str:
+        temporary = f"{self._root}/tmp/{uuid.uuid4().hex}"
+        os.makedirs(f"{temporary}/fs", mode=0o755)
+        make(f"{temporary}/fs")
+        now = int(time.time())
+        about = {"version": 1, "id": identifier, "created_s": now, "last_used_s": now}
+        write_json(f"{temporary}/about.json", about, durable=False)
+        return temporary
+
+    def adopt(self, identifier: str, fill: Fill) -> bool:
+        """Keep a directory that was made elsewhere, unless there is one of its id.
+
+        Returns:
+            False when there is one, which stays as it is.
+        """
+        path = f"{self._root}/{_name_of(identifier)}"
+        if os.path.lexists(path):
+            return False
+        temporary = self._prepare(identifier, fill)
+        try:
+            os.rename(temporary, path)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            os.rename(temporary, f"{self._root}/tmp/gone-{uuid.uuid4().hex}")
+            self._empty_tmp()
+            return False  # a build was faster
+        return True
 
     def list(self) -> list[CacheMount]:
         """Return all kept directories, sorted by name."""
@@ -160,3 +188,11 @@ class CacheMounts:
                     remove_tree(fd, os.fsencode(name))
         finally:
             os.close(fd)
+
+
+def _name_of(identifier: str) -> str:
+    """Return the name of a directory: ids can be any text, and are never a path.
+
+    That is CVE-2024-23651's class.
+    """
+    return hashlib.sha256(identifier.encode("utf-8", "surrogatepass")).hexdigest()

@@ -10,7 +10,7 @@ Guarantees:
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cutaway.build.graph import (
     BaseImage,
@@ -29,9 +29,11 @@ from cutaway.build.solve.cache import (
     explain_miss,
     step_key,
 )
+from cutaway.build.solve.claims import Claims
 from cutaway.build.solve.origins import Origin, OriginStore
 from cutaway.build.solve.progress import VertexLog, VertexState
 from cutaway.build.solve.work import Step, StepWork
+from cutaway.errors import CutawayError
 from cutaway.images.store import ImageStore
 
 
@@ -56,12 +58,14 @@ class SolverOptions:
         use_cache: False for ``--no-cache``; results are still remembered.
         trusted_chains: only results that are among these hit (``--cache-from`` of images); None
             trusts all that was built here.
+        claims: caches of elsewhere that this build names, asked when nothing was done here.
         explain: say of a miss what is different from the last time.
         describe: names a vertex for cache records.
     """
 
     use_cache: bool = True
     trusted_chains: frozenset[str] | None = None
+    claims: tuple[Claims, ...] = ()
     explain: bool = False
     describe: Callable[[Vertex], str]
 
@@ -92,14 +96,19 @@ class Solver:
         self._work = work
         self._options = options
         self._tasks: dict[int, asyncio.Task[Result]] = {}
-        self._by_key: dict[str, asyncio.Task[Layer | None]] = {}
+        self._by_key: dict[str, asyncio.Task[CacheRecord]] = {}
         self._logs: dict[int, VertexLog] = {}
         self._vertices: list[Vertex] = []
         self._hits: dict[str, CacheRecord] = {}
+        self._records: dict[int, CacheRecord] = {}
 
     def log(self, vertex: Vertex) -> VertexLog:
         """Return a vertex's log, also before it is worked on."""
         return self._logs.setdefault(id(vertex), VertexLog())
+
+    def record(self, vertex: Vertex) -> CacheRecord | None:
+        """Return the cache record of a step that has been solved."""
+        return self._records.get(id(vertex))
 
     def solve(self, vertex: Vertex) -> "asyncio.Task[Result]":
         """Return the task that gives a vertex's result; the same one for every call.
@@ -159,9 +168,10 @@ class Solver:
             running = self._by_key[key.digest] = asyncio.create_task(
                 self._perform(vertex, sources, key, log)
             )
-        layer = await asyncio.shield(running) if not running.done() else running.result()
-        log.has_layer = layer is not None
-        result = await self._on_top(base, layer)
+        record = await asyncio.shield(running) if not running.done() else running.result()
+        self._records[id(vertex)] = record
+        log.has_layer = record.layer is not None
+        result = await self._on_top(base, record.layer)
         log.chain_id = result.chain_id
         log.end(VertexState.DONE)
         return result
@@ -194,21 +204,53 @@ class Solver:
             log.reason = "the cache is not used (--no-cache)"
             return None
         record = self._cache.find(key.digest)
-        if record is None:
-            if options.explain:
+        obstacle = self._obstacle(record)
+        if record is not None and not obstacle:
+            log.reason = "the same definition and inputs: built here before"
+            self._hit(vertex, record)
+            return await self._on_top(base, record.layer)
+        claimed = await self._claimed(key, base, vertex, log)
+        if claimed is None and not log.reason:
+            log.reason = obstacle
+            if options.explain and not obstacle:
                 description = options.describe(vertex)
                 log.reason = explain_miss(key, description, self._cache.records())
-            return None
+        return claimed
+
+    def _obstacle(self, record: CacheRecord | None) -> str:
+        """Say why a record of this engine must not hit; empty if it may."""
+        if record is None:
+            return ""
         if record.layer is not None and record.layer.descriptor.digest not in self._store.content:
-            log.reason = "its layer is no longer on this machine"
-            return None
-        trusted = options.trusted_chains
+            return "its layer is no longer on this machine"
+        trusted = self._options.trusted_chains
         if trusted is not None and record.chain_id not in trusted:
-            log.reason = "no image of --cache-from has the result of this step"
-            return None
-        log.reason = "the same definition and inputs: built here before"
-        self._hits[record.key] = record.used(int(time.time()))
-        return await self._on_top(base, record.layer)
+            return "no image of --cache-from has the result of this step"
+        return ""
+
+    def _hit(self, vertex: Vertex, record: CacheRecord) -> None:
+        self._records[id(vertex)] = self._hits[record.key] = record.used(int(time.time()))
+
+    async def _claimed(
+        self, key: StepKey, base: Result, vertex: Vertex, log: VertexLog
+    ) -> Result | None:
+        """Take a step's layer from a cache of elsewhere, if it is what the claim says."""
+        for claims in self._options.claims:
+            record = claims.find(key)
+            if record is None:
+                continue
+            try:
+                await run_to_end(claims.fetch, record)
+                result = await self._on_top(base, record.layer)
+            except CutawayError as error:
+                log.reason = f"{claims.origin} claims to have it, but: {error}"
+                continue
+            log.reason = f"done elsewhere, says {claims.origin}"
+            size = self._work.size_bytes(result.chain_id) if record.layer else 0
+            record = replace(record, chain_id=result.chain_id, size_bytes=size)
+            self._hit(vertex, record)
+            return result
+        return None
 
     async def _on_top(self, base: Result, layer: Layer | None) -> Result:
         if layer is None:
@@ -220,7 +262,7 @@ class Solver:
 
     async def _perform(
         self, vertex: Step, sources: tuple[str, ...], key: StepKey, log: VertexLog
-    ) -> Layer | None:
+    ) -> CacheRecord:
         layer, chain_id, size = await self._work.perform(vertex, key.base_chain_id, sources, log)
         now = int(time.time())
         record = CacheRecord(
@@ -234,7 +276,7 @@ class Solver:
             last_used_s=now,
         )
         self._cache.put(record)
-        return layer
+        return record
 
     def remember_uses(self) -> None:
         """Count one use of every record that hit; called once, when the build has succeeded."""

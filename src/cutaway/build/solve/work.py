@@ -148,6 +148,10 @@ class StepWork:
             descriptor, diff_id = writer.commit()
         return Layer(descriptor, diff_id)
 
+    def size_bytes(self, chain_id: str) -> int:
+        """Return what a layer takes where it is unpacked."""
+        return int(self.snapshots.usage(chain_id).size_bytes)
+
     def stacked(self, base_chain_id: str, layer: Layer) -> str | None:
         """Return the chain id of a layer on a file system if it is unpacked there."""
         chain_id = next_chain_id(base_chain_id, layer.diff_id)

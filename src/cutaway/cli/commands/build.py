@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+from cutaway.cli.build_cache import export_to, import_sources, parse_place
 from cutaway.cli.build_context import ContextSize, pack_context, read_rules
 from cutaway.cli.build_display import choose_display
 from cutaway.cli.build_lent import open_session
@@ -23,7 +24,8 @@ _FLAGS = """
     --add-host list          Add a custom host-to-IP mapping ("host:ip")
     --allow strings          Allow what a Dockerfile may ask for ("network.host", "security.insecure")
     --build-arg list         Set build-time variables
-    --cache-from strings     Images to consider as cache sources
+    --cache-from list        Caches to use: an image, "type=registry,ref=NAME", "type=local,src=DIR"
+    --cache-to list          Where the cache goes: "type=registry,ref=NAME", "type=local,dest=DIR"
     --cgroup-parent string   Set the parent cgroup for the "RUN" instructions during build
     --compress               Compress the build context using gzip
     --cpu-period int         Limit the CPU CFS (Completely Fair Scheduler) period
@@ -63,7 +65,10 @@ def build(context: Context, flags: Values, arguments: list[str]) -> int:
     """Build an image."""
     place = arguments[0]
     _check(flags)
+    targets = [target for text in flags["cache-to"] if (target := parse_place(text, to=True))]
     query = _query(flags)
+    query["cachefrom"] = _json_list(import_sources(context, flags["cache-from"]))
+    query["tellrecords"] = bool(targets) or None
     query["session"] = open_session(context.client, flags["secret"], flags["ssh"])
     body: Iterator[bytes] | None = None
     headers = {"Content-Type": "application/x-tar", **_registry_config(context)}
@@ -78,15 +83,16 @@ def build(context: Context, flags: Values, arguments: list[str]) -> int:
         body = _gzipped(body)
     response = context.client.request("POST", "/build", query=query, body=body, headers=headers)
     if flags["progress"] == "classic" or flags["quiet"]:
-        image_id = _show(response.documents(), quiet=flags["quiet"])
+        result = _show(response.documents(), quiet=flags["quiet"])
     else:
         shell = partial(_open_shell, context) if flags["on-error"] else None
         display = choose_display(flags["progress"], shell=shell)
         display.show(response.documents())
-        image_id = display.image_id
+        result = display.result
     if flags["iidfile"]:
         with open(flags["iidfile"], "w", encoding="ascii") as file:
-            file.write(image_id)
+            file.write(result["ID"])
+    export_to(context, targets, result.get("CacheRecords", {}))
     return 0
 
 
@@ -172,7 +178,6 @@ def _query(flags: Values) -> dict[str, Any]:
         "target": flags["target"] or None,
         "buildargs": json.dumps(_pairs(flags["build-arg"])),
         "labels": json.dumps(labels),
-        "cachefrom": json.dumps(flags["cache-from"]) if flags["cache-from"] else None,
         "nocache": flags["no-cache"] or None,
         "pull": flags["pull"] or None,
         "q": flags["quiet"] or None,
@@ -190,16 +195,20 @@ def _query(flags: Values) -> dict[str, Any]:
         "cpusetmems": flags["cpuset-mems"] or None,
         "cgroupparent": flags["cgroup-parent"] or None,
         "shmsize": flags["shm-size"],
-        "ulimits": json.dumps(ulimits) if ulimits else None,
-        "securityopt": json.dumps(flags["security-opt"]) if flags["security-opt"] else None,
+        "ulimits": _json_list(ulimits),
+        "securityopt": _json_list(flags["security-opt"]),
         "isolation": flags["isolation"] or None,
         "platform": flags["platform"] or None,
         "explain": flags["explain"] or None,
         "story": (flags["progress"] != "classic" and not flags["quiet"]) or None,
         "onerror": flags["on-error"] or None,
-        "allow": json.dumps(flags["allow"]) if flags["allow"] else None,
+        "allow": _json_list(flags["allow"]),
         "version": "1",
     }
+
+
+def _json_list(items: list[Any]) -> str | None:
+    return json.dumps(items) if items else None
 
 
 def _registry_config(context: Context) -> dict[str, str]:
@@ -211,14 +220,13 @@ def _registry_config(context: Context) -> dict[str, str]:
     return {"X-Registry-Config": base64.urlsafe_b64encode(data).decode()}
 
 
-def _show(documents: Iterator[dict[str, Any]], *, quiet: bool) -> str:
-    image_id = ""
+def _show(documents: Iterator[dict[str, Any]], *, quiet: bool) -> dict[str, Any]:
+    result: dict[str, Any] = {}
     for document in documents:
         if "errorDetail" in document or "error" in document:
             detail = document.get("errorDetail") or {}
             raise StreamedError(detail.get("message") or document.get("error", ""))
-        auxiliary = document.get("aux") or {}
-        image_id = auxiliary.get("ID", image_id)
+        result |= document.get("aux") or {}
         text = document.get("stream", "")
         if not sys.stdout.isatty():
             text = text.replace("\x1b[91m", "").replace("\x1b[0m", "")
@@ -226,8 +234,8 @@ def _show(documents: Iterator[dict[str, Any]], *, quiet: bool) -> str:
             sys.stdout.write(text)
             sys.stdout.flush()
     if quiet:
-        print(image_id)
-    return image_id
+        print(result["ID"])
+    return result
 
 
 COMMANDS = (

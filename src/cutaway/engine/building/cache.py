@@ -198,7 +198,7 @@ def _describe_step(record: CacheRecord, shared: set[str]) -> BuildCache:
     return BuildCache(
         id=record.key[:25],
         type="regular",
-        description=record.description,
+        description=_description(record),
         in_use=False,
         shared=record.chain_id in shared,
         size=record.size_bytes,
@@ -206,6 +206,10 @@ def _describe_step(record: CacheRecord, shared: set[str]) -> BuildCache:
         last_used_at=_time(record.last_used_s),
         usage_count=record.use_count,
     )
+
+
+def _description(record: CacheRecord) -> str:
+    return f"{record.description} (says {record.origin})" if record.origin else record.description
 
 
 def _describe_mount(mount: CacheMount) -> BuildCache:

@@ -2,7 +2,8 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -12,21 +13,32 @@ from cutaway.build.dockerfile.frontend import BuildOptions
 from cutaway.build.errors import BuildError
 from cutaway.build.messages import failure
 from cutaway.build.service import Builder, BuildJob, Tell
+from cutaway.build.solve.blocking import run_to_end
 from cutaway.build.solve.cache import Layer
 from cutaway.build.solve.cache_mounts import CacheMounts
 from cutaway.build.solve.command import HOST_NETWORK, INSECURE, CommandSettings
 from cutaway.build.solve.origins import OriginStore
 from cutaway.engine.building.cache import CacheKeeper, StoredCache
+from cutaway.engine.building.cache_sources import (
+    CacheSources,
+    RegistryAccess,
+    SourceReader,
+    auth_for,
+)
 from cutaway.engine.building.context import ReadContext, read_context
+from cutaway.engine.building.portable import CacheExchange
 from cutaway.engine.building.run import BuildExecutor
 from cutaway.engine.building.sessions import Sessions
 from cutaway.engine.core import Core
 from cutaway.engine.images import ImageService
+from cutaway.engine.images.transport import make_credentials
+from cutaway.engine.images.trust import settings_with
 from cutaway.engine.validate import validate_host_config
 from cutaway.errors import CutawayError, InvalidParameter, NotFound
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.assemble import this_platform
 from cutaway.images.image import Image
+from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.trees.squash import squash_layers
 from cutaway.model import (
     AuthConfig,
@@ -36,11 +48,14 @@ from cutaway.model import (
     BuildRequest,
     BuildSession,
     ByteStream,
+    CacheReport,
+    CacheSelection,
     ContainerConfig,
     Filters,
     HostConfig,
     ProgressMessage,
     PullOptions,
+    RegistryTrust,
 )
 from cutaway.oci import Platform, Reference
 
@@ -51,12 +66,15 @@ MakeJob = Callable[[ReadContext], BuildJob]
 class BuildService:
     """The build operations of one engine."""
 
-    def __init__(self, core: Core, images: ImageService) -> None:
+    def __init__(self, core: Core, images: ImageService, registry: RegistrySettings) -> None:
         self._core = core
         self._images = images
+        self._registry = registry
         self.cache = StoredCache(core)
         self.mounts = CacheMounts(f"{core.settings.data_root}/build-cache-mounts")
         self._keeper = CacheKeeper(core, self.cache, self.mounts)
+        self._sources = SourceReader(self.cache, core.images.content, registry)
+        self._exchange = CacheExchange(core, self.cache, self.mounts)
         self._sessions = Sessions()
         core.images.keepers.append(self.cache.needed)
         self._running: dict[str, asyncio.Task[Any]] = {}
@@ -66,7 +84,8 @@ class BuildService:
     ) -> AsyncIterator[ProgressMessage]:
         """Build an image from a tar context, telling the progress in Docker's words."""
         make_job = self._plan(request)
-        return self._messages(request, make_job, context)
+        sources = CacheSources.parse(request.cache_from)
+        return self._messages(request, make_job, sources, body=context)
 
     def _plan(self, request: BuildRequest) -> MakeJob:
         """Check the request; returns what makes the job of a context."""
@@ -114,7 +133,7 @@ class BuildService:
         validate_host_config(ContainerConfig(), asked, self._core.machine)
 
     async def _messages(
-        self, request: BuildRequest, make_job: MakeJob, body: ByteStream
+        self, request: BuildRequest, make_job: MakeJob, sources: CacheSources, *, body: ByteStream
     ) -> AsyncIterator[ProgressMessage]:
         origins = OriginStore(self._core.snapshots)
         task = asyncio.current_task()
@@ -124,9 +143,19 @@ class BuildService:
             try:
                 context = await read_context(self._core, request, body, origins)
                 origins.context_key = context.key
-                with self._core.images.lease():
-                    trusted = self._trusted(request.cache_from)
-                    job = dataclasses.replace(make_job(context), trusted_chains=trusted)
+                with self._core.images.lease(), ExitStack() as connections:
+                    warnings: list[str] = []
+                    claims = await run_to_end(
+                        self._sources.open, sources, request.auth_configs,
+                        stack=connections, warn=warnings.append,
+                    )  # fmt: skip
+                    for warning in warnings:
+                        yield ProgressMessage(stream=f"[Warning] {warning}\n")
+                    job = dataclasses.replace(
+                        make_job(context),
+                        trusted_chains=self._trusted(sources.images),
+                        claims=claims,
+                    )
                     async for message in self._builder(request).build(job, origins):
                         yield msgspec.convert(message, ProgressMessage)
             except CutawayError as error:
@@ -203,6 +232,43 @@ class BuildService:
         """Return the build cache as ``system df`` tells it."""
         return await self._core.in_thread(self._keeper.usage)
 
+    async def export_cache(self, selection: CacheSelection) -> ByteStream:
+        """Return a part of the build cache as an archive."""
+        return await self._exchange.export(selection)
+
+    async def push_cache(
+        self,
+        name: str,
+        selection: CacheSelection,
+        *,
+        auth: AuthConfig | None,
+        trust: RegistryTrust | None,
+    ) -> CacheReport:
+        """Send a part of the build cache to a registry."""
+        return await self._exchange.push(
+            Reference.parse(name).with_default_tag(), selection, self._access(auth, trust)
+        )
+
+    async def import_cache(self, origin: str, body: ByteStream, *, mounts: bool) -> CacheReport:
+        """Take a build cache in from an archive."""
+        return await self._exchange.take(origin, body, mounts=mounts)
+
+    async def pull_cache(
+        self,
+        name: str,
+        *,
+        mounts: bool,
+        auth: AuthConfig | None,
+        trust: RegistryTrust | None,
+    ) -> CacheReport:
+        """Take a build cache in from a registry."""
+        return await self._exchange.pull(
+            Reference.parse(name).with_default_tag(), self._access(auth, trust), mounts=mounts
+        )
+
+    def _access(self, auth: AuthConfig | None, trust: RegistryTrust | None) -> RegistryAccess:
+        return RegistryAccess(settings_with(self._registry, trust), make_credentials(auth))
+
     async def open_session(self, session: BuildSession) -> str:
         """Keep what a client lends to its next build; returns the session's id."""
         return self._sessions.open(session)
@@ -230,6 +296,7 @@ def _job(
         use_cache=not request.no_cache,
         quiet=request.quiet,
         explain=request.explain,
+        tells_records=request.tell_records,
         as_story=request.story,
         squash=request.squash,
         commands=commands,
@@ -272,11 +339,3 @@ def _limits(request: BuildRequest) -> dict[str, Any]:
         "cpuset_mems", "cgroup_parent", "shm_size", "ulimits", "security_opt", "isolation",
     )  # fmt: skip
     return {name: getattr(request, name) for name in names if getattr(request, name)}
-
-
-def auth_for(reference: Reference, auths: Mapping[str, AuthConfig]) -> AuthConfig | None:
-    """Return the credentials of a reference's registry."""
-    keys = [reference.domain, f"https://{reference.domain}", f"https://{reference.domain}/v1/"]
-    if reference.domain == "docker.io":
-        keys.append("https://index.docker.io/v1/")
-    return next((auths[key] for key in keys if key in auths), None)
