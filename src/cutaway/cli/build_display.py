@@ -4,13 +4,13 @@ On a terminal the running steps are lines at the bottom that are drawn anew; wha
 and stays. Elsewhere every line begins with its step's number, in the order things happen.
 """
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+from cutaway.cli.columns import terminal_columns
 from cutaway.cli.progress import StreamedError
 
 _REDRAWN_S = 0.1
@@ -160,7 +160,7 @@ class BuildDisplay:
         if not self._redraws or now - self._drawn_s < _REDRAWN_S:
             return
         self._erase()
-        width = _width(self._out)
+        width = terminal_columns(self._out.fileno())
         for number, step in self._steps.items():
             if step.ended or not step.started_s:
                 continue
@@ -170,13 +170,6 @@ class BuildDisplay:
             self._drawn += 1
         self._drawn_s = now
         self._out.flush()
-
-
-def _width(out: TextIO) -> int:
-    try:
-        return os.get_terminal_size(out.fileno()).columns
-    except OSError:
-        return 80
 
 
 def choose_display(progress: str, *, shell: Shell | None) -> BuildDisplay:

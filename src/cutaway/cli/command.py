@@ -1,9 +1,9 @@
 """What a command is, and how its help is laid out (docker's layout)."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from cutaway.cli.columns import terminal_columns
 from cutaway.cli.flags import Flag, UsageError, Values, declare
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def layout_flags(flags: list[Flag]) -> str:
         kind = "" if flag.kind == "bool" else f" {flag.kind}"
         lefts.append(f"  {letter}--{flag.name}{kind}")
     column = max(map(len, lefts)) + 3
-    width = _terminal_width() - 1 - column
+    width = terminal_columns(0) - 1 - column
     return "\n".join(
         left.ljust(column) + f"\n{' ' * column}".join(wrap(flag.help, width))
         for left, flag in zip(lefts, flags, strict=True)
@@ -185,10 +185,3 @@ def wrap(text: str, width: int) -> list[str]:
         lines += text[:cut].split("\n")
         text = text[cut + 1 :]
     return [*lines, *text.split("\n")]
-
-
-def _terminal_width() -> int:
-    try:
-        return os.get_terminal_size(0).columns or 80
-    except OSError:
-        return 80

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
+from cutaway.cli.columns import terminal_columns
 from cutaway.cli.progress import progress_bar
 from cutaway.cli.units import human_size
 
@@ -62,7 +63,7 @@ class MovingLine:
             yield piece
 
     def _redraw(self, number: int, frame: FrameType | None) -> None:
-        text = self.text(columns=_columns(), elapsed_s=time.monotonic() - self._began)
+        text = self.text(columns=terminal_columns(2), elapsed_s=time.monotonic() - self._began)
         os.write(2, f"\r{text}\033[K".encode())
         self._drawn += 1
 
@@ -80,10 +81,3 @@ class MovingLine:
         room = max(columns - 1 - len(rest), 1)
         what = self._what if len(self._what) <= room else self._what[: room - 1] + "…"
         return what + rest
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(2).columns or 80
-    except OSError:
-        return 80

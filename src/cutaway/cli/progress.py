@@ -4,11 +4,10 @@ The engine sends JSON documents ``{"id", "status", "progressDetail": {"current",
 document with ``error`` ends the operation.
 """
 
-import os
-import sys
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from cutaway.cli.columns import terminal_columns
 from cutaway.cli.units import human_size
 from cutaway.errors import CutawayError
 
@@ -68,13 +67,13 @@ class _Display:
                 self._out.write(text + "\n")
             return
         if progress.get("current"):
-            room = _columns() - len(text) - 2
+            room = terminal_columns(2) - len(text) - 2
             bar = progress_bar(progress["current"], progress.get("total") or 0, columns=room)
             text += f" {bar}"
         self._show_on_terminal(identity, text)
 
     def _show_on_terminal(self, identity: str, text: str) -> None:
-        text = text[: _columns() - 1]
+        text = text[: terminal_columns(2) - 1]
         if not identity:
             self._out.write(text + "\n")
             # Lines above can no longer be counted from here: later ids start new lines.
@@ -105,10 +104,3 @@ def progress_bar(current: int, total: int, *, columns: int = 120) -> str:
     full = min(cells, cells * current // total)
     bar = "=" * full + ">" if full < cells else "=" * cells
     return f"[{bar.ljust(cells)}]  {amounts}"
-
-
-def _columns() -> int:
-    try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
-    except (OSError, ValueError):
-        return 120

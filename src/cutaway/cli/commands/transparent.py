@@ -7,6 +7,7 @@ to start it, why, and how long it took. ``plan run`` prints the same steps befor
 import sys
 from typing import Any
 
+from cutaway.cli.columns import terminal_columns
 from cutaway.cli.command import Command, Context
 from cutaway.cli.container_flags import RUN_FLAGS
 from cutaway.cli.create_body import build_create_body
@@ -35,10 +36,9 @@ def on_terminal(text: str) -> str:
     """Wrap long lines below their own column and dim the reasons; unchanged elsewhere."""
     if not sys.stdout.isatty():
         return text
-    import os
     import textwrap
 
-    width = max(os.get_terminal_size(1).columns or 80, 60)
+    width = max(terminal_columns(1), 60)
     lines = []
     for line in text.splitlines():
         indent = " " * (len(line) - len(line.lstrip())) if "why: " in line[:40] else _REASON_INDENT
