@@ -329,7 +329,7 @@ def _listen_tcp(server: Server, address: str, settings: DaemonSettings) -> None:
             key=settings.tlskey,
             client_ca=settings.tlscacert if settings.tlsverify else None,
         )
-    server.listen_tcp(name.strip("[]") or "127.0.0.1", int(port), tls=tls, allow_insecure=True)
+    server.listen_tcp(name.strip("[]") or "127.0.0.1", int(port), tls=tls)
 
 
 def inherited_sockets() -> list[socket.socket]:

@@ -605,6 +605,8 @@ class FakeBuilds:
     ) -> AsyncIterator[model.ProgressMessage]:
         self.last = request
         self.context = b"".join([piece async for piece in context])
+        if request.dockerfile == "slow":
+            return self._never_begins()
         return items(
             [
                 model.ProgressMessage(stream="Step 1/1 : FROM busybox\n"),
@@ -612,6 +614,13 @@ class FakeBuilds:
                 model.ProgressMessage(stream="Successfully built 111111111111\n"),
             ]
         )
+
+    async def _never_begins(self) -> AsyncIterator[model.ProgressMessage]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.append("slow")
+        yield model.ProgressMessage()
 
     async def prune(
         self, options: model.BuildPruneOptions, filters: model.Filters

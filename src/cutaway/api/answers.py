@@ -18,16 +18,37 @@ def document_answer(request: Request, document: Any, status: int = 200) -> Answe
 
 def progress_answer(messages: AsyncIterator[ProgressMessage]) -> Streamed:
     """Answer with Docker's JSON stream; an error on the way becomes its last line."""
-    return Streamed(_lines(messages), JSON, last_words=error_line)
+    return Streamed(_ProgressLines(messages), JSON, last_words=error_line)
 
 
-async def _lines(messages: AsyncIterator[ProgressMessage]) -> AsyncIterator[bytes]:
-    try:
-        async for message in messages:
-            # dockerd ends these lines by CR LF, and some clients split at just that.
-            yield encode(message)[:-1] + b"\r\n"
-    finally:
-        close = getattr(messages, "aclose", None)
+async def begun_progress_answer(messages: AsyncIterator[ProgressMessage]) -> Streamed:
+    """Answer like ``progress_answer``, but what fails before the first message is raised."""
+    lines = _ProgressLines(messages)
+    await lines.begin()
+    return Streamed(lines, JSON, last_words=error_line)
+
+
+class _ProgressLines:
+    """The lines of a JSON stream; closing them closes the messages, begun or not."""
+
+    def __init__(self, messages: AsyncIterator[ProgressMessage]) -> None:
+        self._messages = messages
+        self._first: ProgressMessage | None = None
+
+    async def begin(self) -> None:
+        """Wait for the first message."""
+        self._first = await anext(self._messages, None)
+
+    def __aiter__(self) -> "_ProgressLines":
+        return self
+
+    async def __anext__(self) -> bytes:
+        message, self._first = self._first or await anext(self._messages), None
+        # dockerd ends these lines by CR LF, and some clients split at just that.
+        return encode(message)[:-1] + b"\r\n"
+
+    async def aclose(self) -> None:
+        close = getattr(self._messages, "aclose", None)
         if close is not None:
             await close()
 

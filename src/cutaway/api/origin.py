@@ -4,6 +4,9 @@ A browser on the machine can send requests to 127.0.0.1 for any page it shows, a
 makes them same-origin. Browsers add ``Origin``; rebinding shows in ``Host``. On a unix socket no
 browser can knock, and clients send arbitrary hosts there, so nothing is checked.
 
+Web socket libraries add an ``Origin`` as well: the address that they call. No page has that one,
+for this engine shows none.
+
 Source: the project's rules, 1.6 "DNS rebinding / CSRF on TCP API".
 """
 
@@ -21,9 +24,9 @@ def check_origin(headers: Mapping[str, str], own_names: Collection[str]) -> None
         own_names: host names, in lower case, under which this engine was configured to be reached.
 
     Raises:
-        Forbidden: it has an ``Origin``, or its ``Host`` is a foreign name.
+        Forbidden: it has a page's ``Origin``, or its ``Host`` is a foreign name.
     """
-    if "origin" in headers:
+    if "origin" in headers and not _is_web_socket_to_its_origin(headers):
         raise Forbidden(
             "requests with an Origin header are refused: a web page may not use this API"
         )
@@ -36,6 +39,11 @@ def check_origin(headers: Mapping[str, str], own_names: Collection[str]) -> None
         raise Forbidden(
             f'the Host "{host}" is not an address of this engine: use an IP address or localhost'
         ) from None
+
+
+def _is_web_socket_to_its_origin(headers: Mapping[str, str]) -> bool:
+    is_web_socket = headers.get("upgrade", "").lower() == "websocket"
+    return is_web_socket and headers["origin"].partition("://")[2] == headers.get("host")
 
 
 def _host_name(host: str) -> str:

@@ -96,7 +96,6 @@ class Server:
         port: int,
         *,
         tls: ssl.SSLContext | None = None,
-        allow_insecure: bool = False,
         own_names: Collection[str] = (),
     ) -> int:
         """Listen on an address.
@@ -104,8 +103,7 @@ class Server:
         Args:
             host: an IP address or a name.
             port: 0 picks one.
-            tls: from ``make_server_context``.
-            allow_insecure: permit clients without certificate, on loopback only.
+            tls: from ``make_server_context``; clients need no certificate on loopback only.
             own_names: host names that clients may use for this engine.
 
         Returns:
@@ -119,7 +117,8 @@ class Server:
         )[0]
         verified = tls is not None and tls.verify_mode == ssl.CERT_REQUIRED
         if not verified:
-            _check_insecure(str(address[0]), allow_insecure=allow_insecure)
+            _check_loopback(str(address[0]))
+            logger.warning("every user of this machine is root by tcp://%s:%s", *address[:2])
         sock = socket.socket(family, kind, protocol)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
@@ -258,16 +257,11 @@ def _peer_name(sock: socket.socket) -> str:
         return "gone"
 
 
-def _check_insecure(address: str, *, allow_insecure: bool) -> None:
+def _check_loopback(address: str) -> None:
     if not ipaddress.ip_address(address.partition("%")[0]).is_loopback:
         raise Forbidden(
             f"refusing to listen on {address} without --tlsverify: "
             "anyone who reaches it would be root on this machine"
-        )
-    if not allow_insecure:
-        raise Forbidden(
-            f"refusing to listen on {address} without --tlsverify: every local user would be root; "
-            "give --allow-insecure-tcp if that is wanted"
         )
 
 

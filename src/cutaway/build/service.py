@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -20,7 +21,8 @@ from cutaway.build.dockerfile.frontend import (
     read_stages,
     unused_args,
 )
-from cutaway.build.dockerfile.parser import Parsed, parse_dockerfile
+from cutaway.build.dockerfile.parser import parse_dockerfile
+from cutaway.build.dockerfile.stages import Stage, StageList
 from cutaway.build.errors import Place, placed
 from cutaway.build.graph import BaseImage, CopyFiles, MakeDirectory, RunCommand, Vertex
 from cutaway.build.image_config import image_config, image_key, lineage
@@ -43,6 +45,8 @@ from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
 from cutaway.oci import Digest, ImageConfig, Platform, Reference
 
+_HELD_MESSAGES = 1000
+"""How much a quiet build remembers, to be told when it fails."""
 Tell = Callable[[Message], None]
 Resolve = Callable[[str, Platform, Tell], Awaitable[Image]]
 """Finds an image by name and platform, pulling it if need be and telling the pull's progress."""
@@ -105,19 +109,23 @@ class Builder:
     squash: Callable[[tuple[Layer, ...], tuple[Layer, ...]], Layer]
 
     async def build(self, job: BuildJob, origins: OriginStore) -> AsyncIterator[Message]:
-        """Build, telling the story; a failure is its last message.
+        """Build, telling the story; a failure on the way is its last message.
 
         Args:
             job: what to build.
             origins: holds the client's context; closed by the caller.
+
+        Raises:
+            DockerfileError, BuildError: nothing has begun: the Dockerfile can't be understood.
         """
+        parsed = parse_dockerfile(job.dockerfile, job.file)
+        stages = read_stages(parsed, job.options)
+        for warning in parsed.warnings:
+            yield stream(f"[Warning] {warning}\n")
         try:
-            parsed = parse_dockerfile(job.dockerfile, job.file)
-            for warning in parsed.warnings:
-                yield stream(f"[Warning] {warning}\n")
             with self.store.lease() as pin:
                 told: asyncio.Queue[Message | None] = asyncio.Queue()
-                planning = asyncio.create_task(self._plan(job, parsed, told.put_nowait))
+                planning = asyncio.create_task(self._plan(job, stages, told.put_nowait))
                 planning.add_done_callback(lambda _: told.put_nowait(None))
                 try:
                     while (pulled := await told.get()) is not None:
@@ -135,8 +143,10 @@ class Builder:
         except CutawayError as error:
             yield failure(error, getattr(error, "code", 0))
 
-    async def _plan(self, job: BuildJob, parsed: Parsed, tell: Tell) -> tuple[StagePlan, ...]:
-        stages, needed = read_stages(parsed, job.options)
+    async def _plan(
+        self, job: BuildJob, read: tuple[StageList, tuple[Stage, ...]], tell: Tell
+    ) -> tuple[StagePlan, ...]:
+        stages, needed = read
         images: dict[ImageKey, ResolvedImage] = {}
         wanted: dict[ImageKey, Place | None] = {**images_needed(stages, needed)}
 
@@ -203,12 +213,17 @@ class _Run:
         solver = self._solver(origins)
         try:
             solving = solver.solve(self._target.last.vertex)
-            if not self._job.quiet:
-                async for message in self._steps(solver):
+            held: deque[Message] = deque(maxlen=_HELD_MESSAGES)
+            async for message in self._steps(solver):
+                if self._job.quiet:
+                    held.append(message)
+                else:
                     yield message
             try:
                 result = await solving
             except CutawayError as error:
+                for message in held:
+                    yield message
                 raise placed(error, self._failed_place(solver)) from None
             made = [(step, await _has_layer(solver, step)) for step in lineage(self._plans)]
             image = await run_to_end(self._finish, result, made)

@@ -19,6 +19,7 @@ from support.waiting import eventually
 SUITE = ROOT.parent / "shared/suites/docker-py"
 WORK = ROOT / ".cache/docker-py"
 TESTS = "tests/integration/"
+TCP = "tcp://127.0.0.1:2375"
 
 
 def prepare() -> None:
@@ -46,14 +47,18 @@ def _run_script(words: list[str], **variables: str) -> None:
 
 
 class DockerPyRun:
-    """An engine on a host of its own where Docker Hub is a registry on loopback."""
+    """An engine on a host of its own where Docker Hub is a registry on loopback.
 
-    def __init__(self) -> None:
+    Its clients come by TCP if ``by_tcp``: docker-py speaks websocket over nothing else.
+    """
+
+    def __init__(self, *, by_tcp: bool = False) -> None:
         self.host = TestHost()
         self.directory = Path(tempfile.mkdtemp(prefix="cutaway-docker-py-"))
         shutil.copy(WORK / "images.tar", self.directory)
         self._registry = self._start_hub()
-        self.engine = EngineUnderTest("--experimental", host=self.host)
+        self.engine = EngineUnderTest("--experimental", f"--host={TCP}", host=self.host)
+        self._address = TCP if by_tcp else f"unix://{self.engine.socket}"
         authority = f"SSL_CERT_FILE={self.directory}/ca.pem"
         self.engine.program = ("env", authority, *self.engine.program)
         self.engine.start()
@@ -77,7 +82,7 @@ class DockerPyRun:
         script = [*self.host.enter(), str(SUITE / "run.sh"), *(TESTS + file for file in files)]
         _run_script(
             script,
-            DOCKER_HOST=f"unix://{self.engine.socket}",
+            DOCKER_HOST=self._address,
             OUT=f"{self.directory}/out",
             NETNS_PID=str(self.host.pid),
         )

@@ -13,8 +13,9 @@ pytestmark = [
 ]
 
 # Most tests sleep: three engines at once take the time of the longest share.
+WITH_WEBSOCKETS = "api_container_test.py"
 SHARES = (
-    ("api_container_test.py",),
+    (WITH_WEBSOCKETS,),
     ("models_containers_test.py", "api_network_test.py", "api_build_test.py", "errors_test.py"),
     (
         *("api_exec_test.py", "api_healthcheck_test.py", "api_client_test.py", "client_test.py"),
@@ -32,7 +33,7 @@ def expected_failures() -> set[str]:
 
 
 def run_share(files: tuple[str, ...]) -> dict[str, str]:
-    run = DockerPyRun()
+    run = DockerPyRun(by_tcp=WITH_WEBSOCKETS in files)
     try:
         return run.outcomes(*files)
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cutaway.client import ApiError
+from support import tars
 from support.engine import EngineUnderTest
 from support.waiting import eventually
 
@@ -234,10 +235,36 @@ def test_what_no_container_could_be_given_is_refused_at_once(cutaway, context, f
 
 def test_a_dockerfile_by_url_is_never_cut(engine, tmp_path: Path):
     (tmp_path / "large").write_text("FROM busybox\n" + "#\n" * (1 << 19))
-    with served(engine, tmp_path) as address:
-        query = {"remote": f"{address}/large"}
-        documents = list(engine.client.request("POST", "/build", query=query).documents())
-    assert f"{address}/large is larger than 1 MiB" in documents[-1]["error"]
+    with (
+        served(engine, tmp_path) as address,
+        pytest.raises(ApiError, match=f"{address}/large is larger than 1 MiB"),
+    ):
+        engine.client.request("POST", "/build", query={"remote": f"{address}/large"})
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "told"),
+    [
+        (None, "Cannot locate specified Dockerfile: Dockerfile"),
+        ("", "file with no instructions"),
+        ("FROM busybox\nFOO\n", "dockerfile parse error on line 2: unknown instruction: FOO"),
+        ("RUN true\n", "no build stage in current context"),
+        ("FROM busybox\nCOPY x\n", "COPY requires at least two arguments"),
+    ],
+)
+def test_what_fails_before_the_first_message_is_an_error_status(engine, dockerfile, told):
+    entries = [] if dockerfile is None else [tars.file("Dockerfile", dockerfile.encode())]
+    with pytest.raises(ApiError, match=told) as refused:
+        engine.client.request("POST", "/build", body=iter([tars.build(entries)]))
+    assert refused.value.status == 400
+
+
+def test_a_quiet_build_that_fails_tells_what_it_had_kept_to_itself(engine, context):
+    directory = context("FROM busybox\nRUN echo clue; exit 3\n")
+    done = classic(engine, "-q", directory, check=False)
+    assert done.returncode == 3
+    assert "Step 2/2 : RUN echo clue; exit 3" in done.stderr
+    assert "\nclue\n" in done.stderr
 
 
 def test_independent_stages_run_at_the_same_time(engine, cutaway, context):

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.api_server import ApiServer, Reply, read_all
+from support.waiting import eventually
 
 GET = b"GET /_ping HTTP/1.1\r\nHost: d\r\n"
 
@@ -274,10 +275,18 @@ def test_a_client_that_leaves_cancels_what_streams(api: ApiServer) -> None:
         with api.connect() as sock:
             sock.sendall(target + b" HTTP/1.1\r\nHost: d\r\n\r\n")
             assert sock.recv(4096)
-    deadline = time.monotonic() + 5
-    while len(api.engine.containers.cancelled) < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert sorted(api.engine.containers.cancelled) == ["logs", "wait"]
+    eventually(lambda: sorted(api.engine.containers.cancelled) == ["logs", "wait"])
+
+
+def test_a_client_that_leaves_before_the_first_message_of_a_build_cancels_it(
+    api: ApiServer,
+) -> None:
+    with api.connect() as sock:
+        sock.sendall(
+            b"POST /build?dockerfile=slow HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\n\r\nx"
+        )
+        eventually(lambda: api.engine.builds.context)
+    eventually(lambda: api.engine.builds.cancelled == ["slow"])
 
 
 def test_running_out_of_descriptors_turns_clients_away_and_recovers(

@@ -86,20 +86,15 @@ class Tcp:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1"])
 def test_other_addresses_need_client_certificates(host: str) -> None:
     def listen(server: Server) -> None:
-        server.listen_tcp(host, 0, allow_insecure=True)
+        server.listen_tcp(host, 0)
 
     with pytest.raises(Forbidden, match="without --tlsverify"):
         ApiServer(listen).__enter__()
 
 
-def test_loopback_without_certificates_must_be_asked_for() -> None:
-    with pytest.raises(Forbidden, match="--allow-insecure-tcp"):
-        ApiServer(Tcp()).__enter__()
-
-
 @pytest.fixture
 def tcp() -> Iterator[Tcp]:
-    listen = Tcp(allow_insecure=True, own_names=["Engine.example"])
+    listen = Tcp(own_names=["Engine.example"])
     with ApiServer(listen):
         yield listen
 
@@ -115,6 +110,10 @@ def tcp() -> Iterator[Tcp]:
         ("Host: 127.0.0.1.attacker.example\r\n", 403),
         ("Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n", 403),
         ("Host: 127.0.0.1\r\nOrigin: null\r\n", 403),
+        ("Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nUpgrade: websocket\r\n", 200),
+        ("Host: 127.0.0.1\r\nOrigin: http://page\r\nUpgrade: websocket\r\n", 403),
+        ("Host: page\r\nOrigin: http://page\r\nUpgrade: websocket\r\n", 403),
+        ("Upgrade: websocket\r\nOrigin:\r\n", 400),
     ],
 )
 def test_web_pages_are_refused_on_tcp(tcp: Tcp, headers: str, status: int) -> None:

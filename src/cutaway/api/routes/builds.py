@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from cutaway import model
-from cutaway.api.answers import progress_answer
+from cutaway.api.answers import begun_progress_answer
 from cutaway.api.auth import parse_auth_configs
 from cutaway.api.backend import Backends
 from cutaway.api.build_backend import BuildBackend
@@ -62,7 +62,7 @@ def _json_parameter(query: Query, name: str, type_: type[T], default: T) -> T:
 async def build(request: Request, backends: Backends) -> Response:
     """Build an image from a tar context."""
     messages = await _backend(backends).build(build_request(request), request.exchange.body())
-    return progress_answer(messages)
+    return await begun_progress_answer(messages)
 
 
 def build_request(request: Request) -> model.BuildRequest:

@@ -11,7 +11,6 @@ import msgspec
 
 from cutaway.build.dockerfile.frontend import BuildOptions
 from cutaway.build.errors import BuildError
-from cutaway.build.messages import failure
 from cutaway.build.service import Builder, BuildJob, Tell
 from cutaway.build.solve.blocking import run_to_end
 from cutaway.build.solve.cache import Layer
@@ -34,7 +33,7 @@ from cutaway.engine.images import ImageService
 from cutaway.engine.images.transport import make_credentials
 from cutaway.engine.images.trust import settings_with
 from cutaway.engine.validate import validate_host_config
-from cutaway.errors import CutawayError, InvalidParameter, NotFound
+from cutaway.errors import InvalidParameter, NotFound
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.assemble import this_platform
 from cutaway.images.image import Image
@@ -140,26 +139,23 @@ class BuildService:
         if request.build_id and task is not None:
             self._running[request.build_id] = task
         try:
-            try:
-                context = await read_context(self._core, request, body, origins)
-                origins.context_key = context.key
-                with self._core.images.lease(), ExitStack() as connections:
-                    warnings: list[str] = []
-                    claims = await run_to_end(
-                        self._sources.open, sources, request.auth_configs,
-                        stack=connections, warn=warnings.append,
-                    )  # fmt: skip
-                    for warning in warnings:
-                        yield ProgressMessage(stream=f"[Warning] {warning}\n")
-                    job = dataclasses.replace(
-                        make_job(context),
-                        trusted_chains=self._trusted(sources.images),
-                        claims=claims,
-                    )
-                    async for message in self._builder(request).build(job, origins):
-                        yield msgspec.convert(message, ProgressMessage)
-            except CutawayError as error:
-                yield msgspec.convert(failure(error), ProgressMessage)
+            context = await read_context(self._core, request, body, origins)
+            origins.context_key = context.key
+            with self._core.images.lease(), ExitStack() as connections:
+                warnings: list[str] = []
+                claims = await run_to_end(
+                    self._sources.open, sources, request.auth_configs,
+                    stack=connections, warn=warnings.append,
+                )  # fmt: skip
+                for warning in warnings:
+                    yield ProgressMessage(stream=f"[Warning] {warning}\n")
+                job = dataclasses.replace(
+                    make_job(context),
+                    trusted_chains=self._trusted(sources.images),
+                    claims=claims,
+                )
+                async for message in self._builder(request).build(job, origins):
+                    yield msgspec.convert(message, ProgressMessage)
         finally:
             self._running.pop(request.build_id, None)
             await self._core.in_thread(origins.close)
