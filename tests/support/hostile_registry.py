@@ -16,6 +16,7 @@ from backports import zstd
 from isal import igzip
 
 from cutaway.images.registry.settings import RegistrySettings
+from support.netns import Namespace
 
 QUICK = RegistrySettings(
     backoff_s=0.01, stall_timeout_s=1.0, connect_timeout_s=2.0, certificate_dirs=()
@@ -36,7 +37,7 @@ def tar_of(files: dict[str, bytes]) -> bytes:
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, data in files.items():
             info = tarfile.TarInfo(name)
-            info.size = len(data)
+            info.size, info.mode = len(data), 0o755
             tar.addfile(info, io.BytesIO(data))
     return out.getvalue()
 
@@ -214,11 +215,22 @@ class HostileRegistry:
         self.sent = 0
         self.ended = threading.Event()
         self.uploads: dict[str, bytes] = {}
-        handler = type("BoundExchange", (Exchange,), {"registry": self})
-        self.server = _Server((host, 0), handler)
-        self.address = f"{host}:{self.server.server_address[1]}"
+        self._servers: list[_Server] = []
+        port = self._listen((host, 0))
+        self.address = f"{host}:{port}"
         self.url = f"http://{self.address}"
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def _listen(self, address: tuple[str, int]) -> int:
+        handler = type("BoundExchange", (Exchange,), {"registry": self})
+        server = _Server(address, handler)
+        self._servers.append(server)
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        return int(server.server_address[1])
+
+    def listen_in(self, namespace: Namespace) -> None:
+        """Listen at the same address in another network namespace too."""
+        host, _, port = self.address.rpartition(":")
+        namespace.run(lambda: self._listen((host, int(port))))
 
     def __enter__(self) -> "HostileRegistry":
         return self
@@ -229,8 +241,9 @@ class HostileRegistry:
     def close(self) -> None:
         """Stop."""
         self.ended.set()
-        self.server.shutdown()
-        self.server.server_close()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
 
     def on(self, method: str, path: str, rule: Callable[[Exchange], None]) -> None:
         """Answer requests whose path matches ``path`` by ``rule``; a later rule goes first."""
