@@ -1,16 +1,22 @@
 """A store, registries that lie, and a check that nothing is left."""
 
 import functools
+import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from cutaway.errors import CutawayError
 from cutaway.images.registry.repository import Repository
 from cutaway.images.registry.source import connect
 from cutaway.images.registry.transport import Transport
+from support.engine import EngineUnderTest
 from support.hostile_registry import QUICK, HostileRegistry
 from support.image_store import Store
+from support.netns import Namespace
+from support.waiting import eventually
 
 
 @pytest.fixture
@@ -45,3 +51,35 @@ def repository_of() -> Iterator[Callable[..., Repository]]:
     transport = Transport(QUICK)
     yield functools.partial(connect, transport, None, is_cancelled=lambda: False)
     transport.close()
+
+
+@pytest.fixture
+def refused(
+    store: Store, registry: HostileRegistry, module_engine: EngineUnderTest
+) -> Callable[[type[CutawayError], str], None]:
+    """Pull by the library, then by docker and an engine: each must end as told, and leave nothing.
+
+    The function takes the library's error and what the message must have.
+    """
+
+    def check(error: type[CutawayError], message: str) -> None:
+        name, started = f"{registry.address}/app", time.monotonic()
+        with pytest.raises(error, match=message):
+            store.pull(name)
+        assert time.monotonic() - started < 10
+        assert store.is_empty()
+
+        registry.listen_in(Namespace.of(module_engine.host.pid))
+        before = image_files(module_engine)
+        ran = module_engine.docker("pull", name, check=False)
+        assert ran.returncode == 1
+        assert re.search(message, ran.stderr)
+        eventually(lambda: image_files(module_engine) == before)
+
+    return check
+
+
+def image_files(engine: EngineUnderTest) -> set[str]:
+    """Return the paths of all that an engine keeps of images."""
+    roots = (engine.data_root / "images", engine.data_root / "snapshots")
+    return {str(path) for root in roots for path in root.rglob("*")}

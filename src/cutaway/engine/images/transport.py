@@ -84,8 +84,20 @@ class ImageTransport:
     def _tell_from_thread(self, action: str, name: str, image: Image) -> None:
         self._core.loop.call_soon_threadsafe(self._tell, action, str(image.id), name)
 
-    async def _progress(self, work: Any) -> Progress:
-        pieces: AsyncIterator[dict[str, Any]] = await flow_out(self._core.transfers, work)
+    async def _progress(
+        self, work: "Callable[[Outflow[dict[str, Any]]], None]", *, waits: bool = True
+    ) -> Progress:
+        """Begin ``work`` in a thread; layers that it unpacked in vain are deleted after it."""
+
+        def work_and_clean(flow: "Outflow[dict[str, Any]]") -> None:
+            try:
+                work(flow)
+            finally:
+                self._core.loop.call_soon_threadsafe(self._core.empty_trash_soon)
+
+        pieces: AsyncIterator[dict[str, Any]] = await flow_out(
+            self._core.transfers, work_and_clean, waits=waits
+        )
         return _messages(pieces)
 
     async def push(self, options: PushOptions) -> Progress:
@@ -169,7 +181,7 @@ class ImageTransport:
                 self._tell_from_thread("load", name, one.image)
 
         # Docker answers 200 to every load and tells an error in the stream.
-        return _messages(await flow_out(self._core.transfers, work, waits=False))
+        return await self._progress(work, waits=False)
 
     async def import_tar(self, options: ImportOptions, body: ByteStream) -> Progress:
         """Make an image of one file system tar, sent or fetched from a URL."""
