@@ -172,6 +172,11 @@ class EngineUnderTest:
         found = (self.exec_root / "containers").glob("*/exit.json")
         return [json.loads(path.read_text()) for path in found]
 
+    def image_files(self) -> set[str]:
+        """Return the paths of all that it keeps of images."""
+        roots = (self.data_root / "images", self.data_root / "snapshots")
+        return {str(path) for root in roots for path in root.rglob("*")}
+
     def processes(self) -> list[str]:
         """Return the shims that carry this engine's containers.
 

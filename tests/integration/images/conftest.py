@@ -70,16 +70,10 @@ def refused(
         assert store.is_empty()
 
         registry.listen_in(Namespace.of(module_engine.host.pid))
-        before = image_files(module_engine)
+        before = module_engine.image_files()
         ran = module_engine.docker("pull", name, check=False)
         assert ran.returncode == 1
         assert re.search(message, ran.stderr)
-        eventually(lambda: image_files(module_engine) == before)
+        eventually(lambda: module_engine.image_files() == before)
 
     return check
-
-
-def image_files(engine: EngineUnderTest) -> set[str]:
-    """Return the paths of all that an engine keeps of images."""
-    roots = (engine.data_root / "images", engine.data_root / "snapshots")
-    return {str(path) for root in roots for path in root.rglob("*")}

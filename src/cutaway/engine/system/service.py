@@ -235,8 +235,8 @@ class SystemService:
         credentials = make_credentials(auth)
         if credentials is None:
             raise Unauthorized("Error: Password Required")
-        token = await self._core.in_thread(login, credentials, self._registry)
-        return AuthResponse(status="Login Succeeded", identity_token=token)
+        await self._core.in_thread(login, credentials, self._registry)
+        return AuthResponse(status="Login Succeeded")
 
 
 async def _messages(events: AsyncIterator[Event]) -> AsyncIterator[EventMessage]:

@@ -112,7 +112,7 @@ def _receive(
     farthest = ingest.offset
     response = repository.open_blob(descriptor.digest, ingest.offset, patience)
     try:
-        _check_range(response, ingest, descriptor)
+        _check_range(repository, response, ingest, descriptor)
         for chunk in response.chunks():
             ingest.write(chunk)
             on_bytes(ingest.offset)
@@ -133,7 +133,9 @@ def _receive(
         )
 
 
-def _check_range(response: Response, ingest: Ingest, descriptor: Descriptor) -> None:
+def _check_range(
+    repository: Repository, response: Response, ingest: Ingest, descriptor: Descriptor
+) -> None:
     if response.status == 416:
         ingest.restart()
         raise TransportFailure(
@@ -141,6 +143,7 @@ def _check_range(response: Response, ingest: Ingest, descriptor: Descriptor) -> 
         )
     if response.status != 206:
         if ingest.offset:
+            repository.transport.explain(f"{descriptor.digest} is sent from its beginning")
             ingest.restart()
     elif not response.header("Content-Range").startswith(f"bytes {ingest.offset}-"):
         sent = response.header("Content-Range")

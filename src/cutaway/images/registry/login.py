@@ -20,11 +20,8 @@ _HUB_NAMES = frozenset({"", "index.docker.io", "docker.io", DOCKER_HUB})
 _ANSWER_LIMIT = 64 * 1024
 
 
-def login(credentials: Credentials, settings: RegistrySettings) -> str:
+def login(credentials: Credentials, settings: RegistrySettings) -> None:
     """Try credentials at their ``server_address``.
-
-    Returns:
-        ``Login Succeeded``.
 
     Raises:
         Unauthorized: they are wrong, in Docker's words.
@@ -37,7 +34,7 @@ def login(credentials: Credentials, settings: RegistrySettings) -> str:
         for endpoint in endpoints_of(f"{domain}/login", transport.settings, for_push=True):
             try:
                 _try_endpoint(transport, endpoint, credentials)
-                return "Login Succeeded"
+                return
             except TransportFailure as error:
                 failure = error
     finally:

@@ -26,10 +26,13 @@ class Patience:
         settings: RegistrySettings,
         is_cancelled: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        explain: Callable[[str], None] = lambda line: None,
     ) -> None:
         self._settings = settings
         self._is_cancelled = is_cancelled
         self._clock = clock
+        self._explain = explain
         self._failures = 0
         self._since = clock()
 
@@ -62,10 +65,14 @@ class Patience:
             delay = asked
         elapsed = self._clock() - self._since
         if self._failures >= self._settings.max_attempts or elapsed + delay > _LAST_ATTEMPT_S:
-            error.add_note(f"gave up after {self._failures} attempts in {elapsed:.0f} s")
+            end = f"gave up after {self._failures} attempts in {elapsed:.0f} s"
+            error.add_note(end)
+            self._explain(end)
             if isinstance(error, TransportFailure):
                 error.is_transient = False  # whoever catches it on the way must not try again
             raise error
+        attempt = f"attempt {self._failures + 1} of {self._settings.max_attempts}"
+        self._explain(f"{error}: {attempt} in {delay:.1f} s")
         self.wait(delay)
 
     def wait(self, seconds: float) -> None:

@@ -162,6 +162,8 @@ class Repository:
             TransportFailure: no answer.
         """
         headers = {"Range": f"bytes={offset}-"} if offset else {}
+        if offset:
+            self.transport.explain(f"resuming {digest} at byte {offset}")
         return self.request("GET", f"blobs/{digest}", headers, patience=patience)
 
     def blob_size(self, digest: Digest) -> int | None:

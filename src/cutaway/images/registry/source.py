@@ -66,7 +66,7 @@ class Source:
             except CutawayError as error:
                 if not self._may_skip(endpoint, error):
                     raise
-                self.transport.explain(f"{endpoint.url}: skipped: {error}")
+                self.transport.explain(f"{endpoint.url} skipped for {self._pending[0].url}")
                 continue
             if not endpoint.is_mirror:
                 self._pending.clear()  # https answered: never plain HTTP after that
@@ -84,7 +84,9 @@ class Source:
 
     def _repository(self, endpoint: Endpoint) -> Repository:
         def make_patience() -> Patience:
-            return Patience(self.transport.settings, self._is_cancelled)
+            return Patience(
+                self.transport.settings, self._is_cancelled, explain=self.transport.explain
+            )
 
         return Repository(
             self.transport,
