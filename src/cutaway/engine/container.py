@@ -157,6 +157,7 @@ class Container:
         shim_pid: the shim's process id, as the launcher said; 0 when it is not known.
         early: events that came while a start was not yet committed; None at other times.
         keep_after_exit: ``docker restart`` of a ``--rm`` container: its exit is not its end.
+        giving_back: lets go of what the last run had mounted; None: it had nothing.
         root_mounts: what makes its root when it has no layer of its own (a build's step); None: its
             snapshot.
     """
@@ -173,6 +174,7 @@ class Container:
     shim_pid: int = 0
     early: list[Any] | None = None
     keep_after_exit: bool = False
+    giving_back: "asyncio.Task[Any] | None" = None
     root_mounts: tuple[Mount, ...] | None = None
 
     @property
@@ -204,6 +206,12 @@ class Container:
     def is_alive(self) -> bool:
         """PID 1 exists (also frozen)."""
         return self.state.status in ALIVE
+
+    async def wait_given_back(self) -> None:
+        """Wait until nothing that the last run had mounted is left."""
+        if self.giving_back is not None:
+            await asyncio.wait([self.giving_back])
+            self.giving_back = None
 
     def close_netns(self) -> None:
         """Let go of the network namespace."""

@@ -173,12 +173,13 @@ async def settle(core: Core) -> None:
             exits.replay_early(core, container)
         elif container.is_alive or container.state.status is Status.RESTARTING:
             exits.on_end(core, container)
+    await core.in_thread(core.volumes.settle)
     await _finish_removals(core)
     await core.in_thread(_discard_garbage, core)
 
 
 def _restore_volumes(core: Core, container: Container) -> None:
-    if container.is_alive:
+    if container.is_alive or container.state.status is Status.RESTARTING:
         for point in container.document.mount_points:
             if point.name:
                 core.volumes.restore(point.name, container.id)

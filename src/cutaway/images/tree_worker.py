@@ -22,6 +22,7 @@ from cutaway.images.layers.confine import (
 from cutaway.images.mount import Mount
 from cutaway.images.trees import copy_operations
 from cutaway.images.trees.changes import ChangeKind, find_changes
+from cutaway.images.trees.cloning import clone_tree
 from cutaway.images.trees.enter import attach, enter_tree
 from cutaway.images.trees.merging import merge
 from cutaway.images.trees.operations import (
@@ -79,7 +80,7 @@ def _export(control: Control, request: dict[str, Any]) -> int:
     limit_resources()
     seal(READ_TREE_CAPABILITIES)
     control.send("ready", None)
-    return write_export(_open_root(), is_layer=False)
+    return write_export(_open_root(), is_layer=False, keeps_holes=request["keeps_holes"])
 
 
 def _diff(control: Control, request: dict[str, Any]) -> int:
@@ -134,6 +135,11 @@ def _copy(control: Control, request: dict[str, Any]) -> int:
     )
 
 
+def _clone(control: Control, request: dict[str, Any]) -> int:
+    origin_fd, root_fd = _enter_pair(request, WRITE_TREE_CAPABILITIES)
+    return clone_tree(origin_fd, root_fd, request["floor_bytes"])
+
+
 def _mkdir(control: Control, request: dict[str, Any]) -> bool:
     now_ns = time.time_ns()
     _, root_fd = _enter_pair(request, WRITE_TREE_CAPABILITIES)
@@ -179,6 +185,7 @@ def _enter_pair(request: dict[str, Any], capabilities: int) -> tuple[int, int]:
 
 
 _OPERATIONS = {
+    "clone": _clone,
     "copy": _copy,
     "mkdir": _mkdir,
     "digest": _digest,

@@ -14,7 +14,7 @@ Words: *driver* (who makes volumes: ``local``, or a plug-in), *anonymous volume*
 hex digits), *copy-up* (a new volume starts with what the image has at that place), *propagation*
 (whether mounts made later on one side appear on the other).
 
-Read ``mountpoint.py``, ``parse.py``, ``store.py``, ``local.py``.
+Read ``mountpoint.py``, ``parse.py``, ``volume.py``, ``store.py``, ``driver.py``, then ``local/``.
 
 Docker's counterpart: ``volume/`` of moby.
 """
@@ -31,7 +31,8 @@ from cutaway.volumes.parse import (
     parse_tmpfs,
     parse_volumes_from,
 )
-from cutaway.volumes.store import Volume, VolumeStore
+from cutaway.volumes.store import VolumeStore
+from cutaway.volumes.volume import Volume
 
 __all__ = [
     "BindOptions",

@@ -32,6 +32,22 @@ class VolumeDriverConflict(Conflict):
         )
 
 
+class VolumeExists(Conflict):
+    """An import or clone makes a new volume, and there is one."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"create {name}: a volume of this name exists already")
+        self.name = name
+
+
+class VolumeFilling(Conflict):
+    """The volume is being imported or cloned."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"get {name}: the volume is being filled by an import or clone")
+        self.name = name
+
+
 class InvalidVolumeName(InvalidParameter):
     """A volume's name is a directory's name: no slashes, no leading dot."""
 

@@ -17,7 +17,7 @@ from cutaway.volumes.errors import (
     InvalidMount,
     InvalidVolumeSpecification,
 )
-from cutaway.volumes.local import check_volume_name
+from cutaway.volumes.local.options import check_volume_name
 from cutaway.volumes.mountpoint import PROPAGATIONS, MountKind, MountPoint, parse_id_ranges
 
 _ACCESS = ("rw", "ro")

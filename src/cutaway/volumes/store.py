@@ -7,62 +7,51 @@ by one rename. Which containers name a volume is told to the store by the engine
 
 import os
 import shutil
-import stat
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
 
-from cutaway.files import read_json
+from cutaway.files import write_json
 from cutaway.steps import Ledger
+from cutaway.volumes.driver import VolumeDriver
 from cutaway.volumes.errors import (
     UnknownVolumeDriver,
     VolumeDriverConflict,
+    VolumeExists,
+    VolumeFilling,
     VolumeInUse,
-    VolumeMountFailed,
     VolumeNotFound,
 )
-from cutaway.volumes.local import check_volume_name, plan_local_mount
-from cutaway.volumes.steps import (
+from cutaway.volumes.local.driver import (
+    DISK,
+    LocalDriver,
+    choose_limit,
+    plan_creation,
+    plan_removal,
+)
+from cutaway.volumes.local.options import check_volume_name, plan_local
+from cutaway.volumes.local.steps import (
     CreateSourceDirectory,
-    CreateVolume,
     DiscardVolume,
     EmptyTrash,
-    MountVolume,
-    UnmountVolume,
+    MakeVolume,
+    PublishVolume,
 )
+from cutaway.volumes.sizes import directory_size
+from cutaway.volumes.volume import VOLUME_VERSION, Volume, read_volume
 
-VOLUME_VERSION = 1
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
-    """A volume as it is.
-
-    Attributes:
-        name: unique; 64 hex digits when anonymous.
-        driver: ``local``.
-        mountpoint: the host path of its content.
-        created_at: RFC 3339.
-        labels: the user's.
-        options: the driver's.
-        anonymous: nobody gave it a name.
-    """
-
-    name: str
-    driver: str
-    mountpoint: str
-    created_at: str
-    labels: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, str] = field(default_factory=dict)
-    anonymous: bool = False
-
-
 class VolumeStore:
-    """All volumes below one directory. Any thread; one lock guards ``_users`` and ``_mounted``.
+    """All volumes below one directory. Any thread.
+
+    Locks: ``_lock`` guards ``_users``, ``_mounted`` (who uses those that must be mounted) and
+    ``_locks``, and is never held in a call of a driver; a volume's own lock, taken before it, keeps
+    mount, unmount and rm of the volume apart.
 
     Args:
         root: ``ROOT/volumes``; made if missing.
@@ -71,23 +60,38 @@ class VolumeStore:
     def __init__(self, root: str) -> None:
         self.root = root
         self._lock = threading.Lock()
+        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._users: dict[str, set[str]] = {}
         self._mounted: dict[str, set[str]] = {}
+        self._local = LocalDriver()
         os.makedirs(root, mode=0o701, exist_ok=True)
         self._remove_leftovers()
         os.makedirs(self._trash, mode=0o700, exist_ok=True)
 
     def _remove_leftovers(self) -> None:
-        """Delete what an engine that died was making or deleting; no name begins with a dot."""
+        """Delete what an engine that died was making, filling or deleting."""
         ledger = Ledger("engine")
         for name in os.listdir(self.root):
-            if name.startswith("."):
+            if name.startswith("."):  # no volume's name does
                 path = os.path.join(self.root, name)
                 ledger.apply(EmptyTrash(why="left over", path=path), None)
+            elif (volume := self._read(name)) is not None and volume.is_filling:
+                self._driver(volume).settle(volume, (), ledger)
+                self._discard(volume, ledger, "filling was cut off")
 
     @property
     def _trash(self) -> str:
         return os.path.join(self.root, ".trash")
+
+    def _driver(self, volume: Volume) -> VolumeDriver:
+        return self._local
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        with self._lock:
+            lock = self._locks[name]
+        with lock:
+            yield
 
     def create(
         self,
@@ -103,66 +107,122 @@ class VolumeStore:
         Args:
             name: empty for an anonymous one.
             driver: ``local``; no other driver is known.
-            options: ``type``, ``o``, ``device``.
+            options: ``type``, ``o``, ``device``, ``size``, ``access``.
             labels: the user's.
             ledger: records the change.
 
         Raises:
             InvalidVolumeName: the name can't be a directory's.
             UnknownVolumeDriver: no driver has this name.
-            InvalidParameter: an unknown option.
+            InvalidParameter: an unknown option, or one that this host can't fulfil.
             VolumeDriverConflict: another driver's volume has the name.
         """
         anonymous = not name
-        name = name or os.urandom(32).hex()
-        check_volume_name(name)
-        if driver not in ("", "local"):
-            raise UnknownVolumeDriver(name, driver)
-        plan_local_mount(options or {})
-        labels = {**(labels or {}), **({ANONYMOUS_LABEL: ""} if anonymous else {})}
-        document = {
-            "version": VOLUME_VERSION,
-            "name": name,
-            "driver": "local",
-            "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "labels": labels,
-            "options": dict(options or {}),
-            "anonymous": anonymous,
-        }
-        with self._lock:
-            found = self._read(name)
+        volume = Volume(
+            name=name or os.urandom(32).hex(),
+            driver=driver or "local",
+            mountpoint="",
+            created_at=_now(),
+            labels={**(labels or {}), **({ANONYMOUS_LABEL: ""} if anonymous else {})},
+            options=dict(options or {}),
+            anonymous=anonymous,
+        )
+        check_volume_name(volume.name)
+        if volume.driver != "local":
+            raise UnknownVolumeDriver(volume.name, driver)
+        size_bytes = plan_local(volume.options).size_bytes
+        with self._locked(volume.name):
+            found = self._read(volume.name)
             if found is None:
-                step = CreateVolume(
-                    why=f"volume {name}", path=self._directory(name), document=document
-                )
-                (ledger or Ledger("engine")).apply(step, None)
-                found = self._read(name)
-        if found is None:
-            raise VolumeNotFound(name)
+                if size_bytes:
+                    volume = replace(volume, **choose_limit(self.root))
+                return self._make(volume, ledger or Ledger("engine"))
+        if found.is_filling:
+            raise VolumeFilling(volume.name)
         if driver and found.driver != driver:
             raise VolumeDriverConflict(name, found.driver)
         return found
+
+    def _make(self, volume: Volume, ledger: Ledger) -> Volume:
+        """Make the directory of a volume whose lock is held."""
+        temporary = os.path.join(self.root, f".{volume.name}.new")
+        why = f"volume {volume.name}"
+        try:
+            ledger.apply(MakeVolume(why=why, path=temporary, document=_document(volume)), None)
+            ledger.apply_all(plan_creation(volume, temporary), None)
+            publish = PublishVolume(why=why, temporary=temporary, path=self.directory(volume.name))
+            ledger.apply(publish, None)
+        except BaseException:
+            ledger.undo_all()
+            raise
+        return replace(volume, mountpoint=os.path.join(self.directory(volume.name), "_data"))
+
+    @contextmanager
+    def filling(
+        self, name: str, *, options: Mapping[str, str], labels: Mapping[str, str]
+    ) -> Iterator[str]:
+        """Make a new volume and give its directory, to be filled; it exists when the block ends.
+
+        Raises:
+            VolumeExists: the name is taken. As ``create`` otherwise.
+
+        Leaves behind: nothing when the block fails, or the engine dies in it.
+        """
+        user = f"filling.{os.urandom(4).hex()}"
+        ledger = Ledger("engine")
+        with self._locked(name):
+            if self._read(name) is not None:
+                raise VolumeExists(name)
+            volume = self._begin(name, options, labels, ledger)
+        try:
+            yield self.mount(name, user, ledger, is_filling=True)
+            self.unmount(user, ledger)
+            path = os.path.join(self.directory(name), "volume.json")
+            write_json(path, _document(replace(volume, is_filling=False)))
+        except BaseException:
+            self.unmount(user, ledger)
+            self._discard(volume, ledger, "filling failed")
+            raise
+
+    def _begin(
+        self, name: str, options: Mapping[str, str], labels: Mapping[str, str], ledger: Ledger
+    ) -> Volume:
+        check_volume_name(name)
+        volume = Volume(
+            name=name,
+            driver="local",
+            mountpoint="",
+            created_at=_now(),
+            labels=dict(labels),
+            options=dict(options),
+            is_filling=True,
+        )
+        if plan_local(options).size_bytes:
+            volume = replace(volume, **choose_limit(self.root))
+        return self._make(volume, ledger)
 
     def get(self, name: str) -> Volume:
         """Return the volume of this name.
 
         Raises:
-            VolumeNotFound: there is none.
+            VolumeNotFound: there is none. VolumeFilling: not yet.
         """
         volume = self._read(name)
         if volume is None:
             raise VolumeNotFound(name)
+        if volume.is_filling:
+            raise VolumeFilling(name)
         return volume
 
     def volumes(self) -> list[Volume]:
         """Return all volumes, by name; one with an unreadable description is left out."""
         names = sorted(n for n in os.listdir(self.root) if not n.startswith("."))
-        return [v for v in map(self._read, names) if v is not None]
+        return [v for v in map(self._read, names) if v is not None and not v.is_filling]
 
     def is_empty_directory(self, name: str) -> bool:
-        """Say whether a volume is a plain directory (no mount of its own) with nothing in it."""
+        """Say whether a volume is a plain directory (no mount, no limit) with nothing in it."""
         volume = self.get(name)
-        if plan_local_mount(volume.options) is not None:
+        if volume.project or self._driver(volume).needs_mount(volume):
             return False
         with os.scandir(volume.mountpoint) as entries:
             return next(entries, None) is None
@@ -188,18 +248,14 @@ class VolumeStore:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _directory(self, name: str) -> str:
+    def directory(self, name: str) -> str:
+        """Return where a volume and all about it is."""
         return os.path.join(self.root, name)
 
     def _read(self, name: str) -> Volume | None:
         if "/" in name or name.startswith(".") or not name:
             return None
-        try:
-            document: dict[str, Any] = read_json(os.path.join(self._directory(name), "volume.json"))
-        except (OSError, ValueError):
-            return None
-        document.pop("version", None)
-        return Volume(mountpoint=os.path.join(self._directory(name), "_data"), **document)
+        return read_volume(self.directory(name))
 
     # Users: the engine says which containers name a volume, running or not.
 
@@ -225,7 +281,7 @@ class VolumeStore:
         return [v for v in self.volumes() if not self.users(v.name)]
 
     def remove(self, name: str, *, force: bool = False, ledger: Ledger | None = None) -> None:
-        """Remove a volume and what is in it.
+        """Remove a volume, what is in it, and its snapshots.
 
         Args:
             name: the volume's.
@@ -234,27 +290,50 @@ class VolumeStore:
 
         Raises:
             VolumeNotFound: there is none.
-            VolumeInUse: a container names it.
+            VolumeInUse: a container names it, or it is being copied.
         """
-        users = self.users(name)
-        if users:
-            raise VolumeInUse(name, users)
-        if self._read(name) is None:
-            if force:
-                return
-            raise VolumeNotFound(name)
-        ledger = ledger or Ledger("engine")
-        trash = os.path.join(self._trash, f"{name}.{os.urandom(4).hex()}")
-        step = DiscardVolume(why=f"volume rm {name}", path=self._directory(name), trash=trash)
-        with self._lock:
-            ledger.apply(step, None)
-            self._users.pop(name, None)
-        ledger.apply(EmptyTrash(why=f"volume rm {name}", path=trash), None)
+        with self._locked(name):
+            users = self.users(name)
+            if users:
+                raise VolumeInUse(name, users)
+            volume = self._read(name)
+            if volume is None:
+                if force:
+                    return
+                raise VolumeNotFound(name)
+            ledger = ledger or Ledger("engine")
+            # A container that is gone may not have given it back yet: that is done now.
+            self._driver(volume).settle(volume, (), ledger)
+            with self._lock:
+                self._mounted.pop(name, None)
+            self._discard(volume, ledger, f"volume rm {name}")
+
+    def _discard(self, volume: Volume, ledger: Ledger, why: str) -> None:
+        trash = os.path.join(self._trash, f"{volume.name}.{os.urandom(4).hex()}")
+        ledger.apply(DiscardVolume(why=why, path=self.directory(volume.name), trash=trash), None)
+        ledger.apply(EmptyTrash(why=why, path=trash), None)
+        ledger.apply_all(plan_removal(volume, self.root), None)
 
     # Use: some volumes are a mount, made for the first container and taken away after the last.
 
-    def mount(self, name: str, container_id: str, ledger: Ledger) -> str:
+    def needs_mount(self, name: str) -> bool:
+        """Say whether a volume must be mounted for its users, which may take a while."""
+        volume = self.get(name)
+        return self._driver(volume).needs_mount(volume)
+
+    def is_used_by(self, user: str) -> bool:
+        """Say whether a user has a volume that was mounted for it, and must be given back."""
+        with self._lock:
+            return any(user in users for users in self._mounted.values())
+
+    def mount(self, name: str, user: str, ledger: Ledger, *, is_filling: bool = False) -> str:
         """Make a volume's content available.
+
+        Args:
+            name: the volume's.
+            user: a container's id, or a name for who copies it.
+            ledger: records the change.
+            is_filling: it is the one who fills it.
 
         Returns:
             The host path to mount from.
@@ -265,49 +344,70 @@ class VolumeStore:
 
         Leaves behind: a mount on ``_data``, if the options ask for one; ``unmount`` removes it.
         """
-        volume = self.get(name)
-        plan = plan_local_mount(volume.options)
-        with self._lock:
-            users = self._mounted.setdefault(name, set())
-            if plan is not None and not users and not os.path.ismount(volume.mountpoint):
-                step = MountVolume(
-                    why=f"volume {name}: type, o, device",
-                    device=plan.device,
-                    target=volume.mountpoint,
-                    fstype=plan.fstype,
-                    flags=plan.flags,
-                    data=plan.data,
-                )
-                try:
-                    ledger.apply(step, None)
-                except OSError as error:
-                    raise VolumeMountFailed(name, str(error)) from error
-            users.add(container_id)
-        return volume.mountpoint
+        with self._locked(name):
+            volume = self._read(name) if is_filling else self.get(name)
+            if volume is None:
+                raise VolumeNotFound(name)
+            driver = self._driver(volume)
+            path = driver.mount(volume, user, ledger)
+            if driver.needs_mount(volume):
+                self._note(name, user)
+            return path
 
-    def unmount(self, container_id: str, ledger: Ledger | None = None, name: str = "") -> None:
+    def unmount(self, user: str, ledger: Ledger | None = None, name: str = "") -> None:
         """Give back every volume that a container used, or one; harmless when it used none."""
         ledger = ledger or Ledger("engine")
         with self._lock:
-            for volume, users in list(self._mounted.items()):
-                if container_id not in users or name not in ("", volume):
-                    continue
-                users.discard(container_id)
-                target = os.path.join(self._directory(volume), "_data")
-                if not users and os.path.ismount(target):
-                    ledger.apply(UnmountVolume(why=f"last user of {volume}", target=target), None)
+            names = [v for v, users in self._mounted.items() if user in users and name in ("", v)]
+        for used in names:
+            with self._locked(used):
+                with self._lock:
+                    users = self._mounted.get(used, set())
+                    is_ours = user in users
+                    users.discard(user)
+                    is_last = not users
+                volume = self._read(used)
+                if volume is not None and is_ours:
+                    self._driver(volume).unmount(volume, user, is_last=is_last, ledger=ledger)
 
-    def restore(self, name: str, container_id: str) -> None:
+    def restore(self, name: str, user: str) -> None:
         """Note, after a restart of the engine, that a running container uses the volume."""
+        volume = self._read(name)
+        if volume is not None and self._driver(volume).needs_mount(volume):
+            self._note(name, user)
+
+    def _note(self, name: str, user: str) -> None:
         with self._lock:
-            self._mounted.setdefault(name, set()).add(container_id)
+            self._mounted.setdefault(name, set()).add(user)
+
+    def settle(self) -> None:
+        """After a restart, when all users are restored: take away what is mounted for nobody."""
+        ledger = Ledger("engine")
+        for volume in self.volumes():
+            with self._lock:
+                users = tuple(self._mounted.get(volume.name, ()))
+            self._driver(volume).settle(volume, users, ledger)
 
     def usage_bytes(self, name: str) -> int:
         """Return the size of a volume's files, each counted once however many names it has.
 
-        Symlinks are not followed and other file systems not entered.
+        Symlinks are not followed and other file systems not entered. A disk in a file has the size
+        that the file takes, which is what the host misses.
         """
-        return directory_size(self.get(name).mountpoint)
+        volume = self.get(name)
+        if volume.has_disk:
+            return os.stat(os.path.join(self.directory(name), DISK)).st_blocks * 512
+        return directory_size(volume.mountpoint)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _document(volume: Volume) -> dict[str, object]:
+    document = {"version": VOLUME_VERSION, **asdict(volume)}
+    del document["mountpoint"]
+    return document
 
 
 def create_bind_source(path: str, ledger: Ledger) -> None:
@@ -318,33 +418,3 @@ def create_bind_source(path: str, ledger: Ledger) -> None:
     """
     if not os.path.lexists(path):
         ledger.apply(CreateSourceDirectory(why="-v with a missing source", path=path), None)
-
-
-def directory_size(path: str) -> int:
-    """Return the bytes of all files below ``path``; see ``VolumeStore.usage_bytes``.
-
-    Walks by descriptors (``os.fwalk``): a directory swapped for a symlink leads nowhere.
-    """
-    total, seen = 0, set[int]()
-    try:
-        device = os.lstat(path).st_dev
-    except OSError:
-        return 0
-    for _, directories, files, fd in os.fwalk(path):
-        for name in files:
-            try:
-                info = os.stat(name, dir_fd=fd, follow_symlinks=False)
-            except OSError:
-                continue
-            if stat.S_ISREG(info.st_mode) and info.st_ino not in seen and info.st_dev == device:
-                seen.add(info.st_ino)
-                total += info.st_size
-        directories[:] = [d for d in directories if _is_on(d, fd, device)]
-    return total
-
-
-def _is_on(name: str, dir_fd: int, device: int) -> bool:
-    try:
-        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False).st_dev == device
-    except OSError:
-        return False

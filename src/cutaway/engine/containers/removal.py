@@ -104,6 +104,7 @@ async def finish(core: Core, container: Container, *, volumes: bool) -> None:
         core.commit(container, state=replace(container.state, status=status))
     try:
         core.volumes.dereference(container.id)
+        await container.wait_given_back()
         await core.in_thread(_remove_things, core, container, volumes)
     except (OSError, CutawayError) as error:
         dead = replace(container.state, status=Status.DEAD, error=str(error))
@@ -145,6 +146,7 @@ async def discard(core: Core, container: Container) -> None:
     """Take away the things of a ``--rm`` container that is forgotten already."""
     answer_removed(container)
     core.volumes.dereference(container.id)
+    await container.wait_given_back()
     await core.in_thread(_remove_things, core, container, True)
     core.empty_trash_soon()
     if container.document.anonymous_volumes:

@@ -21,6 +21,7 @@ from cutaway.engine.core import Core, Told
 from cutaway.engine.lifecycle import Happening, Status, next_status
 from cutaway.engine.running.endings import explain_end
 from cutaway.engine.spec.namespaces import shares
+from cutaway.engine.volumes import mounting
 from cutaway.errors import CutawayError, NotFound
 from cutaway.files import read_json
 from cutaway.shim.protocol import Event
@@ -165,7 +166,7 @@ def release_network(core: Core, container: Container) -> None:
         tell_networks(core, container, "disconnect")
         with suppress(NotFound):
             core.network.delete_sandbox(container.id)
-    core.volumes.unmount(container.id)
+    mounting.give_back(core, container)
 
 
 def tell_networks(core: Core, container: Container, action: str) -> None:

@@ -85,7 +85,8 @@ async def _start(core: Core, container: Container) -> None:
     ledger = Ledger("engine")
     watch = _Watch(core, container)
     try:
-        _prepare(core, container, ledger)
+        mounts = await mounting.make_ready(core, container, ledger)
+        _prepare(core, container, ledger, mounts)
         _launch(core, container, watch)
         netns_fd = await watch.sandbox()
         container.netns_fd = netns_fd
@@ -104,9 +105,10 @@ async def _start(core: Core, container: Container) -> None:
     _commit_start(core, container, result)
 
 
-def _prepare(core: Core, container: Container, ledger: Ledger) -> None:
+def _prepare(
+    core: Core, container: Container, ledger: Ledger, mounts: tuple[MountPoint, ...]
+) -> None:
     """Lease addresses and write the bundle; everything that the shim will read."""
-    mounts = mounting.open_sources(container, core.volumes, ledger)
     bundle = core.paths.bundle(container.id)
     os.makedirs(bundle, mode=0o700, exist_ok=True)
     if container.host_config.ipc_mode == "shareable":
@@ -298,7 +300,7 @@ async def _undo(core: Core, container: Container, ledger: Ledger) -> None:
     if not shares(container.host_config.network_mode):
         with suppress(CutawayError, OSError):
             core.network.delete_sandbox(container.id)
-    core.volumes.unmount(container.id)
+    mounting.give_back(core, container)
     if container.cleaned.is_set():  # no shim was ever asked for
         exits.discard_bundle(core, container)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from cutaway import model
 from cutaway.engine.container import Container, ContainerTable
+from cutaway.engine.core import Core
 from cutaway.errors import InvalidParameter, NotFound
 from cutaway.images.mount import Mount as SnapshotMount
 from cutaway.images.snapshots import Snapshots
@@ -141,6 +142,22 @@ def _complete(point: MountPoint, volumes: VolumeStore, images: ImageStore) -> Mo
         labels=point.labels,
     )
     return replace(point, name=volume.name, driver=volume.driver, source=volume.mountpoint)
+
+
+async def make_ready(core: Core, container: Container, ledger: Ledger) -> tuple[MountPoint, ...]:
+    """Do ``open_sources``; in a thread when a volume must be mounted, which may take its time."""
+    await container.wait_given_back()  # the same volumes, for the same user
+    points = container.document.mount_points
+    if any(point.name and core.volumes.needs_mount(point.name) for point in points):
+        return await core.in_thread(open_sources, container, core.volumes, ledger)
+    return open_sources(container, core.volumes, ledger)
+
+
+def give_back(core: Core, container: Container) -> None:
+    """Let go of the volumes that a container used; what takes time is done in the background."""
+    if core.volumes.is_used_by(container.id):
+        work = core.in_thread(core.volumes.unmount, container.id)
+        container.giving_back = core.spawn(work, f"giving back volumes of {container.short_id}")
 
 
 def open_sources(

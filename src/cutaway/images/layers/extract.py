@@ -20,6 +20,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from cutaway import linux
 from cutaway.errors import InvalidParameter
@@ -36,6 +37,7 @@ from cutaway.images.layers.attributes import (
 )
 from cutaway.images.layers.disk_guard import DiskGuard
 from cutaway.images.layers.errors import BadLayer
+from cutaway.images.layers.file_content import FileContent
 from cutaway.images.layers.tar_read import Entry
 from cutaway.images.layers.tree_removal import remove_tree
 from cutaway.images.resolve import IN_ROOT, is_missing, open_directory_in_root, split_path
@@ -46,6 +48,9 @@ _MAX_MAJOR, _MAX_MINOR = (1 << 12) - 1, (1 << 20) - 1
 _CACHED_DIRECTORIES = 64
 _IMPLICIT_MODE = 0o755
 _NODE_TYPES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
+
+Pieces: TypeAlias = Iterable[bytes | memoryview]
+"""A file's stored data; a ``FileContent`` is copied within the kernel."""
 
 
 @dataclass(slots=True)
@@ -113,12 +118,12 @@ class Extractor:
         self._retired = -1
         self._times: dict[bytes, int] = {}
 
-    def apply(self, entry: Entry, pieces: Iterable[memoryview]) -> None:
+    def apply(self, entry: Entry, pieces: Pieces) -> None:
         """Make one entry.
 
         Args:
             entry: as read; its name is not trusted.
-            pieces: the stored data of a regular file; unread for others.
+            pieces: the stored data of a regular file, or the open file to copy; unread for others.
 
         Raises:
             BadLayer: the entry is hostile or makes no sense.
@@ -192,7 +197,7 @@ class Extractor:
         elif stat.S_ISDIR(kind):
             self._make_opaque(parent_fd, name)
 
-    def _make(self, entry: Entry, parent: bytes, leaf: bytes, pieces: Iterable[memoryview]) -> None:
+    def _make(self, entry: Entry, parent: bytes, leaf: bytes, pieces: Pieces) -> None:
         parent_fd = self._parent(parent)
         match entry.kind:
             case tar.REGULAR:
@@ -216,15 +221,15 @@ class Extractor:
                     f"layer entry {show(entry.name)} has the unknown type {entry.kind!r}"
                 )
 
-    def _make_file(
-        self, entry: Entry, parent_fd: int, leaf: bytes, pieces: Iterable[memoryview]
-    ) -> None:
+    def _make_file(self, entry: Entry, parent_fd: int, leaf: bytes, pieces: Pieces) -> None:
         mode = entry.mode & 0o777
         fd = self._exclusively(
             parent_fd, leaf, lambda: os.open(leaf, _NEW_FILE, mode, dir_fd=parent_fd)
         )
         try:
-            if entry.sparse is not None:
+            if isinstance(pieces, FileContent):
+                pieces.copy_to(fd, self._spend)
+            elif entry.sparse is not None:
                 self._write_sparse(fd, entry, pieces)
             else:
                 for piece in pieces:
@@ -238,15 +243,18 @@ class Extractor:
         finally:
             os.close(fd)
 
-    def _write(self, fd: int, piece: memoryview) -> None:
-        size = len(piece)
+    def _spend(self, size: int) -> None:
         self._guard.spend(size)
         self.result.size_bytes += size
+
+    def _write(self, fd: int, piece: bytes | memoryview) -> None:
+        size = len(piece)
+        self._spend(size)
         written = os.write(fd, piece)
         while written < size:
             written += os.write(fd, piece[written:])
 
-    def _write_sparse(self, fd: int, entry: Entry, pieces: Iterable[memoryview]) -> None:
+    def _write_sparse(self, fd: int, entry: Entry, pieces: Pieces) -> None:
         """Write each stored segment at its place and leave the holes to ftruncate(2)."""
         segments = iter(entry.sparse or ())
         offset = left = 0

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from cutaway.images.layers.errors import BadLayer
 from cutaway.images.layers.pax import parse_integer
-from cutaway.images.layers.tar_header import parse_number
+from cutaway.images.layers.tar_header import BLOCK_SIZE, parse_number
 
 Segment: TypeAlias = tuple[int, int]
 
@@ -115,6 +115,13 @@ def parse_pax_map_1(
     numbers = [parse_integer(line, "sparse map") for line in lines]
     real_size = parse_integer(records.get(b"GNU.sparse.realsize", b""), "GNU.sparse.realsize")
     return _map(numbers, records, real_size=real_size)
+
+
+def format_pax_map_1(segments: tuple[Segment, ...]) -> bytes:
+    """Return a map in notation 1.0, as ``parse_pax_map_1`` reads it: whole blocks."""
+    numbers = [len(segments), *(number for segment in segments for number in segment)]
+    text = b"".join(b"%d\n" % number for number in numbers)
+    return text + bytes(-len(text) % BLOCK_SIZE)
 
 
 def _map(numbers: list[int], records: dict[bytes, bytes], *, real_size: int) -> SparseMap:

@@ -8,10 +8,12 @@ Source: POSIX pax "ustar Interchange Format".
 """
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 from typing import Any
 
 from cutaway.images.layers import pax
 from cutaway.images.layers import tar_header as tar
+from cutaway.images.layers.sparse import format_pax_map_1
 from cutaway.images.layers.tar_read import Entry
 
 _NAME_BYTES = 100
@@ -36,13 +38,17 @@ class TarWriter:
         """Write one entry with its data.
 
         Args:
-            entry: ``sparse`` is not written: give the holes as zeros.
-            pieces: for a regular file, ``entry.size`` bytes together.
+            entry: a sparse one is written in PAX notation 1.0.
+            pieces: for a regular file, ``entry.size`` bytes together; of a sparse one those of its
+                segments.
 
         Raises:
             ValueError: the pieces are more or less than that; the tar is then broken.
         """
-        size = entry.size if entry.kind == tar.REGULAR else 0
+        head = b"" if entry.sparse is None else format_pax_map_1(entry.sparse)
+        size = 0
+        if entry.kind == tar.REGULAR:
+            size = entry.size if entry.sparse is None else len(head) + entry.stored_size
         records = _pax_records(entry, size)
         if records:
             data = pax.format_records(records)
@@ -50,7 +56,7 @@ class TarWriter:
             self._put(data + bytes(-len(data) % _BLOCK))
         self._put(_header(entry, size))
         written = 0
-        for piece in pieces:
+        for piece in chain((head,), pieces):
             written += len(piece)
             self._put(piece)
         if written != size:
@@ -97,6 +103,13 @@ def _pax_records(entry: Entry, size: int) -> list[tuple[bytes, bytes]]:
         records.append((b"uid", b"%d" % entry.uid))
     if entry.gid > _MAX_7_DIGITS:
         records.append((b"gid", b"%d" % entry.gid))
+    if entry.sparse is not None:
+        records += [
+            (b"GNU.sparse.major", b"1"),
+            (b"GNU.sparse.minor", b"0"),
+            (b"GNU.sparse.name", entry.name),
+            (b"GNU.sparse.realsize", b"%d" % entry.size),
+        ]
     seconds, fraction = divmod(entry.mtime_ns, 1_000_000_000)
     if fraction or not 0 <= seconds <= _MAX_11_DIGITS:
         records.append((b"mtime", pax.format_time(entry.mtime_ns)))

@@ -16,12 +16,13 @@ from cutaway.errors import InvalidParameter
 from cutaway.images.layers import tar_header as tar
 from cutaway.images.layers import whiteout
 from cutaway.images.layers.attributes import is_allowed_xattr, is_whiteout, show
+from cutaway.images.layers.file_content import FileContent
 from cutaway.images.layers.tar_read import Entry
 from cutaway.images.resolve import IN_ROOT, is_missing
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_READ_SIZE = 1 << 20
+_BLOCK_BYTES = 512  # of st_blocks, whatever the file system's are
 _KINDS = {
     stat.S_IFREG: tar.REGULAR,
     stat.S_IFDIR: tar.DIRECTORY,
@@ -47,6 +48,7 @@ class TreeTar:
         writer: where entries go.
         is_layer: the tree is an overlay upper directory: its whiteouts become ``.wh.`` files.
         latest_mtime_ns: no entry is newer.
+        keeps_holes: sparse files stay sparse (PAX notation 1.0); without, holes are zeros.
         keeps_links: a file's further names are hard links; without, they are files of their own.
         entries: how many were written.
     """
@@ -54,6 +56,7 @@ class TreeTar:
     writer: EntryWriter
     is_layer: bool = False
     keeps_links: bool = True
+    keeps_holes: bool = False
     latest_mtime_ns: int | None = None
     entries: int = 0
     _links: dict[tuple[int, int], bytes] = field(default_factory=dict)
@@ -186,9 +189,17 @@ class TreeTar:
                 return  # exchanged for something else meanwhile
             entry.size = status.st_size
             entry.xattrs = _xattrs(fd)
-            self.writer.add(entry, _pieces(fd, entry.size))
+            self._add_content(entry, FileContent(fd, entry.size), status)
         finally:
             os.close(fd)
+
+    def _add_content(self, entry: Entry, content: FileContent, status: os.stat_result) -> None:
+        if not self.keeps_holes or status.st_blocks * _BLOCK_BYTES >= entry.size:
+            self.writer.add(entry, content)
+            return
+        entry.sparse = content.segments()
+        entry.stored_size = sum(length for _, length in entry.sparse)
+        self.writer.add(entry, content.stored(entry.sparse))
 
 
 def _check_name(leaf: bytes) -> None:
@@ -197,15 +208,6 @@ def _check_name(leaf: bytes) -> None:
             f"a file called {show(leaf)} can't be in an image: names that start with .wh. "
             "mean deletions there; rename it"
         )
-
-
-def _pieces(fd: int, size: int) -> Iterator[bytes]:
-    """Yield exactly ``size`` bytes of a file, zeros where it became shorter."""
-    left = size
-    while left:
-        piece = os.read(fd, min(left, _READ_SIZE)) or bytes(min(left, _READ_SIZE))
-        left -= len(piece)
-        yield piece
 
 
 def _xattrs(fd: int) -> dict[bytes, bytes]:

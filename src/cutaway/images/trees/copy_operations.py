@@ -77,7 +77,7 @@ class Making(EntryTarget):
         if self._latest_ns is not None:
             entry.mtime_ns = min(entry.mtime_ns, self._latest_ns)
         entry.stored_size = entry.size if entry.sparse is None else entry.stored_size
-        self.extractor.apply(entry, (memoryview(piece) for piece in pieces))
+        self.extractor.apply(entry, pieces)
 
     def make_directories(self, path: bytes, now_ns: int) -> bool:
         """Make a directory and its parents where they are missing; True if any was.

@@ -56,6 +56,22 @@ def copy_files(destination: Tree, origin: Tree, request: CopyRequest) -> int:
     return int(entries)
 
 
+def clone_tree(destination: Tree, origin: Tree, *, floor_bytes: int | None = None) -> int:
+    """Make a tree again in an empty one, as it is, and return how many entries were made.
+
+    Args:
+        destination: an empty directory's.
+        origin: may be written to meanwhile: the copy is then a mixture of times.
+        floor_bytes: what must stay free on the disk; None: enough for the engine to go on.
+
+    Raises:
+        System: the disk is full; what was made stays.
+    """
+    with destination.writing():
+        worker = _start("clone", destination, origin, {}, floor_bytes=floor_bytes)
+        return int(worker.run())
+
+
 def make_directory(destination: Tree, path: str, *, epoch: int | None = None) -> bool:
     """Make a directory and its parents, 0755 and root's; True if something was made.
 
@@ -94,7 +110,12 @@ def digest_files(
 
 
 def _start(
-    operation: str, destination: Tree | None, origin: Tree | None, request: dict[str, Any]
+    operation: str,
+    destination: Tree | None,
+    origin: Tree | None,
+    request: dict[str, Any],
+    *,
+    floor_bytes: int | None = None,
 ) -> Worker:
     place = destination or origin
     if place is None:
@@ -107,7 +128,9 @@ def _start(
             "destination": destination and [m.to_json() for m in destination.mounts],
             "origin": origin and [m.to_json() for m in origin.mounts],
             "copy": request,
-            "floor_bytes": free_space_floor(place.mount_point),
+            "floor_bytes": (
+                free_space_floor(place.mount_point) if floor_bytes is None else floor_bytes
+            ),
         },
         directory="/",
     )

@@ -76,17 +76,20 @@ def write_archive(root_fd: int, place: Place) -> None:
     writer.close()
 
 
-def write_export(root_fd: int, *, is_layer: bool, latest_mtime: int | None = None) -> int:
+def write_export(
+    root_fd: int, *, is_layer: bool, latest_mtime: int | None = None, keeps_holes: bool = False
+) -> int:
     """Write the whole tree to stdout, names relative to the root; return the entries.
 
     Args:
         root_fd: of the tree.
         is_layer: whiteouts are written.
         latest_mtime: seconds since 1970 that no file is newer than (SOURCE_DATE_EPOCH).
+        keeps_holes: sparse files stay so.
     """
     writer = TarWriter(write_stdout)
     latest_ns = None if latest_mtime is None else latest_mtime * 10**9
-    archive = TreeTar(writer, is_layer=is_layer, latest_mtime_ns=latest_ns)
+    archive = TreeTar(writer, is_layer=is_layer, latest_mtime_ns=latest_ns, keeps_holes=keeps_holes)
     archive.add_tree(root_fd, b"", b"")
     writer.close()
     return archive.entries

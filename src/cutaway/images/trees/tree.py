@@ -180,9 +180,15 @@ def get_archive(tree: Tree, path: str) -> ArchiveStream:
     return _stream(lambda out: tree.start({"op": "get", "path": path}, stdout=out))
 
 
-def export_tree(tree: Tree) -> ArchiveStream:
-    """Start archiving a container's whole root file system, without volumes."""
-    return _stream(lambda out: tree.start({"op": "export"}, stdout=out))
+def export_tree(tree: Tree, *, keeps_holes: bool = False) -> ArchiveStream:
+    """Start archiving a whole tree, without what is mounted in it.
+
+    Args:
+        tree: a container's, or a directory's.
+        keeps_holes: write sparse files as such, which not every reader of tars knows.
+    """
+    request = {"op": "export", "keeps_holes": keeps_holes}
+    return _stream(lambda out: tree.start(request, stdout=out))
 
 
 def put_archive(
@@ -192,6 +198,7 @@ def put_archive(
     *,
     keeps_kinds: bool = False,
     owner: tuple[int, int] | None = None,
+    floor_bytes: int | None = None,
 ) -> int:
     """Extract a tar, compressed or not, into a directory of a container.
 
@@ -201,6 +208,7 @@ def put_archive(
         tar_fd: read to its end.
         keeps_kinds: Docker's noOverwriteDirNonDir.
         owner: uid and gid of everything made; None: as the tar says.
+        floor_bytes: what must stay free on the disk; None: enough for the engine to go on.
 
     Returns:
         How many entries were made.
@@ -214,7 +222,7 @@ def put_archive(
         "path": path,
         "keeps_kinds": keeps_kinds,
         "owner": owner,
-        "floor_bytes": free_space_floor(tree.mount_point),
+        "floor_bytes": (free_space_floor(tree.mount_point) if floor_bytes is None else floor_bytes),
     }
     with tree.writing():
         entries = tree.start(request, stdin=tar_fd).run()

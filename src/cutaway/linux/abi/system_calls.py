@@ -15,6 +15,7 @@ _COMMON_CALLS = {
     "openat2": 437,
     "pidfd_getfd": 438,
     "mount_setattr": 442,
+    "quotactl_fd": 443,
     "fchmodat2": 452,
 }
 SYSTEM_CALLS = {

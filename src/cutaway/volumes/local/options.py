@@ -1,6 +1,4 @@
-"""The local driver: a volume is a directory, or a file system mounted on one.
-
-Pure: what the options mean. ``steps.py`` does it.
+"""What the options of a local volume mean. Pure: ``driver.py`` and ``steps.py`` do it.
 
 Docker's counterpart: ``volume/local``.
 """
@@ -14,7 +12,10 @@ from cutaway.linux.abi import MS
 from cutaway.volumes.errors import InvalidVolumeName
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_OPTIONS = ("type", "o", "device", "size")
+_OPTIONS = ("type", "o", "device", "size", "access")
+_SINGLE_WRITER = "single-writer"
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtpKMGTP]?)(?:i?[bB])?")
+SMALLEST_BYTES = 2 << 20
 
 # The options of mount(8) that are bits of mount(2); whatever is not here is the file system's own.
 _SET_FLAGS = {
@@ -72,11 +73,23 @@ class VolumeMount:
     data: str
 
 
-def plan_local_mount(options: Mapping[str, str]) -> VolumeMount | None:
-    """Decide whether a volume needs a mount, and which.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalPlan:
+    """What the options of a local volume come to.
 
-    Returns:
-        None for a plain directory.
+    Attributes:
+        mount: what gives it its content; None: it is a directory.
+        size_bytes: the most it may hold; 0: what the disk has.
+        is_single_writer: one container at a time may write (``leases``).
+    """
+
+    mount: VolumeMount | None = None
+    size_bytes: int = 0
+    is_single_writer: bool = False
+
+
+def plan_local(options: Mapping[str, str]) -> LocalPlan:
+    """Decide what a local volume is.
 
     Raises:
         InvalidParameter: an option the driver does not have, or one that needs another.
@@ -84,12 +97,21 @@ def plan_local_mount(options: Mapping[str, str]) -> VolumeMount | None:
     for name in options:
         if name not in _OPTIONS:
             raise InvalidParameter(f'invalid option: "{name}"')
-    if "size" in options:
+    access = options.get("access", "")
+    if access not in ("", _SINGLE_WRITER):
+        raise InvalidParameter(f'invalid access "{access}": the only one is {_SINGLE_WRITER}')
+    size_bytes = parse_size(options["size"]) if "size" in options else 0
+    mount = _plan_mount(options)
+    if size_bytes and mount is not None:
         raise InvalidParameter(
-            "quota size requested but no quota support: the local driver of this version has none; "
-            "use type=tmpfs, device=tmpfs, o=size=… for a volume in memory"
+            "size limits a directory of the engine's; what is mounted by type and device has its "
+            "own: for a tmpfs say o=size=…"
         )
-    if not options:
+    return LocalPlan(mount=mount, size_bytes=size_bytes, is_single_writer=access == _SINGLE_WRITER)
+
+
+def _plan_mount(options: Mapping[str, str]) -> VolumeMount | None:
+    if not {"type", "device", "o"} & set(options):
         return None
     fstype, device = options.get("type", ""), options.get("device", "")
     if not device:
@@ -100,6 +122,22 @@ def plan_local_mount(options: Mapping[str, str]) -> VolumeMount | None:
     return VolumeMount(
         fstype="" if fstype == "none" else fstype, device=device, flags=int(flags), data=data
     )
+
+
+def parse_size(text: str) -> int:
+    """Read ``10g``, ``512MiB``, ``1000000``; a unit is a power of 1024, as for ``--memory``.
+
+    Raises:
+        InvalidParameter: it says no size, or one below ``SMALLEST_BYTES``.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise InvalidParameter(f"invalid size: '{text}'")
+    number, unit = match.groups()
+    size_bytes = int(float(number) * 1024 ** " kmgtp".index((unit or " ").lower()))
+    if size_bytes < SMALLEST_BYTES:
+        raise InvalidParameter(f"invalid size: '{text}': the smallest volume has 2 MiB")
+    return size_bytes
 
 
 def parse_mount_options(text: str) -> tuple[MS, str]:
