@@ -17,10 +17,21 @@ storage:
   delete: {{enabled: true}}
 http: {{addr: "{address}"{tls}}}
 """
+_PASSWORDS = """\
+auth: {{htpasswd: {{realm: test, path: {directory}/htpasswd}}}}
+"""
+ALICE = "alice:$2b$04$ebQAG2F01kL0N.lj4rMwu.i4zLST/e4TgFDwXqwAXNq7fzhNMF/aS\n"  # s3cret
 
 
 class Registry:
     """A registry whose images live in a directory that goes with it.
+
+    Args:
+        host: where it listens.
+        port: of its address.
+        ip: of its address.
+        certificate: makes it speak TLS.
+        password: lines of an htpasswd file, ``ALICE``; who has none is refused.
 
     Attributes:
         address: ``127.0.0.1:5000``, the first part of an image's name.
@@ -33,6 +44,7 @@ class Registry:
         *,
         ip: str = "127.0.0.1",
         certificate: Pair | None = None,
+        password: str = "",
     ) -> None:
         self.host = host
         self.address = f"{ip}:{port}"
@@ -42,6 +54,10 @@ class Registry:
         if certificate:
             tls = f", tls: {{certificate: {certificate.certificate}, key: {certificate.key}}}"
         config.write_text(_CONFIG.format(directory=self.directory, address=self.address, tls=tls))
+        if password:
+            (self.directory / "htpasswd").write_text(password)
+            with config.open("a") as file:
+                file.write(_PASSWORDS.format(directory=self.directory))
         url = f"{'https' if certificate else 'http'}://{self.address}/v2/"
         program = shutil.which("docker-registry") or "docker-registry"
         self._log = open(self.directory / "log", "wb")  # noqa: SIM115 - closed by close()
@@ -49,7 +65,7 @@ class Registry:
             [program, "serve", str(config)], stdout=self._log, stderr=self._log
         )
         deadline = time.monotonic() + 30
-        while host.run("curl", "-fsk", url, check=False).returncode:
+        while host.run("curl", "-sk", url, check=False).returncode:
             assert time.monotonic() < deadline, (self.directory / "log").read_text()
             assert self.process.poll() is None, (self.directory / "log").read_text()
             time.sleep(0.05)

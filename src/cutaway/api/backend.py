@@ -373,7 +373,9 @@ class SystemBackend(Protocol):
         """
         ...
 
-    async def login(self, auth: model.AuthConfig) -> model.AuthResponse:
+    async def login(
+        self, auth: model.AuthConfig, *, trust: model.RegistryTrust | None = None
+    ) -> model.AuthResponse:
         """Try credentials at their registry.
 
         Raises:

@@ -9,9 +9,7 @@ import pytest
 from support.certificates import Authority
 from support.cli import Cli
 from support.engine import EngineUnderTest
-from support.registry import Registry
-
-ADDRESS = "192.0.2.1"  # not one that means loopback, which is trusted without a certificate
+from support.registry import ALICE, Registry
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +132,21 @@ def test_pull_explain_says_each_request_and_decision(cutaway: Cli, registry: str
     assert "GET" not in quiet
 
 
-def test_a_certificate_is_trusted_for_one_command(cutaway: Cli, tmp_path: Path) -> None:
-    host = cutaway.engine.host
-    host.run("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+@pytest.fixture
+def address(cutaway: Cli) -> Iterator[str]:
+    """An address of the engine's host that is not loopback's, which needs no certificate."""
+    host, address = cutaway.engine.host, "192.0.2.1"
+    host.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+    yield address
+    host.run("ip", "address", "del", f"{address}/32", "dev", "lo")
+
+
+def test_a_certificate_is_trusted_for_one_command(
+    cutaway: Cli, address: str, tmp_path: Path
+) -> None:
     authority = Authority(tmp_path)
-    certificate = authority.issue("server", "serverAuth", address=ADDRESS)
-    registry = Registry(host, 5443, ip=ADDRESS, certificate=certificate)
+    certificate = authority.issue("server", "serverAuth", address=address)
+    registry = Registry(cutaway.engine.host, 5443, ip=address, certificate=certificate)
     name = f"{registry.address}/b:1"
     try:
         cutaway("tag", "busybox", name)
@@ -154,7 +161,37 @@ def test_a_certificate_is_trusted_for_one_command(cutaway: Cli, tmp_path: Path) 
     finally:
         registry.close()
         cutaway("rmi", "-f", name)
-        host.run("ip", "address", "del", f"{ADDRESS}/32", "dev", "lo")
+
+
+def test_login_push_and_pull_past_an_expired_certificate_with_a_password(
+    cutaway: Cli, address: str, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    expired = authority.issue("server", "serverAuth", address=address, days=-1)
+    registry = Registry(cutaway.engine.host, 5443, ip=address, certificate=expired, password=ALICE)
+    name = f"{registry.address}/b:1"
+    login = ("login", "-u", "alice", "--password-stdin", registry.address)
+    lax = ("-q", "--tls-verify=false", name)
+    try:
+        cutaway("tag", "busybox", name)
+        for words in (("push", name), login):
+            trust = ("--ca", authority.certificate)
+            said = cutaway.run(*words, *trust, code=1, stdin="s3cret").stderr
+            assert "certificate has expired or is not yet valid: it has expired" in said
+            assert "subject commonName=server" in said
+            assert "--tls-verify=false" in said
+        assert "no basic auth credentials" in cutaway.fails("push", *lax)
+        cutaway.run(*login, "--tls-verify=false", code=1, stdin="wrong")
+        cutaway(*login, "--tls-verify=false", stdin="s3cret")
+        cutaway("push", *lax)
+        image = cutaway("inspect", "-f", "{{.Id}}", name)
+        cutaway("rmi", name)
+        cutaway("pull", *lax)
+        assert cutaway("inspect", "-f", "{{.Id}}", name) == image
+    finally:
+        registry.close()
+        cutaway("logout", registry.address)
+        cutaway("rmi", "-f", name)
 
 
 def test_search_names_the_registry_that_has_none(cutaway: Cli, registry: str) -> None:

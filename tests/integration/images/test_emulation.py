@@ -1,6 +1,7 @@
 """Images for another processor: run by an emulator that binfmt_misc has, refused without one."""
 
 import json
+import os
 
 import pytest
 
@@ -53,3 +54,47 @@ def test_without_an_emulator_the_error_says_what_to_install(engine, app) -> None
         "that registers with binfmt_misc (Debian: qemu-user-static), or use the image for this "
         "machine's platform"
     ) in ran.stderr
+
+
+# Other words that take a platform
+
+
+@pytest.fixture
+def whole(engine, app):
+    """The image, here for both processors."""
+    engine.cutaway("pull", "-q", "--all-platforms", app)
+    yield app
+    engine.docker("rmi", "-f", app)
+
+
+def platform_of(engine, name: str, *words: str) -> str:
+    return engine.docker("image", "inspect", "-f", "{{.Architecture}}", *words, name).stdout.strip()
+
+
+def test_both_platforms_are_saved_loaded_inspected_and_pushed(engine, whole, tmp_path) -> None:
+    both, one = str(tmp_path / "both.tar"), str(tmp_path / "one.tar")
+    engine.docker("save", "-o", both, whole)
+    engine.docker("save", "-o", one, "--platform=linux/s390x", whole)
+    assert os.path.getsize(one) < os.path.getsize(both)
+    ran = engine.docker("save", "-o", one, "--platform=linux/arm64", whole, check=False)
+    assert "does not match the specified platform (linux/arm64)" in ran.stderr
+
+    engine.docker("rmi", whole)
+    ran = engine.docker("load", "-i", both, "--platform=linux/ppc64le", check=False)
+    text = "requested platform (linux/ppc64le) not found: image might be filtered out"
+    assert (ran.returncode, text in ran.stderr) == (1, True)
+    for archive, words in ((both, ["--platform=linux/s390x"]), (one, [])):
+        engine.docker("load", "-q", "-i", archive, *words)
+        assert platform_of(engine, whole) == "s390x"
+        engine.docker("rmi", whole)
+    engine.docker("load", "-q", "-i", both)
+    assert platform_of(engine, whole) == "amd64"
+    assert platform_of(engine, whole, "--platform=linux/s390x") == "s390x"
+    assert engine.docker("history", "-q", "--platform=linux/s390x", whole).returncode == 0
+
+    engine.docker("tag", whole, f"{whole}:copy")
+    engine.docker("push", "-q", "--platform=linux/s390x", f"{whole}:copy")
+    engine.docker("rmi", f"{whole}:copy", whole)
+    engine.docker("pull", "-q", f"{whole}:copy")
+    assert platform_of(engine, f"{whole}:copy") == "s390x"
+    engine.docker("rmi", f"{whole}:copy")

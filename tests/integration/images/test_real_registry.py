@@ -21,10 +21,10 @@ from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.registry.tls import CertificateRefused
 from cutaway.oci import Digest, Reference
 from support.hostile_registry import MANIFEST_TYPE, HostileRegistry, described, make_image
+from support.registry import ALICE
 
 REGISTRY = shutil.which("docker-registry")
 SKOPEO = shutil.which("skopeo")
-ALICE = "alice:$2b$04$ebQAG2F01kL0N.lj4rMwu.i4zLST/e4TgFDwXqwAXNq7fzhNMF/aS\n"  # s3cret
 
 pytestmark = pytest.mark.skipif(not (REGISTRY and SKOPEO), reason="no docker-registry or skopeo")
 

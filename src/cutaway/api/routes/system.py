@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from cutaway import model
 from cutaway.api.answers import document_answer
+from cutaway.api.auth import parse_trust
 from cutaway.api.backend import Backends
 from cutaway.api.filters import parse_filters
 from cutaway.api.query import parse_timestamp_ns
@@ -144,7 +145,8 @@ async def _event_lines(
 
 async def login(request: Request, backends: Backends) -> Response:
     """Try a registry's credentials."""
-    return json_answer(await backends.system.login(await request.document(model.AuthConfig)))
+    auth, trust = await request.document(model.AuthConfig), parse_trust(request.headers)
+    return json_answer(await backends.system.login(auth, trust=trust))
 
 
 ROUTES = (

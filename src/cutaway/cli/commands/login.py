@@ -4,7 +4,14 @@ import base64
 import sys
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.credentials import DOCKER_HUB, call_helper, load_config, save_config
+from cutaway.cli.credentials import (
+    DOCKER_HUB,
+    TRUST_FLAGS,
+    call_helper,
+    load_config,
+    save_config,
+    trust_headers,
+)
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.terminal import warn
 
@@ -24,7 +31,8 @@ def login(context: Context, flags: Values, arguments: list[str]) -> int:
     else:
         password = flags["password"] or _ask_secret("Password: ")
     auth = {"username": user, "password": password, "serveraddress": registry}
-    answer = context.client.post("/auth", auth)
+    headers = trust_headers(flags["tls-verify"], flags["ca"])
+    answer = context.client.request("POST", "/auth", body=auth, headers=headers).json()
     _keep(context, registry, auth, token=(answer or {}).get("IdentityToken", ""))
     print((answer or {}).get("Status", "Login Succeeded"))
     return 0
@@ -88,7 +96,8 @@ COMMANDS = (
 -p, --password string   Password or Personal Access Token (PAT)
     --password-stdin    Take the Password or Personal Access Token (PAT) from stdin
 -u, --username string   Username
-""",
+"""
+        + TRUST_FLAGS,
         at_most=1,
     ),
     Command(

@@ -11,6 +11,7 @@ from cutaway.engine.building.service import BuildService
 from cutaway.engine.core import Core
 from cutaway.engine.events import Event
 from cutaway.engine.images import ImageService, make_credentials
+from cutaway.engine.images.trust import settings_with
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.showing import listing
 from cutaway.engine.showing.inspection import STORAGE_DRIVER
@@ -38,6 +39,7 @@ from cutaway.model import (
     PluginsInfo,
     ProductPlatform,
     RegistryServiceConfig,
+    RegistryTrust,
     RuntimeInfo,
     SystemInfo,
     SystemVersion,
@@ -230,12 +232,13 @@ class SystemService:
         )
         return _messages(subscription)
 
-    async def login(self, auth: AuthConfig) -> AuthResponse:
+    async def login(self, auth: AuthConfig, *, trust: RegistryTrust | None = None) -> AuthResponse:
         """Try credentials at their registry."""
         credentials = make_credentials(auth)
         if credentials is None:
             raise Unauthorized("Error: Password Required")
-        await self._core.in_thread(login, credentials, self._registry)
+        settings = settings_with(self._registry, trust)
+        await self._core.in_thread(login, credentials, settings)
         return AuthResponse(status="Login Succeeded")
 
 
