@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any
 
 from cutaway.cli.command import Context
-from cutaway.cli.credentials import credentials_for, load_config
+from cutaway.cli.credentials import all_credentials
 from cutaway.cli.flags import UsageError
 from cutaway.client.http import quote
 
@@ -53,12 +53,8 @@ def _resolved(context: Context) -> bytes:
     """Return a configuration in which no credential helper is needed any more."""
     import base64
 
-    config = load_config(context.config_dir)
     entries = {}
-    for registry in {*config.get("auths", {}), *config.get("credHelpers", {})}:
-        found = credentials_for(registry, config)
-        if not found:
-            continue
+    for registry, found in all_credentials(context.config).items():
         pair = f"{found['username']}:{found.get('password', '')}".encode()
         entries[registry] = {"auth": base64.b64encode(pair).decode()}
         if "identitytoken" in found:

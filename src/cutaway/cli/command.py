@@ -1,10 +1,12 @@
 """What a command is, and how its help is laid out (docker's layout)."""
 
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cutaway.cli.columns import terminal_columns
 from cutaway.cli.flags import Flag, UsageError, Values, declare
+from cutaway.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from cutaway.client import Client
@@ -44,6 +46,7 @@ class Context:
         self._make_client = make_client
         self.flags = flags
         self._client: Client | None = None
+        self._config: dict[str, Any] | None = None
         self.config_dir = config_dir
         self.debug = debug
 
@@ -53,6 +56,33 @@ class Context:
         if self._client is None:
             self._client = self._make_client()
         return self._client
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The user's ``config.json``; what can't be read is told once and taken for empty."""
+        if self._config is None:
+            from cutaway.cli.config_file import load_config
+
+            try:
+                self._config = load_config(self.config_dir)
+            except InvalidParameter as error:
+                print(f"WARNING: Error loading config file: {error}", file=sys.stderr)
+                self._config = {}
+        return self._config
+
+    def proxies(self, given: set[str]) -> dict[str, str]:
+        """Return ``config.json``'s proxy variables for this engine, but for those in ``given``."""
+        if not self.config.get("proxies"):
+            return {}
+        from cutaway.cli.config_file import proxy_variables
+
+        return proxy_variables(self.config, self.client.host.url, given)
+
+    def list_format(self, flags: Values, key: str) -> str:
+        """Return the template for a list: ``--format``, else what ``config.json`` has for it."""
+        if flags["format"] or flags.get("quiet"):
+            return str(flags["format"])
+        return str(self.config.get(key) or "")
 
 
 class Command:

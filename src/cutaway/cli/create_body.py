@@ -7,6 +7,7 @@ to the engine; what only the command line can know is judged here, in docker's w
 
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 from cutaway.cli.create_mounts import parse_mount_flag, parse_tmpfs, split_volumes
@@ -22,13 +23,23 @@ _STREAMS = ("stdin", "stdout", "stderr")
 RESTART_DELAY_LABEL = "com.cutaway.restart-delay"
 
 
-def build_create_body(flags: Values, arguments: list[str]) -> dict[str, Any]:
-    """Return the whole JSON body; ``arguments`` is the image followed by the command.
+def build_create_body(
+    flags: Values, arguments: list[str], proxies: Callable[[set[str]], dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """Return the whole JSON body.
+
+    Args:
+        flags: of the command.
+        arguments: the image followed by the command.
+        proxies: tells which proxy variables come with those of the given names.
 
     Raises:
         UsageError: flags that are malformed or contradict each other.
     """
     body = _config(flags, arguments)
+    if proxies is not None:
+        named = {text.partition("=")[0] for text in body["Env"]}
+        body["Env"] += [f"{name}={value}" for name, value in proxies(named).items()]
     body["HostConfig"] = _host_config(flags)
     body["NetworkingConfig"] = _networking(flags, body["HostConfig"])
     publish = [port for text in flags["publish"] for port in parse_publish(text)]

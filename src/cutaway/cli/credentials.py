@@ -6,39 +6,12 @@ docker-credential-helpers protocol.
 
 import base64
 import json
-import os
 from typing import Any
 
+from cutaway.cli.config_file import load_config
 from cutaway.errors import InvalidParameter
-from cutaway.files import write_atomic
 
 DOCKER_HUB = "https://index.docker.io/v1/"
-
-
-def load_config(config_dir: str) -> dict[str, Any]:
-    """Read ``config.json``; an absent one is empty.
-
-    Raises:
-        InvalidParameter: the file is there and is not a JSON object.
-    """
-    path = os.path.join(config_dir, "config.json")
-    try:
-        with open(path, encoding="utf-8") as file:
-            document = json.load(file)
-    except FileNotFoundError:
-        return {}
-    except (ValueError, OSError) as error:
-        raise InvalidParameter(f"{path} can't be read: {error}") from None
-    if not isinstance(document, dict):
-        raise InvalidParameter(f"{path} is not a JSON object")
-    return document
-
-
-def save_config(config_dir: str, document: dict[str, Any]) -> None:
-    """Replace ``config.json``, readable by its owner only."""
-    os.makedirs(config_dir, mode=0o700, exist_ok=True)
-    data = json.dumps(document, indent="\t").encode() + b"\n"
-    write_atomic(os.path.join(config_dir, "config.json"), data)
 
 
 def registry_of(reference: str) -> str:
@@ -74,6 +47,15 @@ def credentials_for(registry: str, config: dict[str, Any]) -> dict[str, str]:
             answer["identitytoken"] = entry["identitytoken"]
         return answer
     return {}
+
+
+def all_credentials(config: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """Find the credentials for every registry that the configuration or its helper knows."""
+    registries = {*config.get("auths", {}), *config.get("credHelpers", {})}
+    if store := config.get("credsStore"):
+        registries |= json.loads(call_helper(store, "list", "") or "{}").keys()
+    found = {registry: credentials_for(registry, config) for registry in sorted(registries)}
+    return {registry: auth for registry, auth in found.items() if auth}
 
 
 def call_helper(helper: str, action: str, data: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from cutaway import __version__
 from cutaway.cli.command import PROGRAM, Command, Context
+from cutaway.cli.config_file import request_headers
 from cutaway.cli.contexts import UNRESOLVED, engine_endpoint
 from cutaway.cli.exit_codes import exit_code
 from cutaway.cli.find import find, global_flags
@@ -156,9 +157,11 @@ def _context(flags: Values) -> Context:
             host.tls = make_tls_context(flags)
         if not named:
             _start_engine_if_none(host.path or "")
-        return Client(host, version=os.environ.get("DOCKER_API_VERSION", ""))
+        version = os.environ.get("DOCKER_API_VERSION", "")
+        return Client(host, version=version, headers=request_headers(context.config))
 
-    return Context(make_client, config_dir=config_dir, debug=flags["debug"], flags=flags)
+    context = Context(make_client, config_dir=config_dir, debug=flags["debug"], flags=flags)
+    return context
 
 
 def _start_engine_if_none(path: str) -> None:

@@ -1,16 +1,9 @@
 """``attach``."""
 
+from cutaway.cli.attached import detach_keys, exit_status, stay_attached
 from cutaway.cli.command import Command, Context
-from cutaway.cli.commands.run import exit_status
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.terminal import (
-    DEFAULT_DETACH_KEYS,
-    RawTerminal,
-    Session,
-    parse_detach_keys,
-    refuse_without_terminal,
-    terminal_size,
-)
+from cutaway.cli.terminal import parse_detach_keys, refuse_without_terminal
 from cutaway.client.http import quote
 
 ATTACH_FLAGS = """
@@ -35,7 +28,7 @@ def attach(context: Context, flags: Values, arguments: list[str]) -> int:
         state["Id"],
         tty=state["Config"]["Tty"],
         stdin=stdin,
-        keys=flags["detach-keys"] or DEFAULT_DETACH_KEYS,
+        keys=detach_keys(context, flags),
         sig_proxy=flags["sig-proxy"],
     )
 
@@ -62,26 +55,10 @@ def attach_session(
     if start:
         client.request("POST", f"{path}/start").close()
 
-    def resize(rows: int, columns: int) -> None:
-        client.send("POST", f"{path}/resize", query={"h": rows, "w": columns}).close()
-
-    def forward(number: int) -> None:
-        client.send("POST", f"{path}/kill", query={"signal": number}).close()
-
-    size = terminal_size()
-    if tty and size:
-        resize(*size)
-    session = Session(
-        stream,
-        tty=tty,
-        stdin=stdin,
-        detach_keys=parsed if stdin else b"",
-        on_signal=forward if sig_proxy and not tty else None,
-        on_resize=resize if tty else None,
+    ended = stay_attached(
+        context, container_id, stream, tty=tty, keys=parsed, stdin=stdin, sig_proxy=sig_proxy
     )
-    with RawTerminal(wanted=tty and stdin):
-        session.run()
-    return 0 if session.detached else exit_status(waiting)
+    return exit_status(waiting) if ended else 0
 
 
 COMMANDS = (

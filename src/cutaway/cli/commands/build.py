@@ -14,7 +14,7 @@ from cutaway.cli.build_lent import open_session
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.attach import attach_session
 from cutaway.cli.create_body import parse_extra_host, parse_ulimit
-from cutaway.cli.credentials import credentials_for, load_config
+from cutaway.cli.credentials import all_credentials
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.progress import StreamedError
 from cutaway.cli.terminal import DEFAULT_DETACH_KEYS, refuse_without_terminal
@@ -66,7 +66,7 @@ def build(context: Context, flags: Values, arguments: list[str]) -> int:
     place = arguments[0]
     _check(flags)
     targets = [target for text in flags["cache-to"] if (target := parse_place(text, to=True))]
-    query = _query(flags)
+    query = _query(context, flags)
     query["cachefrom"] = _json_list(import_sources(context, flags["cache-from"]))
     query["tellrecords"] = bool(targets) or None
     query["session"] = open_session(context.client, flags["secret"], flags["ssh"])
@@ -170,13 +170,14 @@ def _pairs(texts: list[str]) -> dict[str, str | None]:
     return values
 
 
-def _query(flags: Values) -> dict[str, Any]:
+def _query(context: Context, flags: Values) -> dict[str, Any]:
+    arguments = _pairs(flags["build-arg"])
     labels = {name: value or "" for name, value in _pairs(flags["label"]).items()}
     ulimits = [parse_ulimit(text) for text in flags["ulimit"]]
     return {
         "t": flags["tag"],
         "target": flags["target"] or None,
-        "buildargs": json.dumps(_pairs(flags["build-arg"])),
+        "buildargs": json.dumps({**arguments, **context.proxies(set(arguments))}),
         "labels": json.dumps(labels),
         "nocache": flags["no-cache"] or None,
         "pull": flags["pull"] or None,
@@ -214,9 +215,7 @@ def _json_list(items: list[Any]) -> str | None:
 def _registry_config(context: Context) -> dict[str, str]:
     import base64
 
-    config = load_config(context.config_dir)
-    auths = {name: credentials_for(name, config) for name in config.get("auths", {})}
-    data = json.dumps({name: auth for name, auth in auths.items() if auth}).encode()
+    data = json.dumps(all_credentials(context.config)).encode()
     return {"X-Registry-Config": base64.urlsafe_b64encode(data).decode()}
 
 

@@ -42,11 +42,11 @@ _COLUMNS = {
 
 def ps(context: Context, flags: Values, arguments: list[str]) -> int:
     """List containers."""
-    template = flags["format"] or None
+    template = context.list_format(flags, "psFormat")
     if template and template not in {"json", "raw", "table"}:
         _check_template(template)
     last = 1 if flags["latest"] else flags["last"]
-    wants_size = flags["size"] or _names_size(template or "")
+    wants_size = flags["size"] or _names_size(template)
     summaries = context.client.get(
         "/containers/json",
         all=flags["all"] or None,

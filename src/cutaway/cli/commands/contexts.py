@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from cutaway.cli.command import Command, Context
+from cutaway.cli.config_file import load_config, save_config
 from cutaway.cli.contexts import (
     DEFAULT,
     context_name,
@@ -14,7 +15,6 @@ from cutaway.cli.contexts import (
     read_context,
     stored_names,
 )
-from cutaway.cli.credentials import load_config, save_config
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.table import print_inspected, print_rows
 from cutaway.cli.terminal import warn

@@ -3,12 +3,12 @@
 import time
 from typing import Any
 
+from cutaway.cli.attached import detach_keys
 from cutaway.cli.command import Command, Context
 from cutaway.cli.create_body import console_size, read_environment
 from cutaway.cli.exit_codes import start_failure_code
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.terminal import (
-    DEFAULT_DETACH_KEYS,
     RawTerminal,
     Session,
     parse_detach_keys,
@@ -66,7 +66,7 @@ def run_exec(context: Context, flags: Values, arguments: list[str]) -> int:
                 return
             time.sleep(RESIZE_PAUSE_S)
 
-    keys = parse_detach_keys(flags["detach-keys"] or DEFAULT_DETACH_KEYS)
+    keys = parse_detach_keys(detach_keys(context, flags))
     session = Session(
         stream,
         tty=tty,

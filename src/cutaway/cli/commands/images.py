@@ -61,8 +61,8 @@ def images(context: Context, flags: Values, arguments: list[str]) -> int:
     )
     if flags["tree"]:
         return _print_platforms(context, flags, summaries)
-    template = flags["format"] or None
-    wants_digest = flags["digests"] or ".Digest" in (template or "")
+    template = context.list_format(flags, "imagesFormat")
+    wants_digest = flags["digests"] or ".Digest" in template
     rows = [
         row
         for summary in summaries

@@ -4,14 +4,8 @@ import base64
 import sys
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.credentials import (
-    DOCKER_HUB,
-    TRUST_FLAGS,
-    call_helper,
-    load_config,
-    save_config,
-    trust_headers,
-)
+from cutaway.cli.config_file import load_config, save_config
+from cutaway.cli.credentials import DOCKER_HUB, TRUST_FLAGS, call_helper, trust_headers
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.terminal import warn
 

@@ -145,7 +145,7 @@ def list_networks(context: Context, flags: Values, arguments: list[str]) -> int:
     print_rows(
         rows,
         columns,
-        template=flags["format"] or None,
+        template=context.list_format(flags, "networksFormat"),
         default=default,
         go_type="*network.networkContext",
         raw=_RAW,

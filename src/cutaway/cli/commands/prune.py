@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from cutaway.cli.command import Command, Context
+from cutaway.cli.config_file import prune_filters
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import Values
 from cutaway.cli.moving_line import MovingLine
@@ -29,7 +30,8 @@ def _confirmed(flags: Values, warning: str) -> bool:
 def _prune(context: Context, kind: str, filters: list[str]) -> tuple[list[str], int]:
     """Prune one kind; returns (what was removed, bytes freed)."""
     with MovingLine(f"Removing unused {kind}"):
-        answer = context.client.post(f"/{kind}/prune", filters=encode_filters(filters)) or {}
+        chosen = encode_filters(prune_filters(context.config, filters))
+        answer = context.client.post(f"/{kind}/prune", filters=chosen) or {}
     if kind == "images":
         removed = [
             f"untagged: {item['Untagged']}" if "Untagged" in item else f"deleted: {item['Deleted']}"
@@ -131,7 +133,7 @@ def prune_builder(context: Context, flags: Values, arguments: list[str]) -> int:
         return 1
     query = {
         "all": flags["all"] or None,
-        "filters": encode_filters(flags["filter"]),
+        "filters": encode_filters(prune_filters(context.config, flags["filter"])),
         "reserved-space": flags["keep-storage"] or None,
     }
     with MovingLine(f"Removing {kind}"):

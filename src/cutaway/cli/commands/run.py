@@ -3,21 +3,14 @@
 import os
 import sys
 
+from cutaway.cli.attached import detach_keys, exit_status, stay_attached
 from cutaway.cli.command import Command, Context
 from cutaway.cli.container_flags import CREATE_FLAGS, RUN_FLAGS
 from cutaway.cli.create_body import build_create_body
 from cutaway.cli.exit_codes import start_failure_code
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.terminal import (
-    DEFAULT_DETACH_KEYS,
-    RawTerminal,
-    Session,
-    parse_detach_keys,
-    refuse_without_terminal,
-    terminal_size,
-    warn,
-)
-from cutaway.client import ApiError, Response
+from cutaway.cli.terminal import parse_detach_keys, refuse_without_terminal, warn
+from cutaway.client import ApiError
 
 _PULL_POLICIES = ("always", "missing", "never")
 
@@ -46,7 +39,7 @@ def create_container(context: Context, flags: Values, arguments: list[str]) -> s
         from cutaway.cli.commands.images import check_reference
 
         check_reference(arguments[0])
-    body = build_create_body(flags, arguments)
+    body = build_create_body(flags, arguments, context.proxies)
     wants_credentials = False
     if flags["use-api-socket"]:
         from cutaway.cli.api_socket import mount_api_socket, put_credentials
@@ -119,7 +112,7 @@ def _run_attached(context: Context, flags: Values, container_id: str, *, hint: s
     client = context.client
     chosen = {name.lower() for name in flags["attach"]} or {"stdout", "stderr"}
     stdin = flags["interactive"] and (not flags["attach"] or "stdin" in chosen)
-    keys = flags["detach-keys"] or DEFAULT_DETACH_KEYS
+    keys = detach_keys(context, flags)
     parsed_keys = parse_detach_keys(keys)
     stream = client.hijack(
         f"/containers/{container_id}/attach",
@@ -148,28 +141,11 @@ def _run_attached(context: Context, flags: Values, container_id: str, *, hint: s
         )
         return start_failure_code(str(error))
 
-    def resize(rows: int, columns: int) -> None:
-        size = {"h": rows, "w": columns}
-        client.send("POST", f"/containers/{container_id}/resize", query=size).close()
-
-    def forward(number: int) -> None:
-        client.send("POST", f"/containers/{container_id}/kill", query={"signal": number}).close()
-
-    tty = flags["tty"]
-    size = terminal_size()
-    if tty and size:
-        resize(*size)
-    session = Session(
-        stream,
-        tty=tty,
-        stdin=stdin,
-        detach_keys=parsed_keys if stdin else b"",
-        on_signal=forward if flags["sig-proxy"] and not tty else None,
-        on_resize=resize if tty else None,
-    )
-    with RawTerminal(wanted=tty and stdin):
-        session.run()
-    return 0 if session.detached else exit_status(waiting)
+    ended = stay_attached(
+        context, container_id, stream, tty=flags["tty"], keys=parsed_keys, stdin=stdin,
+        sig_proxy=flags["sig-proxy"],
+    )  # fmt: skip
+    return exit_status(waiting) if ended else 0
 
 
 def option_hint(arguments: list[str]) -> str:
@@ -180,19 +156,6 @@ def option_hint(arguments: list[str]) -> str:
         f"\n'{arguments[1]}' stands behind the image {arguments[0]}, so it was taken for the "
         "program to run: put options before the image"
     )
-
-
-def exit_status(waiting: Response) -> int:
-    """Read the answer of ``wait``: the container's exit code.
-
-    Raises:
-        ApiError: the engine could not tell.
-    """
-    answer = waiting.json() or {}
-    problem = (answer.get("Error") or {}).get("Message")
-    if problem:
-        raise ApiError(500, problem)
-    return int(answer.get("StatusCode", 0)) & 0xFF
 
 
 COMMANDS = (

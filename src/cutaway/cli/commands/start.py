@@ -1,10 +1,10 @@
 """``start``."""
 
+from cutaway.cli.attached import detach_keys
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.attach import attach_session
 from cutaway.cli.commands.lifecycle import for_each
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.terminal import DEFAULT_DETACH_KEYS
 from cutaway.client.http import quote
 
 START_FLAGS = """
@@ -34,7 +34,7 @@ def start(context: Context, flags: Values, arguments: list[str]) -> int:
         state["Id"],
         tty=state["Config"]["Tty"],
         stdin=flags["interactive"] and state["Config"]["OpenStdin"],
-        keys=flags["detach-keys"] or DEFAULT_DETACH_KEYS,
+        keys=detach_keys(context, flags),
         sig_proxy=True,
         start=True,
     )

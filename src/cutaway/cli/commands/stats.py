@@ -29,7 +29,7 @@ _PARALLEL = 16
 
 def stats(context: Context, flags: Values, arguments: list[str]) -> int:
     """Print what containers use, once or again and again."""
-    template = flags["format"] or None
+    template = context.list_format(flags, "statsFormat")
     while True:
         names = arguments or _running(context, everything=flags["all"])
         rows = _sample(context, names, truncate=not flags["no-trunc"])

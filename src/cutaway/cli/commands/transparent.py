@@ -71,7 +71,7 @@ def story_text(records: list[dict[str, Any]]) -> str:
 
 def plan_run(context: Context, flags: Values, arguments: list[str]) -> int:
     """Print the steps that ``run`` with the same words would take."""
-    body = build_create_body(flags, arguments)
+    body = build_create_body(flags, arguments, context.proxies)
     answer = context.client.post("/cutaway/plan", body, name=flags["name"] or None)
     steps = answer.get("steps") or []
     if flags["json"]:

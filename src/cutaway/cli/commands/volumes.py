@@ -56,7 +56,7 @@ def list_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
     print_rows(
         rows,
         columns,
-        template=flags["format"] or None,
+        template=context.list_format(flags, "volumesFormat"),
         default=["Driver", "Name"],
         go_type="*formatter.volumeContext",
         raw=_RAW,
