@@ -1,7 +1,8 @@
 """Which web pages and names may reach an API on TCP: none, and only its own.
 
 A browser on the machine can send requests to 127.0.0.1 for any page it shows, and DNS rebinding
-makes them same-origin. Browsers add ``Origin``; rebinding shows in ``Host``. On a unix socket no
+makes them same-origin. Browsers add ``Origin``; rebinding shows in ``Host``. With TLS the browser
+itself refuses a certificate that is not the page's, so any ``Host`` will do. On a unix socket no
 browser can knock, and clients send arbitrary hosts there, so nothing is checked.
 
 Web socket libraries add an ``Origin`` as well: the address that they call. No page has that one,
@@ -15,13 +16,16 @@ from collections.abc import Collection, Mapping
 
 from cutaway.errors import Forbidden
 
+ANY_NAME = "*"
+
 
 def check_origin(headers: Mapping[str, str], own_names: Collection[str]) -> None:
     """Refuse a request that a web page may have caused.
 
     Args:
         headers: names in lower case.
-        own_names: host names, in lower case, under which this engine was configured to be reached.
+        own_names: host names, in lower case, under which this engine was configured to be reached;
+            with ``ANY_NAME`` among them, all.
 
     Raises:
         Forbidden: it has a page's ``Origin``, or its ``Host`` is a foreign name.
@@ -31,7 +35,7 @@ def check_origin(headers: Mapping[str, str], own_names: Collection[str]) -> None
             "requests with an Origin header are refused: a web page may not use this API"
         )
     host = _host_name(headers.get("host", ""))
-    if host == "localhost" or host in own_names:
+    if host == "localhost" or host in own_names or ANY_NAME in own_names:
         return
     try:
         ipaddress.ip_address(host)

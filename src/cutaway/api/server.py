@@ -22,6 +22,7 @@ from cutaway.api.application import Application
 from cutaway.api.backend import Backends
 from cutaway.api.connection import Connection
 from cutaway.api.limits import CONNECTIONS
+from cutaway.api.origin import ANY_NAME
 from cutaway.api.response import error_answer
 from cutaway.api.router import Router
 from cutaway.api.routes.table import all_routes
@@ -104,7 +105,7 @@ class Server:
             host: an IP address or a name.
             port: 0 picks one.
             tls: from ``make_server_context``; clients need no certificate on loopback only.
-            own_names: host names that clients may use for this engine.
+            own_names: host names that clients without TLS may use for this engine.
 
         Returns:
             The port.
@@ -122,7 +123,7 @@ class Server:
         sock = socket.socket(family, kind, protocol)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-        names = frozenset(name.lower() for name in own_names)
+        names = frozenset({ANY_NAME} if tls else (name.lower() for name in own_names))
         self._start(_Listener(sock, tls=tls, own_names=names))
         return int(sock.getsockname()[1])
 

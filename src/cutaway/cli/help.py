@@ -4,7 +4,7 @@ import sys
 
 from cutaway.cli.command import PROGRAM, layout_flags
 from cutaway.cli.find import find, global_flags
-from cutaway.cli.index import COMMON, GROUPS, INDEX, OWN
+from cutaway.cli.index import COMMON, GROUPS, INDEX, OWN, REFUSED
 
 _COLUMN = 11  # the least width of the names in a list of commands, as cobra has it
 
@@ -36,6 +36,9 @@ def unknown_command(words: list[str]) -> int:
     if group and words[1].startswith("-"):
         print(_unknown_flag(group, words[1]), file=sys.stderr)
         return 125
+    if words[0] in REFUSED:
+        print(f"{PROGRAM} {words[0]}: {REFUSED[words[0]]}", file=sys.stderr)
+        return 1
     name = " ".join(words[: 2 if group else 1])
     lines = [f"{PROGRAM}: unknown command: {PROGRAM} {name}"]
     if close := _nearest(name):

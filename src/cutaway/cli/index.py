@@ -21,6 +21,18 @@ GROUPS = {
 # Commands and groups that docker has not; help lists them apart.
 OWN = ("completion", "daemon", "denied", "doctor", "mount", "nodes", "plan", "reach", "story")
 
+# Commands of docker, and of its plug-ins where none is installed, that are not here, and why.
+_SWARM = "this engine is in no swarm and can't join one"
+_BUILDKIT = "this engine has no BuildKit; its own builder is 'cutaway build'"
+REFUSED = {
+    "checkpoint": "freezing a container into files needs CRIU, which this engine doesn't use",
+    "plugin": "managed plugins are not supported: drivers of volumes, networks and logs are built in",
+    "trust": "Notary is not supported: NAME@sha256:... gets exactly the content that you trust",
+    **dict.fromkeys(("config", "node", "secret", "service", "stack", "swarm"), _SWARM),
+    **dict.fromkeys(("buildx", "bake"), _BUILDKIT),
+    "compose": "the plug-in docker-compose is not installed: put it into ~/.docker/cli-plugins",
+}
+
 COMMON = (
     "run",
     "exec",
@@ -79,7 +91,10 @@ _OTHERS = {
     "builder prune": ("prune", "builder prune", "Remove build cache"),
     "completion": ("completion", "completion", "Print the script that completes words in bash, zsh or fish"),
     "__complete": ("completion", "__complete", ""),
-    "context create": ("contexts", "context create", "Create a context"),
+    "context create": ("context_changes", "context create", "Create a context"),
+    "context export": ("context_changes", "context export", "Export a context to a tar archive FILE or a tar stream on STDOUT."),
+    "context import": ("context_changes", "context import", "Import a context from a tar or zip file"),
+    "context update": ("context_changes", "context update", "Update a context"),
     "context inspect": ("contexts", "context inspect", "Display detailed information on one or more contexts"),
     "context list": ("contexts", "context ls", ""),
     "context ls": ("contexts", "context ls", "List contexts"),

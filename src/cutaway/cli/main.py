@@ -57,12 +57,26 @@ def run(words: list[str]) -> int:
 
         return print_help(rest[1:] if rest[:1] == ["help"] else rest)
     found = find(rest)
+    context = _context(flags)
     if found is None:
-        from cutaway.cli.help import unknown_command
-
-        return unknown_command(rest)
+        return _run_plugin(rest, words, context)
     command, typed, arguments = found
-    return run_command(command, arguments, _context(flags), typed=typed)
+    return run_command(command, arguments, context, typed=typed)
+
+
+def _run_plugin(rest: list[str], words: list[str], context: Context) -> int:
+    """Become the program beside docker's client that has this command, if there is one."""
+    from cutaway.cli.help import unknown_command
+    from cutaway.cli.plugins import become_plugin, find_plugin
+
+    path = find_plugin(rest[0], context)
+    if not path:
+        return unknown_command(rest)
+    try:
+        become_plugin(path, words, context)
+    except (CutawayError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 def run_command(command: Command, words: list[str], context: Context, *, typed: str) -> int:
@@ -145,17 +159,17 @@ def _context(flags: Values) -> Context:
     config_dir = flags["config"]
 
     def make_client() -> Client:
-        named, skips_verify = engine_endpoint(flags, config_dir)
+        endpoint = engine_endpoint(flags, config_dir)
         try:
-            host = parse_host(named or DEFAULT_HOST)
+            host = parse_host(endpoint.url or DEFAULT_HOST)
         except InvalidParameter as error:
             raise UsageError(f"{UNRESOLVED}: {error}") from None
         verifies = flags["tlsverify"] or os.environ.get("DOCKER_TLS_VERIFY")
-        if flags["tls"] or verifies or skips_verify:
+        if flags["tls"] or verifies or endpoint.has_tls:
             from cutaway.cli.tls import make_tls_context
 
-            host.tls = make_tls_context(flags)
-        if not named:
+            host.tls = make_tls_context(flags, endpoint)
+        if not endpoint.url:
             _start_engine_if_none(host.path or "")
         version = os.environ.get("DOCKER_API_VERSION", "")
         return Client(host, version=version, headers=request_headers(context.config))

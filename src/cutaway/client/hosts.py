@@ -26,6 +26,14 @@ class Host:
         self.address = address
         self.tls: object | None = None
 
+    @property
+    def header(self) -> str:
+        """What a request's ``Host`` header says: an engine on TCP refuses names not its own."""
+        if self.address is None:
+            return "docker"
+        name, port = self.address
+        return f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+
     def connect(self) -> socket.socket:
         """Open a connection, with TLS when the host has a context.
 

@@ -242,7 +242,9 @@ class Client:
         body: Any,
         headers: dict[str, str] | None,
     ) -> None:
-        all_headers = {"Host": "docker", "User-Agent": "cutaway", **self.headers, **(headers or {})}
+        all_headers = {
+            "Host": self.host.header, "User-Agent": "cutaway", **self.headers, **(headers or {})
+        }  # fmt: skip
         stream: Iterable[bytes] | None = None
         data = b""
         if isinstance(body, bytes):

@@ -174,9 +174,10 @@ def connect(keys: Keys, port: int, pair: Pair | None) -> ssl.SSLSocket:
         raise
 
 
-def ask(sock: ssl.SSLSocket) -> bytes:
+def ask(sock: ssl.SSLSocket, host: str = "127.0.0.1", more: str = "") -> bytes:
+    request = f"GET /_ping HTTP/1.1\r\nHost: {host}\r\n{more}Connection: close\r\n\r\n"
     with sock:
-        sock.sendall(b"GET /_ping HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        sock.sendall(request.encode())
         data = b""
         while piece := sock.recv(4096):
             data += piece
@@ -187,6 +188,15 @@ def test_a_client_with_its_certificate_is_served(
     tls_api: tuple[ApiServer, Tcp], keys: Keys
 ) -> None:
     assert ask(connect(keys, tls_api[1].port, keys.client)).endswith(b"OK")
+
+
+def test_over_tls_the_engine_has_any_name_but_no_web_pages(
+    tls_api: tuple[ApiServer, Tcp], keys: Keys
+) -> None:
+    port = tls_api[1].port
+    assert ask(connect(keys, port, keys.client), "engine.example:2376").endswith(b"OK")
+    refused = ask(connect(keys, port, keys.client), more="Origin: https://page.example\r\n")
+    assert refused.startswith(b"HTTP/1.1 403 ")
 
 
 @pytest.mark.parametrize("who", ["none", "foreign", "expired", "server_only"])

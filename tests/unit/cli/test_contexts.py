@@ -18,9 +18,12 @@ def test_a_context_says_where_the_engine_is_and_whether_its_certificate_counts(
     document = {"Name": "box", "Metadata": {}, "Endpoints": {"docker": endpoint}}
     (directory / "meta.json").write_text(json.dumps(document))
     flags = {"context": "box", "host": []}
-    assert engine_endpoint(flags, str(tmp_path)) == ("tcp://box:2376", skips)
+    endpoint = engine_endpoint(flags, str(tmp_path))
+    assert (endpoint.url, endpoint.skips_verify) == ("tcp://box:2376", skips)
+    assert endpoint.has_tls == skips
 
 
 def test_a_named_host_has_no_context(tmp_path: Path) -> None:
     flags = {"context": "", "host": ["tcp://box:2376"]}
-    assert engine_endpoint(flags, str(tmp_path)) == ("tcp://box:2376", False)
+    endpoint = engine_endpoint(flags, str(tmp_path))
+    assert (endpoint.url, endpoint.has_tls) == ("tcp://box:2376", False)

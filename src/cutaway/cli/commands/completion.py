@@ -51,7 +51,7 @@ def _ask(flags: Values, kind: str, command: str) -> list[tuple[str, str]]:
     import socket
 
     from cutaway.cli.completion.values import ask_engine
-    from cutaway.cli.contexts import engine_host, stored_names
+    from cutaway.cli.contexts import engine_endpoint, stored_names
     from cutaway.client import Client, parse_host
     from cutaway.client.hosts import DEFAULT_HOST
     from cutaway.errors import CutawayError
@@ -60,7 +60,7 @@ def _ask(flags: Values, kind: str, command: str) -> list[tuple[str, str]]:
         return [(name, "") for name in ("default", *stored_names(flags["config"]))]
     socket.setdefaulttimeout(_PATIENCE_S)
     try:
-        host = parse_host(engine_host(flags, flags["config"]) or DEFAULT_HOST)
+        host = parse_host(engine_endpoint(flags, flags["config"]).url or DEFAULT_HOST)
         return ask_engine(Client(host), kind, command)
     except (CutawayError, OSError):
         return []

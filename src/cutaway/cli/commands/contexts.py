@@ -1,18 +1,20 @@
-"""``context``: names for engines' addresses, kept where docker keeps them."""
+"""``context ls``, ``inspect``, ``show``, ``use`` and ``rm``: names for engines' addresses."""
 
 import json
 import os
-import re
 from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.config_file import load_config, save_config
 from cutaway.cli.contexts import (
     DEFAULT,
+    certificates_directory,
     context_name,
     directory_of,
-    engine_host,
+    engine_endpoint,
+    read_certificates,
     read_context,
+    remove_context,
     stored_names,
 )
 from cutaway.cli.flags import UsageError, Values
@@ -20,24 +22,15 @@ from cutaway.cli.table import print_inspected, print_rows
 from cutaway.cli.terminal import warn
 from cutaway.client.hosts import DEFAULT_HOST
 from cutaway.errors import CutawayError
-from cutaway.files import write_atomic
-
-_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$"
-_ENDPOINT = """Docker endpoint config:
-
-NAME                DESCRIPTION
-from                Copy named context's Docker endpoint configuration
-host                Docker endpoint on which to connect
-skip-tls-verify     Skip TLS certificate validation"""
 
 
 def _default(context: Context) -> dict[str, Any]:
     """Return what the environment says as the context ``default``."""
     in_force = context_name(context.flags, context.config_dir) == DEFAULT
-    host = engine_host(context.flags, context.config_dir) if in_force else ""
+    host = engine_endpoint(context.flags, context.config_dir).url if in_force else ""
     return {
         "Name": DEFAULT,
-        "Metadata": {},
+        "Metadata": {"Description": "Current DOCKER_HOST based configuration"},
         "Endpoints": {"docker": {"Host": host or DEFAULT_HOST, "SkipTLSVerify": False}},
     }
 
@@ -85,12 +78,9 @@ def _print_contexts(documents: list[dict[str, Any]], current: str, form: str) ->
 
 def _row(document: dict[str, Any], current: str, *, mark: bool) -> dict[str, Any]:
     name = document["Name"]
-    description = document["Metadata"].get("Description", "")
-    if name == DEFAULT:
-        description = "Current DOCKER_HOST based configuration"
     return {
         "Current": name == current,
-        "Description": description,
+        "Description": document["Metadata"].get("Description", ""),
         "DockerEndpoint": document["Endpoints"]["docker"]["Host"],
         "Error": "",
         "Name": f"{name} *" if mark and name == current else name,
@@ -116,15 +106,27 @@ def inspect(context: Context, flags: Values, arguments: list[str]) -> int:
     return 1 if problems else 0
 
 
+def context_document(context: Context, name: str) -> dict[str, Any]:
+    """Return a context's ``Name``, ``Metadata`` and ``Endpoints``, also of ``default``.
+
+    Raises:
+        UsageError: there is none of that name.
+    """
+    return _default(context) if name == DEFAULT else read_context(context.config_dir, name)
+
+
 def _inspected(context: Context, name: str) -> dict[str, Any]:
+    document = context_document(context, name)
     if name == DEFAULT:
         storage = {"MetadataPath": "<IN MEMORY>", "TLSPath": "<IN MEMORY>"}
-        return {**_default(context), "TLSMaterial": {}, "Storage": storage}
-    document = read_context(context.config_dir, name)
-    path = directory_of(context.config_dir, name)
-    contexts, digest = os.path.dirname(os.path.dirname(path)), os.path.basename(path)
-    storage = {"MetadataPath": path, "TLSPath": os.path.join(contexts, "tls", digest)}
-    return {**document, "TLSMaterial": {}, "Storage": storage}
+        return {**document, "Metadata": {}, "TLSMaterial": {}, "Storage": storage}
+    certificates = sorted(read_certificates(context.config_dir, name))
+    storage = {
+        "MetadataPath": directory_of(context.config_dir, name),
+        "TLSPath": os.path.dirname(certificates_directory(context.config_dir, name)),
+    }
+    material = {"docker": certificates} if certificates else {}
+    return {**document, "TLSMaterial": material, "Storage": storage}
 
 
 def show(context: Context, flags: Values, arguments: list[str]) -> int:
@@ -154,51 +156,6 @@ def use(context: Context, flags: Values, arguments: list[str]) -> int:
     return 0
 
 
-def create(context: Context, flags: Values, arguments: list[str]) -> int:
-    """Keep an address under a name."""
-    (name,) = arguments
-    if name == DEFAULT:
-        raise UsageError('"default" is a reserved context name')
-    if not re.fullmatch(_NAME[1:-1], name):
-        raise UsageError(
-            f'context name "{name}" is invalid, names are validated against regexp "{_NAME}"'
-        )
-    directory = directory_of(context.config_dir, name)
-    if os.path.exists(directory):
-        raise UsageError(f'context "{name}" already exists')
-    metadata = {"Description": flags["description"]} if flags["description"] else {}
-    document = {
-        "Name": name,
-        "Metadata": metadata,
-        "Endpoints": {"docker": _endpoint(context, flags)},
-    }
-    os.makedirs(directory, mode=0o755)
-    data = json.dumps(document, separators=(",", ":")).encode()
-    write_atomic(os.path.join(directory, "meta.json"), data)
-    print(name)
-    warn(f'Successfully created context "{name}"')
-    return 0
-
-
-def _endpoint(context: Context, flags: Values) -> dict[str, Any]:
-    options = dict(part.partition("=")[::2] for text in flags["docker"] for part in text.split(","))
-    unknown = options.keys() - {"host", "from", "skip-tls-verify"}
-    if unknown & {"ca", "cert", "key"}:
-        raise UsageError(
-            "certificates are not kept in contexts: put ca.pem, cert.pem and key.pem in a "
-            "directory and set DOCKER_CERT_PATH and DOCKER_TLS_VERIFY"
-        )
-    if unknown:
-        raise UsageError(f"unrecognized config key: {', '.join(sorted(unknown))}")
-    source = flags["from"] or options.get("from")
-    if source:
-        return dict(_inspected(context, source)["Endpoints"]["docker"])
-    if not options.get("host"):
-        return dict(_default(context)["Endpoints"]["docker"])
-    skip = options.get("skip-tls-verify", "") in {"1", "true"}
-    return {"Host": options["host"], "SkipTLSVerify": skip}
-
-
 def remove(context: Context, flags: Values, arguments: list[str]) -> int:
     """Forget contexts."""
     current = context_name(context.flags, context.config_dir)
@@ -215,12 +172,9 @@ def remove(context: Context, flags: Values, arguments: list[str]) -> int:
 
 
 def _remove_one(context: Context, name: str, *, is_current: bool, force: bool) -> None:
-    from shutil import rmtree
-
     if name == DEFAULT:
         raise UsageError('context "default" cannot be removed')
-    directory = directory_of(context.config_dir, name)
-    if not os.path.exists(directory):
+    if not os.path.exists(directory_of(context.config_dir, name)):
         raise UsageError(f'context "{name}" does not exist')
     if is_current:
         if not force:
@@ -228,7 +182,7 @@ def _remove_one(context: Context, name: str, *, is_current: bool, force: bool) -
         config = load_config(context.config_dir)
         config.pop("currentContext", None)
         save_config(context.config_dir, config)
-    rmtree(directory)
+    remove_context(context.config_dir, name)
 
 
 COMMANDS = (
@@ -257,22 +211,6 @@ COMMANDS = (
         "CONTEXT",
         "Set the current docker context",
         use,
-        at_least=1,
-        at_most=1,
-    ),
-    Command(
-        "context create",
-        "[OPTIONS] CONTEXT",
-        "Create a context",
-        create,
-        flags="""
-    --description string      Description of the context
-    --docker stringToString   set the docker endpoint (default [])
-    --from string             create context from a named context
-""",
-        details=_ENDPOINT
-        + "\n\nExample:\n\n$ cutaway context create my-context "
-        + '--description "some description" --docker "host=tcp://myserver:2376"',
         at_least=1,
         at_most=1,
     ),
