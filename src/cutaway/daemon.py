@@ -36,6 +36,7 @@ from cutaway.engine.networking.service import NetworkService
 from cutaway.engine.paths import Paths
 from cutaway.engine.running import resuming
 from cutaway.engine.running.execs import ExecService
+from cutaway.engine.running.holding import let_go
 from cutaway.engine.store import Store
 from cutaway.engine.system.machine import probe_machine
 from cutaway.engine.system.reserve import DiskReserve
@@ -281,6 +282,7 @@ async def recover(core: Core) -> None:
     settle_networks(core)
     core.launcher.start()
     await reconcile.settle(core)
+    await let_go(core)
     await reconcile.sweep(core)
     sweep_builds(core)
     await core.in_thread(collect_images, core)

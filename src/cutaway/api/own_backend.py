@@ -1,6 +1,6 @@
 """What the API needs for the operations that Docker has not. Rules: see ``backend``."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from cutaway import model
@@ -62,6 +62,41 @@ class OwnVolumeBackend(Protocol):
 
         Raises:
             NotFound: there is none at that place. Conflict: files there are open.
+        """
+        ...
+
+    async def export(self, name: str) -> AsyncIterator[bytes]:
+        """Read a volume, or ``VOLUME@SNAPSHOT``, as a tar."""
+        ...
+
+    async def import_tar(
+        self, name: str, body: AsyncIterator[bytes], options: Mapping[str, str]
+    ) -> model.Volume:
+        """Make a new volume of a tar.
+
+        Raises:
+            Conflict: the name is taken. InvalidParameter: an option, or the tar, is none.
+        """
+        ...
+
+    async def clone(self, name: str, new_name: str, *, pause: bool) -> model.VolumeCopy:
+        """Make a new volume with what another one, or ``VOLUME@SNAPSHOT``, has.
+
+        Args:
+            name: of the other.
+            new_name: of the new one.
+            pause: hold the containers still that write to it.
+
+        Raises:
+            Conflict: the name is taken.
+        """
+        ...
+
+    async def snapshot(self, name: str, snapshot: str, *, pause: bool) -> model.VolumeCopy:
+        """Keep what a volume has now, read-only, as ``name@snapshot``.
+
+        Raises:
+            Conflict: it has a snapshot of this name.
         """
         ...
 

@@ -199,6 +199,7 @@ from cutaway.model.system import (
 )
 from cutaway.model.volume import (
     Volume,
+    VolumeCopy,
     VolumeCreateRequest,
     VolumeList,
     VolumePruneReport,
@@ -373,6 +374,7 @@ __all__ = [
     "UpdateConfig",
     "Upgrade",
     "Volume",
+    "VolumeCopy",
     "VolumeCreateRequest",
     "VolumeList",
     "VolumeOptions",

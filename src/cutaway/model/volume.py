@@ -62,3 +62,17 @@ class VolumePruneReport(Model):
 
     volumes_deleted: tuple[str, ...] | None = always(None)
     space_reclaimed: Int64 = always(0)
+
+
+class VolumeCopy(Model):
+    """What a clone or snapshot of a volume became. Not Docker's.
+
+    Attributes:
+        name: of the new volume, or ``VOLUME@SNAPSHOT``.
+        entries: files and directories copied.
+        writers: containers that could write meanwhile: the copy is a mixture of moments.
+    """
+
+    name: str = always("")
+    entries: Int64 = always(0)
+    writers: tuple[str, ...] = always(())

@@ -40,6 +40,17 @@ class VolumeExists(Conflict):
         self.name = name
 
 
+class VolumeHasSnapshots(Conflict):
+    """Snapshots are part of their volume: they would go with it."""
+
+    def __init__(self, name: str, snapshots: Sequence[str]) -> None:
+        super().__init__(
+            f"remove {name}: volume has snapshots - [{', '.join(snapshots)}]: remove them first, "
+            "or use --force"
+        )
+        self.snapshots = tuple(snapshots)
+
+
 class VolumeFilling(Conflict):
     """The volume is being imported or cloned."""
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from glob import glob
 
 from cutaway.files import write_json
 from cutaway.steps import Ledger
@@ -22,6 +23,7 @@ from cutaway.volumes.errors import (
     VolumeDriverConflict,
     VolumeExists,
     VolumeFilling,
+    VolumeHasSnapshots,
     VolumeInUse,
     VolumeNotFound,
 )
@@ -78,6 +80,9 @@ class VolumeStore:
             elif (volume := self._read(name)) is not None and volume.is_filling:
                 self._driver(volume).settle(volume, (), ledger)
                 self._discard(volume, ledger, "filling was cut off")
+            else:
+                for path in glob(f"{self.directory(name)}/snapshots/.*"):
+                    ledger.apply(EmptyTrash(why="left over", path=path), None)
 
     @property
     def _trash(self) -> str:
@@ -145,17 +150,24 @@ class VolumeStore:
 
     def _make(self, volume: Volume, ledger: Ledger) -> Volume:
         """Make the directory of a volume whose lock is held."""
-        temporary = os.path.join(self.root, f".{volume.name}.new")
+        with self._making(volume, ledger) as made:
+            return made
+
+    @contextmanager
+    def _making(self, volume: Volume, ledger: Ledger) -> Iterator[Volume]:
+        """Make a volume where nobody sees it; it gets its name when the block ends well."""
+        path = self.directory(volume.name)
+        parent, leaf = os.path.split(path)
+        temporary = os.path.join(parent, f".{leaf}.new")
         why = f"volume {volume.name}"
         try:
             ledger.apply(MakeVolume(why=why, path=temporary, document=_document(volume)), None)
             ledger.apply_all(plan_creation(volume, temporary), None)
-            publish = PublishVolume(why=why, temporary=temporary, path=self.directory(volume.name))
-            ledger.apply(publish, None)
+            yield replace(volume, mountpoint=os.path.join(path, "_data"))
+            ledger.apply(PublishVolume(why=why, temporary=temporary, path=path), None)
         except BaseException:
             ledger.undo_all()
             raise
-        return replace(volume, mountpoint=os.path.join(self.directory(volume.name), "_data"))
 
     @contextmanager
     def filling(
@@ -201,8 +213,45 @@ class VolumeStore:
             volume = replace(volume, **choose_limit(self.root))
         return self._make(volume, ledger)
 
+    @contextmanager
+    def snapshotting(self, name: str, snapshot: str, labels: Mapping[str, str]) -> Iterator[str]:
+        """Make a snapshot ``name@snapshot`` and give its directory, to be filled.
+
+        Args:
+            name: the volume's.
+            snapshot: a name like a volume's.
+            labels: what is to be told of it.
+
+        Raises:
+            VolumeNotFound: no such volume. VolumeExists: it has a snapshot of this name.
+
+        Leaves behind: nothing when the block fails, or the engine dies in it.
+        """
+        self.get(name)
+        check_volume_name(snapshot)
+        full_name = f"{name}@{snapshot}"
+        taken = Volume(
+            name=full_name, driver="local", mountpoint="", created_at=_now(), labels=dict(labels)
+        )
+        with self._locked(full_name):
+            if self._read(full_name) is not None:
+                raise VolumeExists(full_name)
+            parent = os.path.dirname(self.directory(full_name))
+            os.makedirs(parent, mode=0o700, exist_ok=True)
+            with self._making(taken, Ledger("engine")):
+                yield f"{parent}/.{snapshot}.new/_data"
+
+    def snapshots(self, name: str) -> list[Volume]:
+        """Return a volume's snapshots, oldest first."""
+        try:
+            names = os.listdir(f"{self.directory(name)}/snapshots")
+        except FileNotFoundError:
+            return []
+        found = [self._read(f"{name}@{n}") for n in names if not n.startswith(".")]
+        return sorted((v for v in found if v is not None), key=lambda v: (v.created_at, v.name))
+
     def get(self, name: str) -> Volume:
-        """Return the volume of this name.
+        """Return the volume of this name, or a snapshot: ``VOLUME@SNAPSHOT``.
 
         Raises:
             VolumeNotFound: there is none. VolumeFilling: not yet.
@@ -249,11 +298,14 @@ class VolumeStore:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def directory(self, name: str) -> str:
-        """Return where a volume and all about it is."""
-        return os.path.join(self.root, name)
+        """Return where a volume, or a snapshot of one, and all about it is."""
+        volume, separator, snapshot = name.partition("@")
+        directory = os.path.join(self.root, volume)
+        return f"{directory}/snapshots/{snapshot}" if separator else directory
 
     def _read(self, name: str) -> Volume | None:
-        if "/" in name or name.startswith(".") or not name:
+        parts = name.split("@", 1)
+        if not all(parts) or any("/" in part or part.startswith(".") for part in parts):
             return None
         return read_volume(self.directory(name))
 
@@ -281,16 +333,17 @@ class VolumeStore:
         return [v for v in self.volumes() if not self.users(v.name)]
 
     def remove(self, name: str, *, force: bool = False, ledger: Ledger | None = None) -> None:
-        """Remove a volume, what is in it, and its snapshots.
+        """Remove a volume and what is in it, or a snapshot.
 
         Args:
-            name: the volume's.
-            force: a volume that does not exist is no error.
+            name: the volume's, or ``VOLUME@SNAPSHOT``.
+            force: a volume that does not exist is no error, and its snapshots go with it.
             ledger: records the change.
 
         Raises:
             VolumeNotFound: there is none.
             VolumeInUse: a container names it, or it is being copied.
+            VolumeHasSnapshots: which would go, too.
         """
         with self._locked(name):
             users = self.users(name)
@@ -301,6 +354,9 @@ class VolumeStore:
                 if force:
                     return
                 raise VolumeNotFound(name)
+            snapshots = self.snapshots(name)
+            if snapshots and not force:
+                raise VolumeHasSnapshots(name, [s.name for s in snapshots])
             ledger = ledger or Ledger("engine")
             # A container that is gone may not have given it back yet: that is done now.
             self._driver(volume).settle(volume, (), ledger)

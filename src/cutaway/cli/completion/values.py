@@ -24,6 +24,7 @@ ARGUMENTS: dict[str, Values] = {
     "NAME|ID": "objects",
     "PATH|URL|-": "files",
     "file|URL|-": "files",
+    "file|-": "files",
     "SHELL": ("bash", "zsh", "fish"),
 }
 

@@ -5,7 +5,6 @@ Source: moby ``daemon/commit.go``.
 
 import dataclasses
 import os
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +13,7 @@ import msgspec
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Status
-from cutaway.engine.links import ShimFailed, ShimLost
+from cutaway.engine.running.holding import held_still
 from cutaway.engine.spec.merge import command_line
 from cutaway.errors import Conflict
 from cutaway.images.archives.changes import apply_changes
@@ -24,7 +23,6 @@ from cutaway.images.layer_blob import LayerBlobWriter
 from cutaway.images.trees.tree import diff_layer
 from cutaway.model import CommitRequest, ContainerConfig
 from cutaway.oci import ContainerDefaults, Digest, History, ImageConfig, Reference, RootFS
-from cutaway.shim.protocol import Pause, Resume
 
 _READ_SIZE = 256 * 1024
 
@@ -42,31 +40,15 @@ async def commit(core: Core, container: Container, request: CommitRequest) -> st
         text = f"{request.repo}:{request.tag}" if request.tag else request.repo
         reference = Reference.parse(text).with_default_tag()
     config = apply_changes(container_defaults(container, request.config), request.changes)
-    frozen = request.pause and await _freeze(container)
-    try:
+    async with held_still(core, [container] if request.pause else ()):
         image = await core.in_thread(
             _make_image, core, container, request, config=config, reference=reference
         )
-    finally:
-        if frozen and container.shim is not None:
-            with suppress(ShimFailed, ShimLost):
-                await container.shim.request(Resume())
     attributes = {"comment": request.comment, "imageID": str(image.id)}
     if reference is not None:
         attributes["imageRef"] = reference.familiar
     core.commit(container, told=[("commit", attributes)])
     return str(image.id)
-
-
-async def _freeze(container: Container) -> bool:
-    """Hold a running container still; one that ends in this moment is still enough."""
-    if container.state.status is not Status.RUNNING or container.shim is None:
-        return False
-    try:
-        await container.shim.request(Pause())
-    except (ShimFailed, ShimLost):
-        return False
-    return True
 
 
 def container_defaults(container: Container, override: ContainerConfig | None) -> ContainerDefaults:

@@ -1,10 +1,11 @@
 """The volume operations that Docker has not. Fits ``api``'s ``OwnVolumeBackend``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from cutaway.engine.core import Core
-from cutaway.engine.volumes import live
-from cutaway.model import MountPoint
+from cutaway.engine.volumes import copies, live
+from cutaway.engine.volumes.service import describe_volume
+from cutaway.model import ByteStream, MountPoint, Volume, VolumeCopy
 
 
 class OwnVolumeService:
@@ -23,3 +24,21 @@ class OwnVolumeService:
         container = self._core.containers.find(reference)
         change = live.remove_mounts(self._core, container, targets, force=force)
         await self._core.run_to_end(change)
+
+    async def export(self, name: str) -> ByteStream:
+        """Read a volume as a tar."""
+        return await copies.export(self._core, name)
+
+    async def import_tar(self, name: str, body: ByteStream, options: Mapping[str, str]) -> Volume:
+        """Make a new volume of a tar."""
+        return describe_volume(await copies.import_tar(self._core, name, body, options))
+
+    async def clone(self, name: str, new_name: str, *, pause: bool) -> VolumeCopy:
+        """Make a new volume with what another one has."""
+        copying = copies.clone(self._core, name, new_name, pause=pause)
+        return await self._core.run_to_end(copying)
+
+    async def snapshot(self, name: str, snapshot: str, *, pause: bool) -> VolumeCopy:
+        """Keep what a volume has now."""
+        copying = copies.snapshot(self._core, name, snapshot, pause=pause)
+        return await self._core.run_to_end(copying)

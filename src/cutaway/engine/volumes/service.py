@@ -1,6 +1,7 @@
 """The volume operations of one engine. Fits ``api``'s ``VolumeBackend``."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from cutaway.engine.core import Core
 from cutaway.engine.showing.listing import truth
@@ -43,7 +44,8 @@ class VolumeService:
 
     async def inspect(self, name: str) -> VolumeAnswer:
         """Tell all about one."""
-        return describe_volume(self._core.volumes.get(name))
+        volume = self._core.volumes.get(name)
+        return describe_volume(volume, snapshots=self._core.volumes.snapshots(name))
 
     async def create(self, request: VolumeCreateRequest) -> VolumeAnswer:
         """Make one, or return the existing one of that name."""
@@ -96,8 +98,16 @@ def has_label(volume: Volume, value: str) -> bool:
     return key in volume.labels and (not separator or volume.labels[key] == wanted)
 
 
-def describe_volume(volume: Volume, usage: VolumeUsage | None = None) -> VolumeAnswer:
-    """Return a volume in Docker's words."""
+def describe_volume(
+    volume: Volume, usage: VolumeUsage | None = None, *, snapshots: Sequence[Volume] = ()
+) -> VolumeAnswer:
+    """Return a volume in Docker's words; its snapshots are part of its status."""
+    status: dict[str, Any] = {}
+    if snapshots:
+        status["Snapshots"] = [
+            {"Name": s.name, "CreatedAt": s.created_at, "Writers": s.labels.get("writers", "")}
+            for s in snapshots
+        ]
     return VolumeAnswer(
         created_at=volume.created_at,
         driver=volume.driver,
@@ -105,5 +115,6 @@ def describe_volume(volume: Volume, usage: VolumeUsage | None = None) -> VolumeA
         mountpoint=volume.mountpoint,
         name=volume.name,
         options=dict(volume.options) or None,
+        status=status or None,
         usage_data=usage,
     )

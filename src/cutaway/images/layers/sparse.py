@@ -117,8 +117,10 @@ def parse_pax_map_1(
     return _map(numbers, records, real_size=real_size)
 
 
-def format_pax_map_1(segments: tuple[Segment, ...]) -> bytes:
+def format_pax_map_1(segments: tuple[Segment, ...], real_size: int) -> bytes:
     """Return a map in notation 1.0, as ``parse_pax_map_1`` reads it: whole blocks."""
+    if not segments or sum(segments[-1]) < real_size:
+        segments = (*segments, (real_size, 0))  # GNU tar takes the end of the last for the file's
     numbers = [len(segments), *(number for segment in segments for number in segment)]
     text = b"".join(b"%d\n" % number for number in numbers)
     return text + bytes(-len(text) % BLOCK_SIZE)

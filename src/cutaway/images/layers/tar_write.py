@@ -45,7 +45,7 @@ class TarWriter:
         Raises:
             ValueError: the pieces are more or less than that; the tar is then broken.
         """
-        head = b"" if entry.sparse is None else format_pax_map_1(entry.sparse)
+        head = b"" if entry.sparse is None else format_pax_map_1(entry.sparse, entry.size)
         size = 0
         if entry.kind == tar.REGULAR:
             size = entry.size if entry.sparse is None else len(head) + entry.stored_size

@@ -1,0 +1,55 @@
+"""Holding containers still for a moment, and letting them go on whatever happens.
+
+Who is held is written down first: should the engine die meanwhile, the next one lets them go.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+
+from msgspec.structs import replace
+
+from cutaway.engine.container import Container
+from cutaway.engine.core import Core
+from cutaway.engine.lifecycle import Status
+from cutaway.engine.links import ShimFailed, ShimLost
+from cutaway.shim.protocol import Pause, Resume
+
+HELD = "held"
+
+
+@asynccontextmanager
+async def held_still(core: Core, containers: Iterable[Container]) -> AsyncIterator[None]:
+    """Freeze those that run until the block ends; one that is paused already stays so."""
+    held = [c for c in containers if c.state.status is Status.RUNNING and c.shim is not None]
+    with core.store.change() as transaction:
+        for container in held:
+            transaction.put_document(HELD, container.id, b"{}")
+    try:
+        for container in held:
+            await _ask(container, Pause())
+        yield
+    finally:
+        for container in held:
+            await _ask(container, Resume())
+        with core.store.change() as transaction:
+            for container in held:
+                transaction.delete_document(HELD, container.id)
+
+
+async def let_go(core: Core) -> None:
+    """Let those go on that an engine held when it died."""
+    for identifier, _ in core.store.documents(HELD):
+        container = core.containers.get(identifier)
+        if container is not None:
+            await _ask(container, Resume())
+            if container.state.status is Status.PAUSED:  # as the new engine found it
+                core.commit(container, state=replace(container.state, status=Status.RUNNING))
+        with core.store.change() as transaction:
+            transaction.delete_document(HELD, identifier)
+
+
+async def _ask(container: Container, message: Pause | Resume) -> None:
+    """Tell the shim; a container that ends in this moment is still, too."""
+    if container.shim is not None:
+        with suppress(ShimFailed, ShimLost):
+            await container.shim.request(message)
