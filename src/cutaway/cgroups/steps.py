@@ -11,6 +11,12 @@ from cutaway import linux
 from cutaway.linux import bpf
 from cutaway.steps import Step
 
+_NO_BFQ = "its I/O scheduler is not bfq: see /sys/block/NAME/queue/scheduler"
+_HINTS = {
+    (errno.EOPNOTSUPP, "blkio.bfq.weight_device"): _NO_BFQ,
+    (errno.EOPNOTSUPP, "io.bfq.weight"): _NO_BFQ,
+    (errno.EINVAL, "cpu.rt_runtime_us"): "the cgroup above it grants no real-time",
+}
 _REMOVE_ATTEMPTS = 200
 _REMOVE_PAUSE_S = 0.005
 
@@ -158,7 +164,8 @@ def write_cgroup_file(path: str, value: str) -> None:
     try:
         os.write(fd, value.encode())
     except OSError as error:
-        raise linux.kernel_error(error.errno or 0, "write", path, value) from None
+        hint = _HINTS.get((error.errno or 0, os.path.basename(path)), "")
+        raise linux.kernel_error(error.errno or 0, "write", path, value, hint=hint) from None
     finally:
         os.close(fd)
 

@@ -435,6 +435,7 @@ def merge_mount_points(
     mounts: Sequence[MountPoint] = (),
     tmpfs: Sequence[MountPoint] = (),
     image_volumes: Iterable[str] = (),
+    volume_driver: str = "",
 ) -> tuple[MountPoint, ...]:
     """Join all that ask for mounts into one list; the most explicit wins.
 
@@ -445,6 +446,7 @@ def merge_mount_points(
         tmpfs: of ``--tmpfs``.
         image_volumes: ``Config.Volumes``: places that get an anonymous volume if nobody else
             mounts there.
+        volume_driver: ``HostConfig.VolumeDriver``, of these anonymous volumes.
 
     Returns:
         In the order to be mounted: a place above another comes first.
@@ -469,6 +471,10 @@ def merge_mount_points(
         clean = clean_path(destination)
         if clean not in chosen:
             chosen[clean] = MountPoint(
-                kind=MountKind.VOLUME, destination=clean, copy_up=True, from_image=True
+                kind=MountKind.VOLUME,
+                destination=clean,
+                driver=volume_driver,
+                copy_up=True,
+                from_image=True,
             )
     return tuple(sorted(chosen.values(), key=lambda p: p.destination.split("/")))

@@ -26,7 +26,7 @@ def sandbox_request(core: Core, container: Container) -> SandboxRequest:
         container_name=container.name,
         hostname=config.hostname or container.short_id,
         domain_name=config.domainname,
-        mode=host.network_mode,
+        mode="none" if config.network_disabled else host.network_mode,
         endpoints=tuple(
             endpoint_request(name, settings, container)
             for name, settings in container.document.networks.items()

@@ -59,6 +59,7 @@ def plan_mount_points(
         mounts=parse_mounts((_request(m) for m in host.mounts or ()), path_exists=path_exists),
         tmpfs=parse_tmpfs(host.tmpfs or {}),
         image_volumes=config.volumes or (),
+        volume_driver=host.volume_driver,
     )
 
 

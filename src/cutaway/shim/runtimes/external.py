@@ -15,6 +15,7 @@ import stat
 from typing import Any
 
 from cutaway import cgroups, linux
+from cutaway.errors import NotImplemented as Unsupported
 from cutaway.errors import System
 from cutaway.oci.runtime_spec import Process
 from cutaway.runtime import Extensions, RuntimeFailure, Stdio
@@ -63,7 +64,7 @@ class ExternalRuntimeDriver:
         config = read_config(self._engine_bundle)
         extensions = read_extensions(self._engine_bundle)
         if extensions.init:
-            raise NotImplementedError("--init needs the built-in runtime: leave --runtime out")
+            raise Unsupported("--init needs the built-in runtime: leave --runtime out")
         os.makedirs(self._root, mode=0o700, exist_ok=True)
         self._mount_root(config, extensions)
         config = self._adapt(config, extensions, network_fd)
@@ -120,9 +121,7 @@ class ExternalRuntimeDriver:
             ]
         _refuse_own_words(config)
         if extensions.images:
-            raise NotImplementedError(
-                "images are mounted by the built-in runtime: leave --runtime out"
-            )
+            raise Unsupported("images are mounted by the built-in runtime: leave --runtime out")
         return config
 
     def _with_user(self, process: dict[str, Any], extensions: Extensions) -> dict[str, Any]:
@@ -344,7 +343,7 @@ def _refuse_own_words(config: dict[str, Any]) -> None:
         for option in mount.get("options") or ():
             word = option.partition("=")[0]
             if word in _OWN_WORDS:
-                raise NotImplementedError(
+                raise Unsupported(
                     f"mount {mount['destination']}: {_OWN_WORDS[word]} the built-in runtime: leave "
                     "--runtime out"
                 )
