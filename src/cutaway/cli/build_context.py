@@ -1,15 +1,13 @@
 """Packing a directory as a build context: what ``.dockerignore`` leaves, in a steady order."""
 
+import io
 import os
-import stat
 import tarfile
 from collections.abc import Iterator
-from typing import Any
 
 from cutaway.build.dockerfile.dockerignore import IgnoreRules, parse_dockerignore
 from cutaway.cli.flags import UsageError
-
-_CHUNK_BYTES = 1 << 20
+from cutaway.cli.tar_stream import TarStream
 
 
 class ContextSize:
@@ -55,22 +53,6 @@ def walk_context(directory: str, rules: IgnoreRules) -> Iterator[tuple[str, str]
     yield from walk(directory, "")
 
 
-class _Collector:
-    """A file for tarfile to write to, whose bytes are taken away piece by piece."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        data = b"".join(self._pieces)
-        self._pieces.clear()
-        return data
-
-
 def pack_context(
     directory: str, rules: IgnoreRules, extra: dict[str, bytes], size: ContextSize
 ) -> Iterator[bytes]:
@@ -85,52 +67,32 @@ def pack_context(
     Raises:
         UsageError: a file can't be read.
     """
-    sink: Any = _Collector()
-    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-        for name, content in extra.items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mode = len(content), 0o644
-            archive.addfile(info)
-            yield from _content(archive, sink, iter((content,)), len(content))
-        for path, name in walk_context(directory, rules):
-            yield from _entry(archive, sink, path, name)
-            size.sent_bytes = archive.offset
-    yield sink.take()
+    stream = TarStream()
+    for name, content in extra.items():
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = len(content), 0o644
+        yield from stream.add(info, io.BytesIO(content))
+    for path, name in walk_context(directory, rules):
+        yield from _entry(stream, path, name)
+        size.sent_bytes = stream.written_bytes
+    yield from stream.end()
 
 
-def _entry(archive: Any, sink: Any, path: str, name: str) -> Iterator[bytes]:
+def _entry(stream: TarStream, path: str, name: str) -> Iterator[bytes]:
     status = os.lstat(path)
-    if stat.S_ISSOCK(status.st_mode):
+    info = stream.archive.gettarinfo(path, name)
+    if info is None:
         return  # tar has no form for sockets; docker leaves them out
-    info = archive.gettarinfo(path, name)
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     # Hard links are sent as files: the link's other end may be ignored.
     if info.islnk():
         info.type, info.size, info.linkname = tarfile.REGTYPE, status.st_size, ""
     if not info.isreg():
-        archive.addfile(info)
-        yield sink.take()
+        yield from stream.add(info)
         return
     try:
         with open(path, "rb") as file:
-            archive.addfile(info)
-            yield from _content(
-                archive, sink, iter(lambda: file.read(_CHUNK_BYTES), b""), info.size
-            )
+            yield from stream.add(info, file)
     except PermissionError as error:
         raise UsageError(f"failed to read {path}: {error.strerror}") from None
-
-
-def _content(archive: Any, sink: Any, chunks: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Write a file behind its header piece by piece; ``addfile`` would hold all of it."""
-    left = size
-    while left > 0:
-        chunk = next(chunks, b"")[:left] or bytes(min(left, _CHUNK_BYTES))
-        left -= len(chunk)
-        archive.fileobj.write(chunk)
-        yield sink.take()
-    padding = -size % tarfile.BLOCKSIZE
-    archive.fileobj.write(bytes(padding))
-    archive.offset += size + padding
-    yield sink.take()

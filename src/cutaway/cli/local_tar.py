@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import IO, Any
 
+from cutaway.cli.tar_stream import TarStream
 from cutaway.errors import InvalidParameter
 
 _CHUNK_BYTES = 1 << 20
@@ -43,53 +44,21 @@ def _walk(root: str, name: str) -> Iterator[tuple[str, str]]:
         yield from _walk(entry.path, f"{name}/{entry.name}")
 
 
-class _Collector:
-    """A file for tarfile to write to, whose bytes are taken away piece by piece."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self.pieces.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        data = b"".join(self.pieces)
-        self.pieces.clear()
-        return data
-
-
 def _pack(root: str, name: str, *, keep_owner: bool) -> Iterator[bytes]:
-    sink: Any = _Collector()
-    with tarfile.open(fileobj=sink, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-        for path, inside in _walk(root, name):
-            info = archive.gettarinfo(path, inside)
-            if info is None:  # a socket: tar has no form for it, docker leaves it out
-                continue
-            if not keep_owner:
-                info.uid = info.gid = 0
-                info.uname = info.gname = ""
-            archive.addfile(info)
-            if info.isreg():
-                yield from _file_content(archive, sink, path, info.size)
-            yield sink.take()
-    yield sink.take()
-
-
-def _file_content(archive: Any, sink: Any, path: str, size: int) -> Iterator[bytes]:
-    """Write a file behind its header piece by piece; ``addfile`` would hold all of it."""
-    left = size
-    with open(path, "rb") as file:
-        while left > 0:
-            chunk = file.read(min(left, _CHUNK_BYTES))
-            if not chunk:  # it shrank while we read: the header's promise is kept with zeros
-                chunk = bytes(min(left, _CHUNK_BYTES))
-            left -= len(chunk)
-            archive.fileobj.write(chunk)
-            yield sink.take()
-    padding = -size % tarfile.BLOCKSIZE
-    archive.fileobj.write(bytes(padding))
-    archive.offset += size + padding
+    stream = TarStream()
+    for path, inside in _walk(root, name):
+        info = stream.archive.gettarinfo(path, inside)
+        if info is None:  # a socket: tar has no form for it, docker leaves it out
+            continue
+        if not keep_owner:
+            info.uid = info.gid = 0
+            info.uname = info.gname = ""
+        if info.isreg():
+            with open(path, "rb") as file:
+                yield from stream.add(info, file)
+        else:
+            yield from stream.add(info)
+    yield from stream.end()
 
 
 class ChunkReader:
