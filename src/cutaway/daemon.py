@@ -190,7 +190,7 @@ def build_core(settings: DaemonSettings) -> Core:
         reserve=reserve,
         snapshots=snapshots,
         plugins=plugins,
-        network=Controller(store, network_settings(settings)),
+        network=Controller(store, network_settings(settings), plugins),
         volumes=VolumeStore(f"{settings.data_root}/volumes"),
         executor=short,
         transfers=ThreadPoolExecutor(_LONG_THREADS, thread_name_prefix="cutaway-long"),

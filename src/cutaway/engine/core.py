@@ -70,6 +70,11 @@ class Core:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self.executor, partial(work, *args, **kwargs))
 
+    async def in_long_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do blocking work that may last: it waits for somebody else's program."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self.transfers, partial(work, *args, **kwargs))
+
     def spawn(self, work: Coroutine[Any, Any, Any], what: str) -> "asyncio.Task[Any]":
         """Run something in the background; a failure is logged under ``what``."""
         task = asyncio.get_running_loop().create_task(work)

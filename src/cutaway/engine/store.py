@@ -271,8 +271,8 @@ class Store:
         return self._query("SELECT id, document FROM documents WHERE kind = ?", kind)
 
     def load_network_records(self) -> list[tuple[RecordKind, str, Mapping[str, Any]]]:
-        """Return the records of networks, endpoints and sandboxes (``network.store``'s seam)."""
-        kinds: tuple[RecordKind, ...] = ("network", "endpoint", "sandbox")
+        """Return every record of the networks (``network.store``'s seam)."""
+        kinds: tuple[RecordKind, ...] = ("network", "endpoint", "sandbox", "release")
         return [
             (kind, key, msgspec.json.decode(document))
             for kind in kinds

@@ -1,11 +1,13 @@
-"""Unix sockets: who is at the other end, and descriptors passed along, always close-on-exec."""
+"""Sockets: who is at the other end, whose namespace, descriptors passed along close-on-exec."""
 
 import array
+import fcntl
 import os
 import socket
 import struct
 
 _INT_SIZE = array.array("i").itemsize
+_SIOCGSKNS = 0x894C
 
 
 def peer_credentials(connection: socket.socket) -> tuple[int, int, int]:
@@ -14,6 +16,17 @@ def peer_credentials(connection: socket.socket) -> tuple[int, int, int]:
     data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
     pid, uid, gid = struct.unpack("3i", data)
     return pid, uid, gid
+
+
+def network_namespace_of(fd: int) -> int:
+    """Return a new descriptor of the network namespace a socket was made in: SIOCGSKNS.
+
+    Raises:
+        OSError: EPERM (CAP_NET_ADMIN is missing in it), ENOTTY (no socket).
+    """
+    namespace = fcntl.ioctl(fd, _SIOCGSKNS)
+    fcntl.fcntl(namespace, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+    return namespace
 
 
 def send_fds(connection: socket.socket, data: bytes, fds: list[int] | tuple[int, ...]) -> int:

@@ -20,6 +20,8 @@ from cutaway.network.errors import (
 from cutaway.network.ipam import IPAddress, Pool, pools_of
 from cutaway.network.network import Network
 from cutaway.network.publishing.ports import PortBook
+from cutaway.network.remote.calls import give_back, give_back_network, give_back_pools
+from cutaway.network.remote.releases import Release
 from cutaway.network.sandbox import Sandbox
 from cutaway.network.store import Change, LeaseStore
 
@@ -33,6 +35,12 @@ class Book:
         self.endpoints: dict[str, Endpoint] = {}
         self.sandboxes: dict[str, Sandbox] = {}
         self.ports = PortBook()
+        self.pending: dict[str, Network] = {}
+        """Networks that plugins are being asked for: their names and subnets are taken."""
+        self.intents: dict[str, Release] = {}
+        """What would take back what plugins are being asked for, by network's or endpoint's id."""
+        self.releases: dict[str, Release] = {}
+        """What plugins must be told to let go of."""
         self._pools: dict[str, Mapping[int, list[Pool]]] = {}
 
     def load(self) -> None:
@@ -46,6 +54,9 @@ class Book:
                 elif kind == "endpoint":
                     endpoint = Endpoint.from_json(document)
                     self.endpoints[endpoint.id] = endpoint
+                elif kind == "release":
+                    # Also those that were intents: what they were for has no record.
+                    self.releases[key] = Release.from_json(document)
                 else:
                     sandboxes.append((key, document))
             except (TypeError, ValueError, KeyError):
@@ -88,6 +99,10 @@ class Book:
                         pool.leases[int(address)] = f"container {endpoint.container_name}"
 
     # Reading.
+
+    def all_networks(self) -> list[Network]:
+        """Return all networks, those too that plugins are being asked for."""
+        return [*self.networks.values(), *self.pending.values()]
 
     def find_network(self, reference: str) -> Network:
         """Return a network by id, name or the beginning of its id, in this order.
@@ -170,16 +185,59 @@ class Book:
 
     # Writing.
 
+    def intend(self, release: Release) -> None:
+        """Write down what takes back what a plugin is about to be asked for."""
+        self._store.write_network_records([Change("release", release.id, release.to_json())])
+        self.intents[release.id] = release
+
+    def give_up(self, identifier: str) -> None:
+        """What an intent was for will not be: plugins must be told. Writes nothing."""
+        release = self.intents.pop(identifier, None)
+        if release is not None:
+            self.releases[identifier] = release
+
+    def give_up_all_of(self, sandbox_id: str) -> None:
+        """Give up all intents for a sandbox."""
+        for intent in [i for i in self.intents.values() if i.sandbox_id == sandbox_id]:
+            self.give_up(intent.id)
+
+    def forget_release(self, release: Release) -> None:
+        """Plugins have heard it."""
+        self._store.write_network_records([Change("release", release.id, None)])
+        self.releases.pop(release.id, None)
+
+    def _note_releases(self, endpoints: Iterable[Endpoint]) -> list[Change]:
+        """Note what plugins must be told when endpoints are no more; return what to write."""
+        changes = []
+        for endpoint in endpoints:
+            network = self.networks.get(endpoint.network_id)
+            calls = give_back(network, endpoint) if network is not None else ()
+            if calls:
+                release = Release(id=endpoint.id, network_id=endpoint.network_id, calls=calls)
+                self.releases[release.id] = release
+                changes.append(Change("release", release.id, release.to_json()))
+        return changes
+
     def add_network(self, network: Network) -> None:
         """Write a network's record, new or changed."""
-        self._store.write_network_records([Change("network", network.id, network.to_json())])
+        changes = [Change("network", network.id, network.to_json())]
+        if self.intents.pop(network.id, None) is not None:
+            changes.append(Change("release", network.id, None))
+        self._store.write_network_records(changes)
         if network.id not in self.networks or self.networks[network.id].ipam != network.ipam:
             self._add_network(network)
         self.networks[network.id] = network
 
     def remove_network(self, network: Network) -> None:
         """Delete a network's record."""
-        self._store.write_network_records([Change("network", network.id, None)])
+        changes = [Change("network", network.id, None)]
+        calls = give_back_network(network) if network.is_plugged else ()
+        calls += give_back_pools(network.ipam_driver, network.ipam)
+        if calls:
+            release = Release(id=network.id, network_id=network.id, calls=calls)
+            self.releases[release.id] = release
+            changes.append(Change("release", release.id, release.to_json()))
+        self._store.write_network_records(changes)
         self.networks.pop(network.id, None)
         self._pools.pop(network.id, None)
 
@@ -191,6 +249,8 @@ class Book:
         changes = [Change("sandbox", sandbox.id, sandbox.to_json())]
         changes += [Change("endpoint", e.id, e.to_json()) for e in new.values()]
         changes += [Change("endpoint", i, None) for i in old if i not in new]
+        changes += self._note_releases(e for i, e in old.items() if i not in new)
+        changes += [Change("release", i, None) for i in new if self.intents.pop(i, None)]
         self._store.write_network_records(changes)
         for endpoint in old.values():
             self.endpoints.pop(endpoint.id, None)
@@ -207,6 +267,7 @@ class Book:
         gone = tuple(sandboxes)
         changes = [Change("sandbox", s.id, None) for s in gone]
         changes += [Change("endpoint", e.id, None) for s in gone for e in s.endpoints]
+        changes += self._note_releases(e for s in gone for e in s.endpoints)
         if changes:
             self._store.write_network_records(changes)
         for sandbox in gone:

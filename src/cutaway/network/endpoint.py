@@ -37,6 +37,25 @@ class EndpointRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What plugins gave for an endpoint to be; its addresses are leased in the book.
+
+    Attributes:
+        endpoint_id: the plugins know it by this.
+        network_id: the network's.
+        ipv4: with a prefix length; empty for none.
+        ipv6: the same.
+        mac: empty for the link's own.
+    """
+
+    endpoint_id: str
+    network_id: str
+    ipv4: str = ""
+    ipv6: str = ""
+    mac: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """An attachment as it is; the record of it is the lease of its addresses.
 
@@ -55,6 +74,8 @@ class Endpoint:
         gateway_v6: the same.
         dns_names: every name it has on this network, the container's first.
         egress: the policy, see ``egress``; empty: it may reach everything.
+        source_interface: what a plugin's link is called on the host, before and after.
+        static_routes: (destination, next hop) that a plugin wants; no next hop: on the interface.
     """
 
     id: str
@@ -76,6 +97,8 @@ class Endpoint:
     links: tuple[str, ...] = ()
     dns_names: tuple[str, ...] = ()
     egress: str = ""
+    source_interface: str = ""
+    static_routes: tuple[tuple[str, str], ...] = ()
     driver_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -113,4 +136,6 @@ class Endpoint:
         values = dict(document)
         for name in ("link_local", "aliases", "links", "dns_names"):
             values[name] = tuple(values.get(name, ()))
+        routes = values.get("static_routes", ())
+        values["static_routes"] = tuple((to, via) for to, via in routes)
         return cls(**values)

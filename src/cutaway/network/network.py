@@ -26,6 +26,10 @@ TRUSTED_INTERFACES_OPTION = "com.docker.network.bridge.trusted_host_interfaces"
 PUBLISH_MODE_OPTION = "com.cutaway.network.bridge.publish_mode"
 ANTI_SPOOFING_OPTION = "com.cutaway.network.bridge.anti_spoofing"
 
+BUILT_IN_DRIVERS = ("bridge", "host", "ipvlan", "macvlan", "null")
+BUILT_IN_IPAM = ("default", "null")
+"""``default`` cuts subnets from the engine's pools; ``null`` gives no addresses at all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IpamConfig:
@@ -36,12 +40,16 @@ class IpamConfig:
         ip_range: the part that containers' addresses come from; empty means all of it.
         gateway: the way out; empty in a request means the subnet's first address.
         aux_addresses: name to address: taken by something else on the wire, never leased.
+        pool_id: what the IPAM plugin calls it; empty for built-in IPAM.
+        address_space: the plugin's, in which addresses are unique.
     """
 
     subnet: str = ""
     ip_range: str = ""
     gateway: str = ""
     aux_addresses: Mapping[str, str] = field(default_factory=dict)
+    pool_id: str = ""
+    address_space: str = ""
 
     @property
     def network(self) -> IPv4Network | IPv6Network:
@@ -103,6 +111,16 @@ class Network:
     subnet_given: bool = False
     config_only: bool = False
     config_from: str = ""
+
+    @property
+    def is_plugged(self) -> bool:
+        """Its driver is a plugin."""
+        return self.driver not in BUILT_IN_DRIVERS
+
+    @property
+    def has_plugged_ipam(self) -> bool:
+        """Its addresses are a plugin's."""
+        return self.ipam_driver not in BUILT_IN_IPAM
 
     def option(self, name: str, *, default: bool) -> bool:
         """Read a driver option that is true or false, as Go's ``strconv.ParseBool`` does."""

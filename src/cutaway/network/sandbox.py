@@ -76,6 +76,11 @@ class SandboxRequest:
     egress: str = ""
 
 
+def wanted_endpoints(request: SandboxRequest) -> tuple[EndpointRequest, ...]:
+    """Return the networks to join: those of the request, else the one that its mode names."""
+    return request.endpoints or (EndpointRequest(network=default_network(request.mode)),)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
     """A sandbox as it is.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-RecordKind = Literal["network", "endpoint", "sandbox"]
+RecordKind = Literal["network", "endpoint", "sandbox", "release"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from cutaway.network import EndpointRequest, IpamConfig, MemoryStore, NetworkReq
 from cutaway.network.book import Book
 from cutaway.network.decisions.endpoints import check_combination, lease_endpoint, plan_sandbox
 from cutaway.network.decisions.networks import Surroundings, default_bridge_request, plan_network
-from cutaway.network.drivers import BridgeDriver, DriverContext, HostDriver, NullDriver
-from cutaway.network.drivers.bridge import mac_from_ipv4, parse_endpoint_sysctls
+from cutaway.network.drivers import DriverContext
+from cutaway.network.drivers.bare import HostDriver, NullDriver
+from cutaway.network.drivers.bridge import BridgeDriver, mac_from_ipv4, parse_endpoint_sysctls
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.errors import (
     AddressInUse,

@@ -100,7 +100,9 @@ class NetworkService:
                 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm '
                 'join" to connect this node to swarm and try again.'
             )
-        network = self._core.network.create_network(_request(request))
+        network = await self._core.in_long_thread(
+            self._core.network.create_network, _request(request)
+        )
         self._tell("create", network)
         return NetworkCreateResponse(id=network.id)
 
@@ -110,7 +112,7 @@ class NetworkService:
 
     async def remove(self, reference: str) -> None:
         """Remove it."""
-        network = self._core.network.remove_network(reference)
+        network = await self._core.in_long_thread(self._core.network.remove_network, reference)
         self._tell("destroy", network)
 
     async def connect(self, reference: str, request: NetworkConnectRequest) -> None:
@@ -127,7 +129,7 @@ class NetworkService:
             if container.is_alive:
                 wanted = endpoint_request(network.name, settings, container)
                 ledger, files = Ledger("engine"), plan_etc(self._core, container)
-                await self._core.in_thread(
+                await self._core.in_long_thread(
                     self._core.network.connect,
                     container.id,
                     wanted,
@@ -155,7 +157,7 @@ class NetworkService:
                 )
             if container.is_alive:
                 ledger, files = Ledger("engine"), plan_etc(self._core, container)
-                await self._core.in_thread(
+                await self._core.in_long_thread(
                     self._core.network.disconnect,
                     container.id,
                     network.id,

@@ -86,12 +86,14 @@ async def _start(core: Core, container: Container) -> None:
     watch = _Watch(core, container)
     try:
         mounts = await mounting.make_ready(core, container, ledger)
+        asks_plugins = await _ask_plugins(core, container, ledger)
         _prepare(core, container, ledger, mounts)
         _launch(core, container, watch)
         netns_fd = await watch.sandbox()
         container.netns_fd = netns_fd
         if not shares(container.host_config.network_mode):
-            await core.in_thread(core.network.join, container.id, netns_fd, ledger)
+            run = core.in_long_thread if asks_plugins else core.in_thread
+            await run(core.network.join, container.id, netns_fd, ledger)
         records = tuple(msgspec.to_builtins(record.to_json()) for record in ledger.records())
         if container.shim is None:
             raise ShimLost("the shim has died during the start")
@@ -103,6 +105,17 @@ async def _start(core: Core, container: Container) -> None:
         if not watch.created.done():
             watch.created.cancel()
     _commit_start(core, container, result)
+
+
+async def _ask_plugins(core: Core, container: Container, ledger: Ledger) -> bool:
+    """Get addresses and endpoints from network plugins; False when no network has one."""
+    if shares(container.host_config.network_mode):
+        return False
+    request = sandbox_request(core, container)
+    asks = core.network.asks_plugins(request)
+    if asks:
+        await core.in_long_thread(core.network.ask_plugins, request, ledger)
+    return asks
 
 
 def _prepare(

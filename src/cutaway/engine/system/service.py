@@ -46,6 +46,7 @@ from cutaway.model import (
     Volume,
     VolumeUsage,
 )
+from cutaway.network.network import BUILT_IN_DRIVERS
 
 GIT_COMMIT = ""
 _OFFICIAL = "docker.io"
@@ -56,11 +57,17 @@ _DRIVER_STATUS = (
     ("Native Overlay Diff", "true"),
     ("userxattr", "false"),
 )
-_PLUGINS = PluginsInfo(
-    volume=("local",),
-    network=("bridge", "host", "macvlan", "null"),
-    log=tuple(sorted(LOG_DRIVERS)),
-)
+
+
+def _plugins(core: Core) -> PluginsInfo:
+    """Return what is built in, and the plugins that were asked so far or that a network has."""
+    networks = {*BUILT_IN_DRIVERS, *core.plugins.active("NetworkDriver")}
+    networks |= {network.driver for network in core.network.networks() if network.is_plugged}
+    return PluginsInfo(
+        volume=("local",),
+        network=tuple(sorted(networks)),
+        log=tuple(sorted(LOG_DRIVERS)),
+    )
 
 
 class SystemService:
@@ -119,7 +126,7 @@ class SystemService:
             images=len(core.images.list()),
             driver=STORAGE_DRIVER,
             driver_status=_DRIVER_STATUS,
-            plugins=_PLUGINS,
+            plugins=_plugins(core),
             **_cgroup_support(),
             ipv4_forwarding=_reads("/proc/sys/net/ipv4/ip_forward", "1"),
             debug=settings.debug,

@@ -32,6 +32,7 @@ class Controller(Networks, LiveChanges, Answers, Repairs):
     Args:
         store: where records are kept; used by the methods that say so.
         settings: what the daemon was told.
+        plugins: finds drivers that are not built in.
 
     Its kernel sockets belong to the network namespace of the thread that calls ``start``.
     """
@@ -63,6 +64,7 @@ class Controller(Networks, LiveChanges, Answers, Repairs):
             self._book.load()
             gone = [s for i, s in self._book.sandboxes.items() if i not in live]
             self._book.remove_sandboxes(gone)
+            self._release_due()
             facts = probe_network_facts(scope.host)
             self._ensure_predefined(facts)
             self._apply(self._decisions.plan_restoration(facts), ledger)
@@ -96,8 +98,8 @@ class Controller(Networks, LiveChanges, Answers, Repairs):
 
     @property
     def needs_upkeep(self) -> bool:
-        """A container runs, so its rules must stay; or links of gone ones wait to be deleted."""
-        return self._has_retired_links or bool(self._book.sandboxes)
+        """A container runs, so its rules must stay; or what gone ones had waits to be released."""
+        return self._has_retired_links or bool(self._book.sandboxes) or self._releases.waiting
 
     def check_firewall(self) -> bool:
         """Look whether somebody flushed our tables, and put them back; delete retired links.
@@ -107,6 +109,7 @@ class Controller(Networks, LiveChanges, Answers, Repairs):
         Returns:
             True when the firewall had to be restored.
         """
+        self._releases.retry()
         with self._lock:
             scope = self._host_scope()
             if self._has_retired_links:

@@ -7,6 +7,7 @@ from cutaway.errors import InvalidParameter
 from cutaway.network.controller.sandboxes import Sandboxes
 from cutaway.network.decisions import endpoints as attaching
 from cutaway.network.endpoint import Endpoint, EndpointRequest
+from cutaway.network.errors import EndpointExists
 from cutaway.network.naming.files import has_name_server
 from cutaway.network.publishing.hostports import release_ports
 from cutaway.network.publishing.ports import (
@@ -37,22 +38,51 @@ class LiveChanges(Sandboxes):
             CutawayError: the network can't give what is asked.
             OSError: the kernel refused; the container is as it was.
         """
+        ledger = ledger or Ledger("engine")
+        before = self.sandbox(sandbox_id)
+        asked = replace(before.request, endpoints=(request,))
+        if self.asks_plugins(asked):
+            self._check_connectable(before, request)
+            self.ask_plugins(asked, ledger)
+        after = self._lease_more(before, request)
+        try:
+            after = self._join_plugged(after, netns_fd, ledger)
+            with self._lock:
+                why = f"network connect {after.endpoints[-1].network_name}"
+                self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
+            self._move_way_out(before, after, ledger)
+        except BaseException:
+            with self._lock:
+                ledger.undo_all()
+                self._book.write_sandbox(before)
+                self._release_due()
+            raise
+        return after.endpoints[-1]
+
+    def _check_connectable(self, sandbox: Sandbox, request: EndpointRequest) -> None:
         with self._lock:
-            before = self._book.sandbox(sandbox_id)
             network = self._book.find_network(request.network)
-            attaching.check_combination(before.mode, network)
-            endpoint = self._decisions.lease(
-                request, before.request, list(before.endpoints), before.mode
-            )
-            after = replace(before, endpoints=(*before.endpoints, endpoint))
+            attaching.check_combination(sandbox.mode, network)
+            if any(e.network_id == network.id for e in sandbox.endpoints):
+                raise EndpointExists(sandbox.request.container_name, network.name)
+
+    def _lease_more(self, before: Sandbox, request: EndpointRequest) -> Sandbox:
+        """Lease what one more endpoint needs, and write it down."""
+        with self._lock:
+            self._check_connectable(before, request)
+            leased: list[Endpoint] = []
             try:
+                present = list(before.endpoints)
+                leased.append(self._lease(request, before.request, present, before.mode))
+                after = replace(before, endpoints=(*before.endpoints, *leased))
                 self._book.write_sandbox(after)
             except BaseException:
-                self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                for endpoint in leased:
+                    self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                self._give_up_offers(before.id)
                 raise
-            why = f"network connect {network.name}"
-            self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
-        return endpoint
+            self._offers.pop(before.id, None)
+            return after
 
     def disconnect(
         self,
@@ -75,8 +105,12 @@ class LiveChanges(Sandboxes):
             kept = tuple(e for e in before.endpoints if e.id != endpoint.id)
             after = replace(before, endpoints=kept)
             why = f"network disconnect {network.name}"
+            ledger = ledger or Ledger("engine")
             self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
             self._book.write_sandbox(after)
+            self._release_due()
+        self._settle([network.id])
+        self._move_way_out(before, after, ledger)
         return endpoint
 
     def publish(

@@ -1,16 +1,31 @@
 """Networks: listed, made, removed."""
 
-from cutaway.network.controller.parts import ControllerParts
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cutaway.network.controller.plugged import Plugged
+from cutaway.network.decisions.networks import wanted_versions
 from cutaway.network.endpoint import Endpoint
-from cutaway.network.facts import (
-    probe_network_facts,
+from cutaway.network.errors import UnknownDriver
+from cutaway.network.facts import NetworkFacts, probe_network_facts
+from cutaway.network.network import BUILT_IN_IPAM, IpamConfig, Network, NetworkRequest
+from cutaway.network.remote import calls
+from cutaway.network.remote.asking import Asker
+from cutaway.network.remote.driver import (
+    PluggedDriver,
+    is_plugged,
+    is_plugged_driver,
+    without_gateways,
 )
-from cutaway.network.network import Network, NetworkRequest
+from cutaway.network.remote.ipam import PluggedIpam
+from cutaway.network.remote.releases import Release
 from cutaway.network.steps import NetworkScope
+from cutaway.plugins import PluginNotFound
 from cutaway.steps import Ledger, Plan
 
 
-class Networks(ControllerParts):
+class Networks(Plugged):
     """What the controller does with networks."""
 
     def networks(self) -> list[Network]:
@@ -33,16 +48,19 @@ class Networks(ControllerParts):
         with self._lock:
             return self._book.endpoints_of(network_id)
 
-    def plan_network(self, request: NetworkRequest) -> tuple[Network, Plan[NetworkScope]]:
+    def plan_network(
+        self, request: NetworkRequest, network_id: str = ""
+    ) -> tuple[Network, Plan[NetworkScope]]:
         """Decide a network and what it takes, without doing it.
 
         Raises:
             CutawayError: the request can't be fulfilled.
         """
         with self._lock:
+            self._decisions.check_new_name(request.name)
             with self._kernel:
                 facts = probe_network_facts(self._host_scope().host)
-            network = self._decisions.new_network(request, facts)
+            network = self._decisions.new_network(request, facts, network_id)
             return network, self._decisions.plan_new_network(network, facts)
 
     def create_network(self, request: NetworkRequest, ledger: Ledger | None = None) -> Network:
@@ -53,6 +71,11 @@ class Networks(ControllerParts):
             OSError: the kernel refused; nothing is left.
         """
         ledger = ledger or Ledger("engine")
+        with self._lock:
+            self._decisions.check_new_name(request.name)
+            request = self._decisions.expand(request)
+        if is_plugged(request):
+            return self._create_plugged(request, ledger)
         with self._lock:
             network, plan = self.plan_network(request)
             self._book.add_network(network)
@@ -77,4 +100,65 @@ class Networks(ControllerParts):
             self._decisions.check_removal(network)
             self._apply(self._decisions.plan_removal(network), ledger or Ledger("engine"))
             self._book.remove_network(network)
+            self._release_due()
+        self._settle([network.id])
         return network
+
+    def _create_plugged(self, request: NetworkRequest, ledger: Ledger) -> Network:
+        network_id = os.urandom(32).hex()
+        asker = Asker(self._plugins, ledger, f"network {request.name}")
+        try:
+            network = self._ask_for_network(request, network_id, asker)
+            with self._lock:
+                self._apply(self._decisions.plan_new_network(network, self._facts()), ledger)
+                self._book.add_network(network)
+        except BaseException as error:
+            with self._lock:
+                ledger.undo_all()
+                self._book.give_up(network_id)
+                self._release_due()
+            if isinstance(error, PluginNotFound):
+                raise UnknownDriver(error.name) from error
+            raise
+        finally:
+            self._book.pending.pop(network_id, None)
+        return network
+
+    def _facts(self) -> NetworkFacts:
+        with self._kernel:
+            return probe_network_facts(self._host_scope().host)
+
+    def _ask_for_network(self, request: NetworkRequest, network_id: str, asker: Asker) -> Network:
+        """Decide a network by what plugins give for it, and have its driver make it."""
+        driver = PluggedDriver(request.driver, asker) if is_plugged_driver(request) else None
+        scope = driver.scope() if driver else "local"
+        skipped = driver.versions_without_gateway(request) if driver else ()
+
+        def hold(configs: Sequence[IpamConfig]) -> None:
+            given_back = calls.give_back_pools(request.ipam_driver, configs)
+            self._intend_network(network_id, given_back)
+
+        if request.ipam_driver not in BUILT_IN_IPAM:
+            pools = PluggedIpam(request.ipam_driver, asker).request_pools(
+                request,
+                scope=scope,
+                versions=wanted_versions(request),
+                without_gateway=skipped,
+                hold=hold,
+            )
+            request = replace(request, ipam=pools)
+        with self._lock:
+            network, _ = self.plan_network(request, network_id)
+            network = without_gateways(replace(network, scope=scope), skipped)
+            self._book.pending[network_id] = network
+        if driver is not None:
+            back = calls.give_back_network(network)
+            pools_back = calls.give_back_pools(network.ipam_driver, network.ipam)
+            self._intend_network(network_id, (*back, *pools_back))
+            driver.create(network)
+        return network
+
+    def _intend_network(self, network_id: str, given_back: tuple[calls.Call, ...]) -> None:
+        release = Release(id=network_id, network_id=network_id, calls=given_back)
+        with self._lock:
+            self._book.intend(release)

@@ -1,5 +1,7 @@
 """What all of the controller works with: the book, the host's sockets, one lock.
 
+Plugins are asked with neither lock held.
+
 Lock order: ``_lock`` guards the book; ``_kernel`` guards the two host sockets. ``_kernel`` may be
 taken with ``_lock`` held, never the other way round.
 """
@@ -12,27 +14,21 @@ from cutaway.linux.nftables import dump_elements, dump_rules
 from cutaway.network.book import Book
 from cutaway.network.decisions import restoring
 from cutaway.network.decisions.decisions import Decisions
-from cutaway.network.drivers import (
-    BridgeDriver,
-    DriverContext,
-    HostDriver,
-    IpvlanDriver,
-    MacvlanDriver,
-    NullDriver,
-)
-from cutaway.network.facts import (
-    has_ipv6,
-)
+from cutaway.network.drivers import DriverContext, Drivers
+from cutaway.network.endpoint import Offer
+from cutaway.network.facts import has_ipv6
 from cutaway.network.firewall.ruleset import count_rules
 from cutaway.network.firewall.sets import Tables, wanted_keys
 from cutaway.network.namespace import inside
 from cutaway.network.naming.files import has_name_server
+from cutaway.network.remote.releases import Release, Releases
 from cutaway.network.sandbox import Sandbox
 from cutaway.network.services.keeper import NOTHING, Services
 from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import NetworkScope
 from cutaway.network.store import LeaseStore
 from cutaway.network.userland.protocol import State
+from cutaway.plugins import PluginRegistry
 from cutaway.steps import Ledger, Plan
 
 _GROUP_BASE = 0x63740000  # "ct": a number no administrator uses by chance
@@ -41,7 +37,9 @@ _GROUP_BASE = 0x63740000  # "ct": a number no administrator uses by chance
 class ControllerParts:
     """The parts, and the few moves that everything is made of."""
 
-    def __init__(self, store: LeaseStore, settings: NetworkSettings) -> None:
+    def __init__(
+        self, store: LeaseStore, settings: NetworkSettings, plugins: PluginRegistry | None = None
+    ) -> None:
         self.settings = settings
         self._book = Book(store)
         self._lock = threading.RLock()
@@ -53,14 +51,22 @@ class ControllerParts:
         self._has_retired_links = False
         self._services = Services(settings)
         group = _GROUP_BASE | (zlib.crc32(settings.instance.encode()) & 0xFFFE)
-        drivers = (BridgeDriver(), MacvlanDriver(), IpvlanDriver(), HostDriver(), NullDriver())
+        self._plugins = plugins or PluginRegistry()
+        self._releases = Releases(self._plugins, self._forget_release)
+        self._offers: dict[str, dict[str, Offer]] = {}
         self._decisions = Decisions(
             book=self._book,
             settings=settings,
-            drivers={d.name: d for d in drivers},
+            drivers=Drivers(),
             context=DriverContext(instance=settings.instance, group=group, has_ipv6=has_ipv6()),
             trash_group=group | 1,
         )
+
+    def _forget_release(self, release: Release) -> None:
+        """Plugins have heard it; nobody waits for that after the engine's end."""
+        with self._lock:
+            if self._scope is not None:
+                self._book.forget_release(release)
 
     def _host_scope(self) -> NetworkScope:
         if self._scope is None:

@@ -47,6 +47,8 @@ class Repairs(ControllerParts):
         macs = {link.address for link in links.values()}
         steps: list[Step[NetworkScope]] = []
         for endpoint in sandbox.endpoints:
+            if endpoint.source_interface:
+                continue  # a plugin's: whoever asked for it hears that it failed, and asks again
             link = links.get(endpoint.interface)
             is_half_made = (
                 link is not None and not link.flags & IFF.UP and link.index not in configured

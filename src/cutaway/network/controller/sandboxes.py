@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cutaway.network.controller.parts import ControllerParts
+from cutaway.network.controller.plugged import Plugged
 from cutaway.network.endpoint import Endpoint, EndpointRequest
 from cutaway.network.facts import (
     host_hosts,
@@ -13,14 +13,20 @@ from cutaway.network.naming.etcfiles import EtcFiles
 from cutaway.network.naming.files import has_name_server, sandbox_files
 from cutaway.network.publishing.hostports import HeldPort, release_ports
 from cutaway.network.publishing.ports import PortInUse, PortRequest
-from cutaway.network.sandbox import Sandbox, SandboxRequest, default_network, parse_mode
+from cutaway.network.sandbox import (
+    Sandbox,
+    SandboxMode,
+    SandboxRequest,
+    parse_mode,
+    wanted_endpoints,
+)
 from cutaway.network.services.keeper import NOTHING
 from cutaway.network.services.plans import port_requests
 from cutaway.network.steps import NetworkScope
 from cutaway.steps import Ledger, Plan
 
 
-class Sandboxes(ControllerParts):
+class Sandboxes(Plugged):
     """What the controller does with sandboxes as wholes."""
 
     def sandbox(self, sandbox_id: str) -> Sandbox:
@@ -41,13 +47,12 @@ class Sandboxes(ControllerParts):
             CutawayError: a network is missing, an address or port is taken …; nothing is leased.
         """
         with self._lock:
-            self.delete_sandbox(request.container_id)
+            self._remove_sandbox(request.container_id, Ledger("engine"))
             mode = parse_mode(request.mode)
-            wanted = request.endpoints or (EndpointRequest(network=default_network(request.mode)),)
             endpoints: list[Endpoint] = []
             try:
-                for one in wanted:
-                    endpoints.append(self._decisions.lease(one, request, endpoints, mode))
+                for wanted in wanted_endpoints(request):
+                    endpoints.append(self._lease(wanted, request, endpoints, mode))
                 sandbox = Sandbox(
                     id=request.container_id,
                     mode=mode,
@@ -58,8 +63,22 @@ class Sandboxes(ControllerParts):
             except BaseException:
                 for endpoint in endpoints:
                     self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                self._give_up_offers(request.container_id)
                 raise
+            self._offers.pop(sandbox.id, None)
             return sandbox
+
+    def _lease(
+        self,
+        wanted: EndpointRequest,
+        request: SandboxRequest,
+        present: list[Endpoint],
+        mode: SandboxMode,
+    ) -> Endpoint:
+        """Decide an endpoint, by what plugins offered for it if they did."""
+        network = self._book.find_network(wanted.network)
+        offer = self._offers.get(request.container_id, {}).get(network.id)
+        return self._decisions.lease(wanted, request, present=present, mode=mode, offer=offer)
 
     def _publish(self, sandbox: Sandbox) -> Sandbox:
         """Take a sandbox's ports and write its record."""
@@ -107,11 +126,12 @@ class Sandboxes(ControllerParts):
             NotFound: there is no such sandbox.
             OSError: the kernel refused.
         """
-        sandbox = self.sandbox(sandbox_id)
+        sandbox = self._join_plugged(self.sandbox(sandbox_id), netns_fd, ledger)
         if netns_fd is not None and has_name_server(sandbox, self._book.networks):
             with self._lock:
                 self._services.remember(sandbox_id, netns_fd)
         self._apply_inside(self.plan_join(sandbox), netns_fd, ledger)
+        self._move_way_out(None, sandbox, ledger)
         with self._lock:
             self._joined.add(sandbox_id)
 
@@ -121,10 +141,13 @@ class Sandboxes(ControllerParts):
         Writes the store. Harmless when there is no such sandbox.
         """
         with self._lock:
-            sandbox = self._book.sandboxes.get(sandbox_id)
-            if sandbox is None:
-                return
-            self._apply(self._decisions.plan_leave(sandbox), ledger or Ledger("engine"))
+            self._remove_sandbox(sandbox_id, ledger or Ledger("engine"))
+            self._give_up_offers(sandbox_id)
+
+    def _remove_sandbox(self, sandbox_id: str, ledger: Ledger) -> None:
+        sandbox = self._book.sandboxes.get(sandbox_id)
+        if sandbox is not None:
+            self._apply(self._decisions.plan_leave(sandbox), ledger)
             self._has_retired_links = True
             self._services.forget(sandbox_id)
             self._joined.discard(sandbox_id)

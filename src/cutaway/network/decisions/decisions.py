@@ -6,7 +6,7 @@ what would be done without doing it.
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cutaway.errors import InvalidParameter
@@ -22,8 +22,8 @@ from cutaway.network.decisions.networks import (
     timestamp,
 )
 from cutaway.network.drivers import Driver, DriverContext
-from cutaway.network.endpoint import Endpoint, EndpointRequest
-from cutaway.network.errors import NetworkExists, NetworkInUse, PredefinedNetwork, UnknownDriver
+from cutaway.network.endpoint import Endpoint, EndpointRequest, Offer
+from cutaway.network.errors import NetworkExists, NetworkInUse, PredefinedNetwork
 from cutaway.network.facts import NetworkFacts
 from cutaway.network.firewall.entries import network_entries
 from cutaway.network.firewall.sets import Entry
@@ -36,6 +36,7 @@ from cutaway.network.naming.files import has_name_server
 from cutaway.network.network import Network, NetworkRequest
 from cutaway.network.publishing.hostports import HeldPort, hold_ports
 from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, PortBinding, PortRequest
+from cutaway.network.remote.steps import HandLinkBack
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import RemoveInterface
 from cutaway.network.services.plans import (
@@ -66,14 +67,14 @@ class Decisions:
     Attributes:
         book: read; only leases are taken in it.
         settings: what the daemon was told.
-        drivers: by name.
+        drivers: by name; a name that is not built in is a plugin's.
         context: what drivers must know.
         trash_group: link group of what is to be deleted.
     """
 
     book: Book
     settings: NetworkSettings
-    drivers: dict[str, Driver]
+    drivers: Mapping[str, Driver]
     context: DriverContext
     trash_group: int
 
@@ -193,29 +194,47 @@ class Decisions:
 
     # Networks.
 
-    def new_network(self, request: NetworkRequest, facts: NetworkFacts) -> Network:
-        """Decide a network that a user asks for.
+    def check_new_name(self, name: str) -> None:
+        """Refuse a name that no new network can have.
+
+        Raises:
+            CutawayError: in Docker's words.
+        """
+        check_name(name)
+        if name in RESERVED_NAMES:
+            raise PredefinedNetwork(name, removing=False)
+        if any(n.name == name for n in self.book.all_networks()):
+            raise NetworkExists(name)
+
+    def expand(self, request: NetworkRequest) -> NetworkRequest:
+        """Return a request filled from its ``--config-from`` network, if it has one.
+
+        Raises:
+            CutawayError: there is none, or the request says again what it says.
+        """
+        if not request.config_from:
+            return request
+        return expand_config_only(request, self.book.find_network(request.config_from))
+
+    def new_network(
+        self, request: NetworkRequest, facts: NetworkFacts, network_id: str = ""
+    ) -> Network:
+        """Decide a network that a user asks for, by a request that was expanded.
+
+        Args:
+            request: what is wanted.
+            facts: the host.
+            network_id: empty for a new one.
 
         Raises:
             CutawayError: the request can't be fulfilled, in Docker's words.
         """
-        check_name(request.name)
-        if request.name in RESERVED_NAMES:
-            raise PredefinedNetwork(request.name, removing=False)
-        if any(n.name == request.name for n in self.book.networks.values()):
-            raise NetworkExists(request.name)
-        if request.config_from:
-            template = self.book.find_network(request.config_from)
-            request = expand_config_only(request, template)
         if request.config_only:
             return _config_only(request)
-        driver = self.drivers.get(request.driver or "bridge")
-        if driver is None:
-            raise UnknownDriver(request.driver)
-        if request.ipam_driver not in ("", "default"):
-            raise UnknownDriver(request.ipam_driver)
-        around = Surroundings.of(facts, self.book.networks.values())
-        return plan_network(request, driver, self.settings, around, network_id=os.urandom(32).hex())
+        driver = self.drivers[request.driver or "bridge"]
+        around = Surroundings.of(facts, self.book.all_networks())
+        network_id = network_id or os.urandom(32).hex()
+        return plan_network(request, driver, self.settings, around, network_id=network_id)
 
     def plan_new_network(self, network: Network, facts: NetworkFacts) -> Plan[NetworkScope]:
         """Return what makes a new network."""
@@ -267,10 +286,19 @@ class Decisions:
         self,
         request: EndpointRequest,
         sandbox: SandboxRequest,
+        *,
         present: list[Endpoint],
         mode: SandboxMode,
+        offer: Offer | None = None,
     ) -> Endpoint:
         """Decide an endpoint, its addresses leased in the book.
+
+        Args:
+            request: how to attach.
+            sandbox: the container.
+            present: its endpoints so far.
+            mode: the sandbox's.
+            offer: what plugins gave for it.
 
         Raises:
             CutawayError: the network can't give what is asked.
@@ -284,7 +312,13 @@ class Decisions:
             attaching.check_combination(mode, network)
         driver = self.drivers[network.driver]
         return attaching.lease_endpoint(
-            self.book, request, sandbox, driver=driver, network=network, present=present
+            self.book,
+            request,
+            sandbox,
+            driver=driver,
+            network=network,
+            present=present,
+            offer=offer,
         )
 
     def hold_ports(self, sandbox: Sandbox, requests: Sequence[PortRequest]) -> list[HeldPort]:
@@ -362,7 +396,7 @@ class Decisions:
         kept = {e.id for e in before.endpoints} & {e.id for e in after.endpoints}
         gone = [e for e in before.endpoints if e.id not in kept]
         inner: list[Step[NetworkScope]] = [
-            RemoveInterface(why=why, name=e.interface) for e in gone if e.interface
+            _plan_leaving(endpoint, why) for endpoint in gone if endpoint.interface
         ]
         for endpoint in after.endpoints:
             if endpoint.id not in kept:
@@ -404,6 +438,14 @@ class Decisions:
     def _retire(self, why: str, endpoints: tuple[Endpoint, ...]) -> list[Step[NetworkScope]]:
         names = tuple(e.host_interface for e in endpoints if e.host_interface)
         return [RetireLinks(why=why, names=names, group=self.trash_group)] if names else []
+
+
+def _plan_leaving(endpoint: Endpoint, why: str) -> Step[NetworkScope]:
+    if endpoint.source_interface:
+        return HandLinkBack(
+            why=why, inner_name=endpoint.interface, source=endpoint.source_interface
+        )
+    return RemoveInterface(why=why, name=endpoint.interface)
 
 
 def _config_only(request: NetworkRequest) -> Network:

@@ -15,7 +15,7 @@ from cutaway.network.decisions.networks import gateway_of, interface_names
 from cutaway.network.drivers import Driver, DriverContext
 from cutaway.network.drivers.bridge import mac_from_id, mac_from_ipv4, parse_endpoint_sysctls
 from cutaway.network.egress import EGRESS_OPTION, parse_egress
-from cutaway.network.endpoint import Endpoint, EndpointRequest
+from cutaway.network.endpoint import Endpoint, EndpointRequest, Offer
 from cutaway.network.errors import EndpointExists
 from cutaway.network.firewall.entries import endpoint_entries, port_entries
 from cutaway.network.firewall.sets import Entry
@@ -95,6 +95,7 @@ def lease_endpoint(
     driver: Driver,
     network: Network,
     present: Sequence[Endpoint],
+    offer: Offer | None = None,
 ) -> Endpoint:
     """Make an endpoint, its addresses leased.
 
@@ -105,6 +106,7 @@ def lease_endpoint(
         driver: the network's.
         network: to attach to.
         present: its endpoints so far.
+        offer: what plugins gave for it; without one, a plugin's network gives no addresses.
 
     Raises:
         CutawayError: the network can't give what is asked; nothing is leased then.
@@ -112,27 +114,20 @@ def lease_endpoint(
     if any(e.network_id == network.id for e in present):
         raise EndpointExists(sandbox.container_name, network.name)
     check_endpoint_request(request, network)
-    base = Endpoint(
-        id=os.urandom(32).hex(),
-        network_id=network.id,
-        network_name=network.name,
-        container_id=sandbox.container_id,
-        container_name=sandbox.container_name,
-        mtu=network.mtu,
-        aliases=request.aliases,
-        links=request.links,
-        gateway_priority=request.gateway_priority,
-        driver_options=dict(request.driver_options),
-        dns_names=dns_names(request, sandbox, network),
-        link_local=tuple(_with_prefix(a) for a in request.link_local),
-    )
-    base = replace(base, egress=_egress(request, sandbox, network))
+    base = _new_endpoint(request, sandbox, network, offer)
     if not driver.has_addresses:
         return base
-    interface = _choose_interface(request, network, [e.interface for e in present])
+    prefix = network.options.get(INTERFACE_PREFIX_OPTION, "eth")
+    interface = choose_interface(request.driver_options, prefix, [e.interface for e in present])
     base = replace(base, interface=interface)
     parse_endpoint_sysctls(base)
-    ipv4, ipv6 = _lease_addresses(book, request, sandbox, network)
+    if network.is_plugged or network.has_plugged_ipam:
+        offer = offer or Offer(endpoint_id=base.id, network_id=network.id)
+        ipv4, ipv6 = offer.ipv4, offer.ipv6
+    else:
+        ipv4, ipv6 = lease_addresses(book, request, sandbox, network)
+    if network.is_plugged:
+        return replace(base, ipv4=ipv4, ipv6=ipv6, mac=offer.mac if offer else "")
     return replace(
         base,
         # The endpoint's digits make the name new when a container restarts before the kernel has
@@ -145,6 +140,27 @@ def lease_endpoint(
         ipv6=ipv6,
         gateway=_gateway(network, 4, ipv4),
         gateway_v6=_gateway(network, 6, ipv6),
+    )
+
+
+def _new_endpoint(
+    request: EndpointRequest, sandbox: SandboxRequest, network: Network, offer: Offer | None
+) -> Endpoint:
+    """Return an endpoint that has neither interface nor addresses yet."""
+    return Endpoint(
+        id=offer.endpoint_id if offer else os.urandom(32).hex(),
+        network_id=network.id,
+        network_name=network.name,
+        container_id=sandbox.container_id,
+        container_name=sandbox.container_name,
+        mtu=network.mtu,
+        aliases=request.aliases,
+        links=request.links,
+        gateway_priority=request.gateway_priority,
+        driver_options=dict(request.driver_options),
+        dns_names=dns_names(request, sandbox, network),
+        link_local=tuple(_with_prefix(a) for a in request.link_local),
+        egress=_egress(request, sandbox, network),
     )
 
 
@@ -162,18 +178,26 @@ def _egress(request: EndpointRequest, sandbox: SandboxRequest, network: Network)
     return text
 
 
-def _choose_interface(request: EndpointRequest, network: Network, taken: Sequence[str]) -> str:
-    prefix = network.options.get(INTERFACE_PREFIX_OPTION, "eth")
-    name = request.driver_options.get(IFNAME_OPTION) or interface_names(taken, prefix)
+def choose_interface(driver_options: Mapping[str, str], prefix: str, taken: Sequence[str]) -> str:
+    """Return the name of a new interface in a sandbox: the one asked for, else a numbered one.
+
+    Raises:
+        InvalidParameter: the one asked for is taken, or can't be one.
+    """
+    name = driver_options.get(IFNAME_OPTION) or interface_names(taken, prefix)
     if name in taken or not 0 < len(name) < 16 or "/" in name or name == "lo":
         raise InvalidParameter(f"invalid interface name {name!r}")
     return name
 
 
-def _lease_addresses(
+def lease_addresses(
     book: Book, request: EndpointRequest, sandbox: SandboxRequest, network: Network
 ) -> tuple[str, str]:
-    """Lease an address of each version that the network has, or none at all."""
+    """Lease an address of each version that the network has, or none at all.
+
+    Raises:
+        CutawayError: there is none, or the one asked for is not to be had.
+    """
     owner = f"container {sandbox.container_name}"
     ipv4 = ipv6 = ""
     try:

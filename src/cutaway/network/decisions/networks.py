@@ -22,6 +22,7 @@ from cutaway.network.ipam import (
 )
 from cutaway.network.network import (
     BRIDGE_NAME_OPTION,
+    BUILT_IN_DRIVERS,
     DEFAULT_BRIDGE_OPTION,
     HOST_BINDING_OPTION,
     ICC_OPTION,
@@ -111,9 +112,9 @@ def plan_ipam(
         CutawayError: a subnet that is taken, malformed, or not to be had.
     """
     gateway_needed = driver.has_gateway or not request.internal
-    wanted = [v for v, on in ((4, request.enable_ipv4), (6, request.enable_ipv6)) if on]
-    if not wanted:
-        raise InvalidParameter("IPv4 or IPv6 must be enabled")
+    wanted = wanted_versions(request)
+    if request.ipam_driver not in ("", "default"):
+        return _check_plugged(request, driver, around, device)
     own: list[Occupied] = []
     configs = []
     for config in request.ipam:
@@ -138,6 +139,33 @@ def plan_ipam(
         subnet = choose_subnet(version, pools, around.occupied(but_device=device))
         configs.append(complete_config(IpamConfig(), subnet, gateway_needed=gateway_needed))
     return tuple(configs)
+
+
+def wanted_versions(request: NetworkRequest) -> list[int]:
+    """Return the IP versions that a network is to have.
+
+    Raises:
+        InvalidParameter: none.
+    """
+    wanted = [v for v, on in ((4, request.enable_ipv4), (6, request.enable_ipv6)) if on]
+    if not wanted:
+        raise InvalidParameter("IPv4 or IPv6 must be enabled")
+    return wanted
+
+
+def _check_plugged(
+    request: NetworkRequest, driver: Driver, around: Surroundings, device: str
+) -> tuple[IpamConfig, ...]:
+    """Return what an IPAM plugin gave; nothing for ``--ipam-driver null``.
+
+    Only our own devices route to it: where a plugin makes the wire, addresses may repeat.
+    """
+    if request.ipam_driver == "null":
+        return ()
+    if driver.name in BUILT_IN_DRIVERS:
+        for config in request.ipam:
+            check_subnet(config.network, around.occupied(but_device=device))
+    return request.ipam
 
 
 def pools_for(

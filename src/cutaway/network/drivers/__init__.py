@@ -3,22 +3,13 @@
 A driver turns a network or an endpoint, as values, into steps. It holds no state: what exists is
 in the controller's records and in the kernel. ``base.py`` is the interface; ``bridge.py`` the
 driver nearly every container uses; ``macvlan.py`` puts containers on the machine's own wire;
-``bare.py`` has the two that make nothing, ``host`` and ``null`` (the network ``none``).
+``bare.py`` has the two that make nothing, ``host`` and ``null`` (the network ``none``);
+``remote.py`` stands for a plugin, ``registry.py`` has them all.
 
 Docker's counterpart: libnetwork's ``drivers/``.
 """
 
-from cutaway.network.drivers.bare import HostDriver, NullDriver
 from cutaway.network.drivers.base import Driver, DriverContext
-from cutaway.network.drivers.bridge import BridgeDriver
-from cutaway.network.drivers.macvlan import IpvlanDriver, MacvlanDriver
+from cutaway.network.drivers.registry import Drivers
 
-__all__ = [
-    "BridgeDriver",
-    "Driver",
-    "DriverContext",
-    "HostDriver",
-    "IpvlanDriver",
-    "MacvlanDriver",
-    "NullDriver",
-]
+__all__ = ["Driver", "DriverContext", "Drivers"]
