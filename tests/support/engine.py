@@ -178,7 +178,7 @@ class EngineUnderTest:
         return {str(path) for root in roots for path in root.rglob("*")}
 
     def processes(self) -> list[str]:
-        """Return the shims that carry this engine's containers.
+        """Return the keepers and shims that carry this engine's containers.
 
         Shims without an id in their title are the launcher's spares: they carry nothing yet.
         """
@@ -192,7 +192,7 @@ class EngineUnderTest:
             except OSError:
                 continue
             # A shim without an id waits, forked ahead, for a container to come.
-            if same and re.match("cutaway: shim [0-9a-f]", title):
+            if same and re.match("cutaway: (keeper|shim) [0-9a-f]", title):
                 found.append(f"{entry.name} {title.strip()}")
         return found
 

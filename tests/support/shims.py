@@ -15,6 +15,7 @@ from cutaway.shim import protocol
 from cutaway.shim.client import LauncherClient, ShimClient
 from cutaway.shim.logs import stdcopy
 from cutaway.shim.protocol import Event, Launch, LogSettings, Reply
+from support.waiting import eventually
 
 BUSYBOX = Path("/bin/busybox")
 RUNC = shutil.which("runc") or "/usr/sbin/runc"
@@ -98,7 +99,7 @@ class Box:
         self.shim: ShimClient | None = None
         self.events: list[Event] = []
         self.replies: dict[int, Reply] = {}
-        self.shim_pid = 0
+        self.keeper_pid = 0
         self.clients: list[socket.socket] = []
 
     def launch(
@@ -119,11 +120,11 @@ class Box:
         )
         request_id, self.shim = self.launcher.launch(request)
         deadline = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline and not self.shim_pid:
+        while time.monotonic() < deadline and not self.keeper_pid:
             for received in self.launcher.read_within(1):
                 if isinstance(received.message, Reply) and received.message.id == request_id:
                     assert received.message.error is None, received.message.error
-                    self.shim_pid = received.message.result["pid"]
+                    self.keeper_pid = received.message.result["pid"]
 
     def read(self, timeout_s: float = TIMEOUT_S) -> None:
         for received in self.shim.read_within(timeout_s):
@@ -194,14 +195,40 @@ class Box:
         self.shim.acknowledge(max(event.seq for event in self.events))
         self.wait_shim_gone()
 
+    def find_shim(self) -> int:
+        """Return the shim's process id, 0 while it is at rest or gone."""
+        with contextlib.suppress(OSError):
+            path = f"/proc/{self.keeper_pid}/task/{self.keeper_pid}/children"
+            for pid in map(int, Path(path).read_text().split()):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"cutaway: shim"):
+                    return pid
+        return 0
+
+    @property
+    def shim_pid(self) -> int:
+        """The process id of the shim, which works, or waits for another box."""
+        eventually(self.find_shim)
+        return self.find_shim()
+
+    def wait_rest(self) -> None:
+        """See the shim go to rest: only its keeper is left."""
+        name = f"cutaway: keeper {self.id[:12]}".encode()
+        path = Path(f"/proc/{self.keeper_pid}/cmdline")
+        eventually(lambda: not self.find_shim() and path.read_bytes().startswith(name))
+
     @property
     def has_shim(self) -> bool:
-        """The shim has not left: its process has not ended, and does not wait for another box."""
-        try:
-            title = Path(f"/proc/{self.shim_pid}/cmdline").read_bytes()
-        except OSError:
-            return False
-        return title.startswith(f"cutaway: shim {self.id[:12]}".encode())
+        """The shim has not left: it is at rest, or works and does not wait for another box."""
+        mine = f"{self.id[:12]}".encode()
+        for pid, title in ((self.find_shim(), b"shim"), (self.keeper_pid, b"keeper")):
+            with contextlib.suppress(OSError):
+                if (
+                    Path(f"/proc/{pid}/cmdline")
+                    .read_bytes()
+                    .startswith(b"cutaway: %s %s" % (title, mine))
+                ):
+                    return True
+        return False
 
     def wait_shim_gone(self) -> None:
         deadline = time.monotonic() + TIMEOUT_S
@@ -216,7 +243,7 @@ class Box:
         """Whatever the test did, leave nothing."""
         for client in self.clients:
             client.close()
-        if self.shim_pid and self.has_shim:
+        if self.keeper_pid and self.has_shim:
             try:
                 self.shim.close()
                 self.shim = ShimClient.connect(str(self.run / "shim.sock"))
@@ -225,14 +252,17 @@ class Box:
                 self.shim.close()
                 self.wait_shim_gone()
             except (OSError, AssertionError):
-                os.kill(self.shim_pid, signal.SIGKILL)
+                os.kill(self.keeper_pid, signal.SIGKILL)
         elif self.shim:
             self.shim.close()
         self.remove_cgroups()
 
+    def cgroups(self) -> list[Path]:
+        return list(Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{self.id}"))
+
     def remove_cgroups(self) -> None:
         """What a killed shim left is the engine's to sweep; here there is none."""
-        for directory in Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{self.id}"):
+        for directory in self.cgroups():
             with contextlib.suppress(OSError):
                 directory.rmdir()
 

@@ -163,6 +163,33 @@ class Container:
         self._maker.is_reusable = False  # not before it has come home
         self._child.maker_pidfd = self._maker.pidfd
 
+    def hand_over(self) -> tuple[dict[str, Any], tuple[int, int]]:
+        """Return what ``take_over`` needs in another process: JSON values and descriptors.
+
+        Preconditions: it runs, and ``close`` has ended the maker.
+        """
+        context = self._context.to_json() if self._context is not None else {}
+        return {"id": self.id, "pid": self.pid, "context": context}, (
+            self.pidfd,
+            self._mount_namespace_fd,
+        )
+
+    @classmethod
+    def take_over(
+        cls, document: dict[str, Any], fds: tuple[int, int], facts: HostFacts
+    ) -> "Container":
+        """Hold a running container that another process held; its descriptors are now ours."""
+        parent_end, init_end = make_sync_pair()
+        init_end.close()
+        container = cls(document["id"], facts, PreparingChild(parent_end))
+        container._child.close()
+        container.status = Status.RUNNING
+        container.pid = document["pid"]
+        container.pidfd, container._mount_namespace_fd = fds
+        container._context = ExecContext.from_json(document["context"])
+        container._cgroup = ContainerCgroup(facts.cgroups, container._context.cgroup_path)
+        return container
+
     @property
     def maker_pid(self) -> int:
         """The maker's process id while it is needed, else 0; the caller may reap it."""

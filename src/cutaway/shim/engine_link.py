@@ -16,6 +16,7 @@ from typing import Any
 from cutaway.errors import CutawayError
 from cutaway.shim import protocol, wire
 from cutaway.shim.loop import READABLE, WRITABLE, Loop
+from cutaway.shim.luggage import Luggage
 from cutaway.shim.protocol import Acknowledge, Event, Hello, Message, ProtocolError, Reply
 
 # What waits for an engine that does not come; the oldest are dropped then, the state is not.
@@ -58,10 +59,11 @@ class EngineLink:
     """All connections of one shim to engines.
 
     Args:
-        control_fd: the launch's own connection; its peer is the engine from the start.
+        control_fd: the launch's own connection; its peer is the engine from the start. -1: none.
         socket_path: where later engines connect; its directory is root's alone.
         handler: answers requests; what it raises becomes the error reply.
         on_change: called when an engine has come, gone, or acknowledged.
+        listener_fd: of the socket at the path, when another shim has made it; else -1.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class EngineLink:
         *,
         handler: Handler,
         on_change: Callable[[], None],
+        listener_fd: int = -1,
     ) -> None:
         self._loop = loop
         self._handler = handler
@@ -80,21 +83,36 @@ class EngineLink:
         self._events: deque[dict[str, Any]] = deque(maxlen=_KEPT_EVENTS)
         self._last_seq = 0
         self.acknowledged_seq = 0
-        self.engine: wire.Channel | None = wire.Channel.from_fd(control_fd)
-        self._serve(self.engine)
+        self.engine = wire.Channel.from_fd(control_fd) if control_fd >= 0 else None
+        if self.engine is not None:
+            self._serve(self.engine)
         self._socket_path = socket_path
-        self._listener = self._listen(socket_path)
+        self._listener = (
+            socket.socket(fileno=listener_fd) if listener_fd >= 0 else _listen(socket_path)
+        )
+        self._loop.watch(self._listener.fileno(), READABLE, self._accept)
 
-    def _listen(self, path: str) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
-        listener.setblocking(False)
-        with wire.short_path(path) as name:
-            listener.bind(name)
-        listener.listen(16)
-        self._loop.watch(listener.fileno(), READABLE, self._accept)
-        return listener
+    @property
+    def can_rest(self) -> bool:
+        """Nobody but the engine is connected, and it has been sent everything."""
+        others = [channel for channel in self._channels if channel is not self.engine]
+        return not others and not (self.engine is not None and self.engine.wants_write)
+
+    def rest(self, luggage: Luggage) -> dict[str, Any]:
+        """Return what ``wake`` and a new link's arguments need."""
+        return {
+            "control": luggage.put(self.engine.fileno() if self.engine is not None else -1),
+            "listener": luggage.put(self._listener.fileno()),
+            "events": list(self._events),
+            "last_seq": self._last_seq,
+            "acknowledged_seq": self.acknowledged_seq,
+        }
+
+    def wake(self, state: dict[str, Any]) -> None:
+        """Go on from the ``rest`` of another shim's link."""
+        self._events.extend(state["events"])
+        self._last_seq = state["last_seq"]
+        self.acknowledged_seq = state["acknowledged_seq"]
 
     def close_listener(self) -> None:
         """Take the name away: from now on only a connected engine can speak to the shim."""
@@ -229,6 +247,17 @@ class EngineLink:
         while self._events and self._events[0]["seq"] <= seq:
             self._events.popleft()
         self._on_change()
+
+
+def _listen(path: str) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    listener.setblocking(False)
+    with wire.short_path(path) as name:
+        listener.bind(name)
+    listener.listen(16)
+    return listener
 
 
 def describe_error(error: Exception) -> dict[str, Any]:

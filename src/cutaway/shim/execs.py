@@ -126,6 +126,30 @@ class Execs:
         return [{"exec_id": key, **self.inspect(key)} for key in self._by_id]
 
     @property
+    def can_rest(self) -> bool:
+        """No exec runs, or has output that is still to be read."""
+        return not self._by_pid and all(item.streams.at_end for item in self._by_id.values())
+
+    def rest(self) -> list[dict[str, Any]]:
+        """Return what ``wake`` needs."""
+        return self.snapshot()
+
+    def wake(self, state: list[dict[str, Any]]) -> None:
+        """Remember the execs that another shim has seen end."""
+        for facts in state:
+            streams = ProcessStreams(
+                self._loop,
+                LogDriver(),
+                spill_directory=self._spill_directory,
+                terminal=False,
+                stdin_open=False,
+                stdin_once=True,
+            )
+            self._by_id[facts["exec_id"]] = _Running(
+                facts["exec_id"], facts["pid"], streams, facts["exit_code"]
+            )
+
+    @property
     def has_clients(self) -> bool:
         """A client still has output to get."""
         return any(running.streams.clients for running in self._by_id.values())

@@ -61,6 +61,11 @@ class HealthTally:
         """Return the state as the reply of ``health``."""
         return {"status": self.status, "failing_streak": self.failing_streak, "log": self.log}
 
+    def take(self, state: dict[str, Any]) -> None:
+        """Go on from what another's ``to_json`` said."""
+        self.status, self.log = state["status"], state["log"]
+        self.failing_streak = state["failing_streak"]
+
 
 class HealthChecker:
     """Runs the check of one run of PID 1, until ``close``.
@@ -93,6 +98,24 @@ class HealthChecker:
         self._timed_out = False
         self._timer: Timer | None = None
         self._schedule()
+
+    @property
+    def can_rest(self) -> bool:
+        """No check runs."""
+        return not self._pid
+
+    def rest(self) -> dict[str, Any]:
+        """Return what ``wake`` needs."""
+        due_s = self._timer.due_s if self._timer else 0.0
+        return {"tally": self.tally.to_json(), "began_ns": self._began_ns, "due_s": due_s}
+
+    def wake(self, state: dict[str, Any]) -> None:
+        """Go on from the ``rest`` of another shim."""
+        if self._timer:
+            self._timer.cancel()
+        self.tally.take(state["tally"])
+        self._began_ns = state["began_ns"]
+        self._timer = self._loop.call_after(state["due_s"] - time.monotonic(), self._begin)
 
     def _age_ns(self) -> int:
         return time.monotonic_ns() - self._began_ns

@@ -14,19 +14,19 @@ connection. It ends when the engine does, and the idle shims with it; the others
 import gc
 import os
 import signal
-import socket
 import sys
 from collections import deque
-from typing import NamedTuple, NoReturn
+from dataclasses import dataclass
 
 from cutaway import linux
 from cutaway.runtime import SeccompCache, probe_host_facts, warm_up
 from cutaway.shim import protocol, wire
 from cutaway.shim.engine_link import describe_error
+from cutaway.shim.keeper import keep_only
 from cutaway.shim.loop import READABLE, WRITABLE, Loop, Timer
-from cutaway.shim.prepared import Prepared, RuntimeSupport
+from cutaway.shim.prepared import RuntimeSupport
 from cutaway.shim.protocol import Event, Launch, Ping, ProtocolError, Reply
-from cutaway.shim.shim import Shim
+from cutaway.shim.template import Template
 
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _COLLECT_EVERY = 200
@@ -34,23 +34,27 @@ _IDLE_SHIMS = 2
 _MOST_IDLE_SHIMS = 8
 _REFILL_DELAY_S = 0.02
 _SPARE_S = 10.0
-FREE = {"free": True}  # what a shim tells when it can take another container
-_LAST_FD = 0xFFFFFFFF
-_IDLE_TITLE = "cutaway: shim"
 
 
-class _Busy(NamedTuple):
-    """A shim that owns a container."""
+@dataclass(slots=True)
+class _Busy:
+    """A shim that owns a container, or its keeper.
+
+    Attributes:
+        channel: to the shim; at its end when that has ended, or is at rest.
+        exit_code: of the keeper, None while it lives.
+    """
 
     container_id: str
     channel: wire.Channel
+    exit_code: int | None = None
 
 
 class Launcher:
     """Serves one engine."""
 
-    def __init__(self, engine_fd: int, support: RuntimeSupport) -> None:
-        self._support = support
+    def __init__(self, engine_fd: int, template: Template) -> None:
+        self._template = template
         self._loop = Loop(self._report)
         self._channel = wire.Channel.from_fd(engine_fd)
         self._shims: dict[int, _Busy] = {}
@@ -58,7 +62,7 @@ class Launcher:
         self._is_refilling = False
         self._thinning: Timer | None = None
         self._launches = 0
-        self._loop.on_child = self._shim_ended
+        self._loop.on_child = self._keeper_ended
         self._loop.watch(engine_fd, READABLE, self._ready)
 
     def main(self) -> None:
@@ -120,20 +124,23 @@ class Launcher:
         return pid
 
     def _shim_speaks(self, pid: int) -> None:
-        """A shim is free, or about to end (its exit code tells then)."""
+        """A shim is free, or has ended, or is at rest (its keeper's exit code will tell)."""
         busy = self._shims[pid]
         packet = busy.channel.receive()
         if packet is None and not busy.channel.at_end:
             return
         self._loop.unwatch(busy.channel.fileno())
-        if packet is None or len(self._idle) >= _MOST_IDLE_SHIMS:
+        if packet is None:
             busy.channel.close()
-        if packet is not None:
-            del self._shims[pid]
-            self._tell_exit(busy.container_id, pid, 0)
-            if busy.channel.fileno() >= 0:
-                self._idle.append((pid, busy.channel))
-            self._thin_out_later()
+            if busy.exit_code is not None:
+                self._forget(pid, busy.exit_code)
+            return
+        self._forget(pid, 0)
+        if len(self._idle) < _MOST_IDLE_SHIMS:
+            self._idle.append((pid, busy.channel))
+        else:
+            busy.channel.close()
+        self._thin_out_later()
 
     def _thin_out_later(self) -> None:
         if self._thinning is not None:
@@ -155,92 +162,28 @@ class Launcher:
             self._fork_idle(in_haste=False)
 
     def _fork_idle(self, *, in_haste: bool) -> None:
-        self._support.seccomp.refresh()
         ours, theirs = wire.pair()
-        pid = linux.fork()
-        if pid == 0:
-            _be_shims(theirs, self._support, in_haste=in_haste)
-        theirs.close()
+        with theirs:
+            pid = self._template.fork_keeper(theirs, in_haste=in_haste)
         self._idle.append((pid, wire.Channel(ours)))
 
-    def _shim_ended(self, pid: int, exit_code: int, _: int) -> None:
-        busy = self._shims.pop(pid, None)
+    def _keeper_ended(self, pid: int, exit_code: int, _: int) -> None:
+        busy = self._shims.get(pid)
         if busy is None:
             return  # an idle one: its channel tells, when it is to be used
-        if busy.channel.fileno() >= 0:
-            self._loop.unwatch(busy.channel.fileno())
-            busy.channel.close()
-        self._tell_exit(busy.container_id, pid, exit_code)
+        busy.exit_code = exit_code
+        if busy.channel.fileno() < 0:  # else its shim is only about to end: the channel will tell
+            self._forget(pid, exit_code)
 
-    def _tell_exit(self, container_id: str, pid: int, exit_code: int) -> None:
-        facts = {"container_id": container_id, "pid": pid, "exit_code": exit_code}
+    def _forget(self, pid: int, exit_code: int) -> None:
+        """Tell the engine that the shim has left its container."""
+        facts = {
+            "container_id": self._shims.pop(pid).container_id,
+            "pid": pid,
+            "exit_code": exit_code,
+        }
         self._channel.send(protocol.encode(Event("shim_exited", facts=facts)))
         self._watch()
-
-
-def _be_shims(connection: socket.socket, support: RuntimeSupport, *, in_haste: bool) -> NoReturn:
-    """Wait for containers to own, one after the other, in the forked child.
-
-    It ends when the launcher has ended.
-
-    Nothing of the launcher's is kept but its memory: every other descriptor is closed by number,
-    and the objects that held them are never finalized, because this never returns.
-    """
-    status = 1
-    launch: Launch | None = None
-    try:
-        os.setsid()
-        _keep_only(connection.fileno())
-        os.dup2(0, 2)
-        linux.set_process_title(_IDLE_TITLE)
-        channel = wire.Channel(connection)
-        connection.setblocking(True)
-        prepared = Prepared(support, in_haste=in_haste)
-        while (packet := channel.receive()) is not None:
-            launch = Launch.from_json(packet.document)
-            if not _serve(launch, packet.fds[0], support, prepared):
-                break
-            launch = packet = None
-            linux.set_process_title(_IDLE_TITLE)
-            if not prepared.renew():
-                break
-            channel.send(FREE)
-        status = 0
-    except BaseException as error:  # the shim's own door: it must never return into the launcher
-        if launch is not None:
-            _leave_word(launch, error)
-    finally:
-        os._exit(status)
-
-
-def _serve(launch: Launch, control_fd: int, support: RuntimeSupport, prepared: Prepared) -> bool:
-    """Be the shim of one container.
-
-    Returns:
-        Whether all went as it should: this process can be the shim of another.
-    """
-    linux.set_process_title(f"{_IDLE_TITLE} {launch.container_id[:12]}")
-    linux.prctl(linux.PR.SET_CHILD_SUBREAPER, 1)
-    shim = Shim(launch, control_fd, support, prepared)
-    shim.main()
-    return shim.leave()
-
-
-def _keep_only(fd: int) -> None:
-    """Close every descriptor from 3 on but ``fd``."""
-    if fd > 3:
-        linux.close_range(3, fd - 1)
-    linux.close_range(fd + 1, _LAST_FD)
-
-
-def _leave_word(launch: Launch, error: BaseException) -> None:
-    """Write down why a shim could not even begin; the engine sees its connection end."""
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = f" at {place.tb_frame.f_code.co_filename}:{place.tb_lineno}" if place else ""
-    with open(f"{launch.bundle}/shim.log", "a") as file:
-        file.write(f"{type(error).__name__}: {error}{where}\n")
 
 
 def main() -> None:
@@ -250,7 +193,7 @@ def main() -> None:
     os.umask(0o022)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    _keep_only(engine_fd)
+    keep_only(engine_fd)
     os.set_inheritable(engine_fd, False)
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in (0, 1):
@@ -262,12 +205,12 @@ def main() -> None:
     if seccomp_directory:
         os.makedirs(seccomp_directory, mode=0o700, exist_ok=True)
     support = RuntimeSupport(probe_host_facts(), SeccompCache(seccomp_directory))
-    launcher = Launcher(engine_fd, support)
+    support.seccomp.refresh()
     warm_up(support.facts)
     gc.collect()
     gc.freeze()
     gc.disable()
-    launcher.main()
+    Launcher(engine_fd, Template(support)).main()
 
 
 if __name__ == "__main__":

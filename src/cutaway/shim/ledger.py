@@ -34,8 +34,11 @@ class LedgerFile:
         """
         if self._is_due:
             self._is_due = False
-            shims = [record.to_json() for record in own.records()]
-            runtime.write_ledger(self._path, [*self.engine_records, *shims])
+            runtime.write_ledger(self._path, self.others(own))
+
+    def others(self, own: Ledger) -> list[dict[str, Any]]:
+        """Return what the maker does not know: the engine's records, and the shim's ``own``."""
+        return [*self.engine_records, *(record.to_json() for record in own.records())]
 
     def add(self, more: Records) -> list[dict[str, Any]]:
         """Add to what is written; return everything."""

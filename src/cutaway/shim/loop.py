@@ -18,6 +18,26 @@ WRITABLE = select.EPOLLOUT
 HUNG_UP = select.EPOLLHUP | select.EPOLLERR
 
 OnReady = Callable[[int], object]
+OnChild = Callable[[int, int, int], None]
+_NEVER = float("inf")
+
+
+def watch_children() -> int:
+    """Return a new descriptor that is readable when a child has ended since it was last read."""
+    wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    return wake_read
+
+
+def how_ended(result: os.waitid_result) -> tuple[int, int, int]:
+    """Return (pid, exit code, signal) of an ended child.
+
+    The exit code is 128+n for a child that died of signal n; else the signal is 0.
+    """
+    status = result.si_status
+    fatal = 0 if result.si_code == os.CLD_EXITED else status
+    return result.si_pid, 128 + fatal if fatal else status, fatal
 
 
 class Timer:
@@ -25,9 +45,9 @@ class Timer:
 
     __slots__ = ("callback", "due_s")
 
-    def __init__(self, due_s: float, callback: Callable[[], None]) -> None:
+    def __init__(self, due_s: float, callback: Callable[[], object]) -> None:
         self.due_s = due_s
-        self.callback: Callable[[], None] | None = callback
+        self.callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
         """Do nothing when the time comes."""
@@ -48,10 +68,11 @@ class Loop:
         self._timers: list[Timer] = []
         self.on_error = on_error
         self._stopped = False
-        self.on_child: Callable[[int, int, int], None] = lambda pid, exit_code, signal: None
-        self._wake_read, wake_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        self.on_child: OnChild = lambda pid, exit_code, signal: None
+        self._idle_s = _NEVER
+        self._idle_due_s = _NEVER
+        self._on_idle: Callable[[], object] = lambda: None
+        self._wake_read = watch_children()
         self.watch(self._wake_read, READABLE, self._woken)
 
     def watch(self, fd: int, events: int, callback: OnReady) -> None:
@@ -73,11 +94,24 @@ class Loop:
             with contextlib.suppress(OSError):
                 self._epoll.unregister(fd)
 
-    def call_after(self, delay_s: float, callback: Callable[[], None]) -> Timer:
+    def call_after(self, delay_s: float, callback: Callable[[], object]) -> Timer:
         """Call once, ``delay_s`` from now on CLOCK_MONOTONIC (which clock jumps don't touch)."""
         timer = Timer(time.monotonic() + delay_s, callback)
         self._timers.append(timer)
         return timer
+
+    def when_idle(self, idle_s: float, callback: Callable[[], object]) -> None:
+        """Call each time that nothing has happened for so long."""
+        self._idle_s, self._on_idle = idle_s, callback
+
+    @property
+    def timers(self) -> list[Timer]:
+        """Those whose time is still to come."""
+        return [timer for timer in self._timers if timer.callback]
+
+    def watched(self) -> list[tuple[int, int]]:
+        """Return all descriptors that are watched, and for what."""
+        return list(self._events.items())
 
     def reset(self) -> None:
         """Forget all that was watched and awaited, for another use of the loop."""
@@ -86,6 +120,7 @@ class Loop:
         self.watch(self._wake_read, READABLE, self._woken)
         self._timers.clear()
         self._stopped = False
+        self._idle_s = self._idle_due_s = _NEVER
         self.on_child = lambda pid, exit_code, signal: None
 
     def stop(self) -> None:
@@ -95,19 +130,31 @@ class Loop:
     def run(self) -> None:
         """Serve until ``stop``."""
         while not self._stopped:
-            for fd, events in self._epoll.poll(self._until_next_timer()):
+            ready = self._epoll.poll(self._until_next_timer())
+            for fd, events in ready:
                 callback = self._callbacks.get(fd)
                 if callback is not None:  # an earlier callback may have closed it
                     self._guard(callback, events)
-            self._fire_timers()
+            has_fired = self._fire_timers()
+            if self._idle_s < _NEVER:
+                self._look_if_idle(is_busy=bool(ready) or has_fired)
 
     def _until_next_timer(self) -> float:
         due = [timer.due_s for timer in self._timers if timer.callback]
-        return max(0.0, min(due) - time.monotonic()) if due else -1
+        next_s = min(self._idle_due_s, *due) if due else self._idle_due_s
+        return max(0.0, next_s - time.monotonic()) if next_s < _NEVER else -1
 
-    def _fire_timers(self) -> None:
+    def _look_if_idle(self, *, is_busy: bool) -> None:
+        now = time.monotonic()
+        if is_busy:
+            self._idle_due_s = now + self._idle_s
+        elif now >= self._idle_due_s:
+            self._idle_due_s = _NEVER  # until something happens
+            self._guard(lambda _: self._on_idle(), 0)
+
+    def _fire_timers(self) -> bool:
         if not self._timers:
-            return
+            return False
         now = time.monotonic()
         due = sorted((t for t in self._timers if t.due_s <= now), key=lambda timer: timer.due_s)
         self._timers = [t for t in self._timers if t.due_s > now and t.callback]
@@ -115,6 +162,7 @@ class Loop:
             callback = timer.callback
             if callback is not None:
                 self._guard(lambda _, callback=callback: callback(), 0)  # type: ignore[misc]
+        return bool(due)
 
     def _guard(self, callback: OnReady, events: int) -> None:
         try:
@@ -128,10 +176,7 @@ class Loop:
         self.reap()
 
     def reap(self) -> None:
-        """Collect every child that has ended and tell ``on_child(pid, exit code, signal)``.
-
-        The exit code is 128+n for a child that died of signal n; else the signal is 0.
-        """
+        """Collect every child that has ended and tell ``on_child`` ``how_ended``."""
         while True:
             try:
                 result = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
@@ -139,12 +184,8 @@ class Loop:
                 return
             if result is None:
                 return
-            status = result.si_status
-            fatal = 0 if result.si_code == os.CLD_EXITED else status
-            code = 128 + fatal if fatal else status
-            self._guard(
-                lambda _, pid=result.si_pid, code=code, fatal=fatal: self.on_child(  # type: ignore[misc]
-                    pid, code, fatal
-                ),
-                0,
-            )
+            self.tell_ended(how_ended(result))
+
+    def tell_ended(self, how: tuple[int, int, int]) -> None:
+        """Tell ``on_child`` of a child that was reaped."""
+        self._guard(lambda _: self.on_child(*how), 0)

@@ -3,8 +3,10 @@
 import contextlib
 import os
 from collections.abc import Callable
+from typing import Any
 
 from cutaway.shim.loop import READABLE, Loop
+from cutaway.shim.luggage import Luggage
 from cutaway.shim.runtimes.driver import RuntimeDriver
 
 # A start waits for nothing of this.
@@ -55,6 +57,18 @@ class OomWatch:
             self._kills = kills
             self._on_kills(kills)
         return is_more
+
+    def rest(self, luggage: Luggage) -> dict[str, Any]:
+        """Return what ``wake`` needs."""
+        return {"kills": self._kills, "fd": luggage.put(self._fd)}
+
+    def wake(self, state: dict[str, Any], luggage: Luggage) -> None:
+        """Go on from the ``rest`` of another shim."""
+        self._timer.cancel()
+        self._kills = state["kills"]
+        self._fd = luggage.take(state["fd"])
+        if self._fd >= 0:
+            self._loop.watch(self._fd, READABLE, self._told)
 
     def finish(self) -> int:
         """Count a last time, forget the watch, return the run's kills."""

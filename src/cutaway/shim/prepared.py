@@ -34,21 +34,29 @@ class Prepared:
 
     Args:
         support: the launcher's.
-        in_haste: the container waits already: no rehearsal.
 
     Attributes:
         loop: the shim's own.
-        sandbox: with a network namespace, which most containers want.
-        maker: the process that will make the container; None once it is used.
+        sandbox: once prepared, with a network namespace, which most containers want.
+        maker: once prepared, the process that will make the container; None when it is used.
     """
 
-    def __init__(self, support: RuntimeSupport, *, in_haste: bool) -> None:
+    def __init__(self, support: RuntimeSupport) -> None:
         self._support = support
         self._lives = 0
+        self._fds = 0
         self.loop = Loop(_raise)
         self.sandbox = Sandbox()
+        self.maker: Maker | None = None
+
+    def prepare(self, *, in_haste: bool) -> None:
+        """Make what a container that is to come will need.
+
+        Args:
+            in_haste: it waits already: no rehearsal.
+        """
         self.sandbox.create()
-        self.maker: Maker | None = Maker.fork(support.facts, support.seccomp)
+        self.maker = Maker.fork(self._support.facts, self._support.seccomp)
         if not in_haste:
             self._rehearse()
         self._fds = _open_fds()

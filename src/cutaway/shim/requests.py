@@ -14,6 +14,7 @@ from cutaway.shim.logs import stdcopy
 from cutaway.shim.logs.reader import LogReader, ReadOptions
 from cutaway.shim.protocol import Message, ProtocolError, Status
 from cutaway.shim.run import Run
+from cutaway.shim.snapshot import take_snapshot
 
 if TYPE_CHECKING:
     from cutaway.shim.shim import Shim
@@ -66,7 +67,7 @@ class RequestHandler:
 
     def _hello(self, message: protocol.Hello, fds: list[int]) -> Any:
         network_fd = self._shim.sandbox.network_fd
-        return self._shim.snapshot(), (network_fd,) if network_fd >= 0 else ()
+        return take_snapshot(self._shim), (network_fd,) if network_fd >= 0 else ()
 
     def _start(self, message: protocol.Start, fds: list[int]) -> Any:
         shim = self._shim
@@ -157,6 +158,9 @@ class RequestHandler:
         if shim.status is Status.RESTARTING:
             shim.cancel_restart()
             return {}
+        if shim.is_made_again:
+            shim.when_started = lambda: self._kill(message, [])
+            return {}
         run = self._live_run()
         run.stopped_by_user = run.stopped_by_user or message.by_user
         run.note_signal(message.signal, message.origin, ends=message.by_user)
@@ -169,6 +173,9 @@ class RequestHandler:
         shim = self._shim
         if shim.status is Status.RESTARTING:
             shim.cancel_restart()
+            return {}
+        if shim.is_made_again:
+            shim.when_started = lambda: self._stop(message, [])
             return {}
         run = self._live_run()
         run.stopped_by_user = True

@@ -137,6 +137,25 @@ class Run:
         """How long PID 1 has run, by a clock that never jumps."""
         return int((time.monotonic() - self._started_monotonic) * 1000) if self.is_started else 0
 
+    def rest(self) -> dict[str, Any]:
+        """Return what ``wake`` needs of a run that has started, beside its runtime and streams."""
+        return {
+            "started_ns": self.started_ns,
+            "started_s": self._started_monotonic,
+            "signals": self.signals,
+            "stopped_by_user": self.stopped_by_user,
+            "is_unhealthy": self.is_unhealthy,
+        }
+
+    def wake(self, state: dict[str, Any]) -> None:
+        """Go on, in another shim, from its ``rest``."""
+        self.is_prepared = self.is_start_wanted = True
+        self.started_ns = state["started_ns"]
+        self._started_monotonic = state["started_s"]
+        self.signals = state["signals"]
+        self.stopped_by_user = state["stopped_by_user"]
+        self.is_unhealthy = state["is_unhealthy"]
+
     def note_signal(self, signal: int, origin: str, *, ends: bool = True) -> None:
         """Remember who sent what, for the exit record; ``ends``: it was to end the container."""
         note = {"signal": signal, "origin": origin, "time_ns": time.time_ns(), "ends": ends}

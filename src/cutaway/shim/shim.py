@@ -19,7 +19,7 @@ import contextlib
 import gc
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cutaway.errors import CutawayError
@@ -42,6 +42,7 @@ from cutaway.shim.run import Run
 from cutaway.shim.runtimes.bundle import read_config
 from cutaway.shim.runtimes.choice import choose_runtime
 from cutaway.shim.sandbox import NetworkChoice, choose_network
+from cutaway.shim.snapshot import take_snapshot
 from cutaway.shim.waiters import Waiters
 
 _LEDGER_DELAY_S = 0.1
@@ -51,16 +52,23 @@ _LOG_RETRY_S = 0.5
 
 
 class Shim:
-    """One container's owner. ``main`` serves until the container is gone.
+    """One container's owner, from ``begin`` until its loop stops: the container is gone.
 
     Args:
         control_fd: the connection to the engine that asked for the launch.
         support: what the launcher has prepared for all runtimes.
         prepared: what this process made before it knew its container.
+        listener_fd: of the container's socket, when another shim has made it.
     """
 
     def __init__(
-        self, launch: Launch, control_fd: int, support: RuntimeSupport, prepared: Prepared
+        self,
+        launch: Launch,
+        control_fd: int,
+        support: RuntimeSupport,
+        prepared: Prepared,
+        *,
+        listener_fd: int = -1,
     ) -> None:
         self.launch = launch
         self.support = support
@@ -84,37 +92,40 @@ class Shim:
             f"{launch.bundle}/shim.sock",
             handler=RequestHandler(self).handle,
             on_change=self._engine_changed,
+            listener_fd=listener_fd,
         )
         self.execs = Execs(self.loop, self.link.emit, launch.directory)
         self._network = NetworkChoice.JOINED
-        self._terminal = False
+        self.terminal = False
         self.log: LogDriver = LogDriver()
-        self.streams = self._new_streams()
+        self.streams = self.new_streams()
         self._ended_streams: list[ProcessStreams] = []
         self.run: Run | None = None
         self._restart_timer: Timer | None = None
-        self._told_streak = 0
-        self._is_clean = False
+        self.told_streak = 0
+        self.is_clean = False
         self._is_log_closed = False
         self._has_erred = False
+        self.is_at_rest = False
+        self.when_started: Callable[[], object] | None = None  # a signal that came too early
         self._log_deadline_s = 0.0
         self.loop.on_child = self._child_ended
 
-    def main(self) -> None:
-        """Serve the container until nothing is left of it."""
+    def begin(self) -> None:
+        """Make the container; what follows happens in the loop."""
         records.remove_exit(self.launch.bundle, self.launch.directory)
         self._begin()
-        self.loop.run()
 
     # -- one run --------------------------------------------------------------------------------
 
-    def _new_streams(self) -> ProcessStreams:
+    def new_streams(self) -> ProcessStreams:
+        """Return the streams of a run to come."""
         launch = self.launch
         return ProcessStreams(
             self.loop,
             self.log,
             spill_directory=launch.directory,
-            terminal=self._terminal,
+            terminal=self.terminal,
             stdin_open=launch.stdin_open,
             stdin_once=launch.stdin_once,
             on_client_gone=self._client_gone,
@@ -127,19 +138,13 @@ class Shim:
         try:
             if is_first:
                 self._read_wishes()
-                self.streams = self._new_streams()
+                self.streams = self.new_streams()
             network = self._network if is_first else NetworkChoice.JOINED
             if network is NetworkChoice.OWN:
                 self.sandbox.create()
             elif is_first:
                 self.sandbox.withdraw()
-            self.run = run = Run(
-                self.loop,
-                choose_runtime(self.launch, self.support, self.prepared),
-                self.streams,
-                on_started=self._started,
-                on_failed=self._failed,
-            )
+            self.run = run = self.new_run()
             # The maker works from here on; all that follows goes on beside it.
             run.create(
                 self.sandbox.network_fd,
@@ -160,15 +165,25 @@ class Shim:
             else:
                 self._failed(None, error)
 
+    def new_run(self) -> Run:
+        """Return a run of the streams that are there, nothing of it done."""
+        return Run(
+            self.loop,
+            choose_runtime(self.launch, self.support, self.prepared),
+            self.streams,
+            on_started=self._started,
+            on_failed=self._failed,
+        )
+
     def _read_wishes(self) -> None:
         """Find out about terminal and network; config.json is read only if the engine is silent."""
         launch = self.launch
         if launch.network and launch.terminal is not None:
-            self._network, self._terminal = NetworkChoice(launch.network), launch.terminal
+            self._network, self.terminal = NetworkChoice(launch.network), launch.terminal
             return
         config = read_config(launch.bundle)
         self._network = choose_network(config)
-        self._terminal = bool((config.get("process") or {}).get("terminal"))
+        self.terminal = bool((config.get("process") or {}).get("terminal"))
 
     def _tell_created(self) -> None:
         network_fd = self.sandbox.network_fd
@@ -185,6 +200,15 @@ class Shim:
             "restart_count": self.restart.count,
         }
         self.link.emit("started", facts)
+        self.watch(run)
+        self.ledger.run_started()
+        self.loop.call_after(_LEDGER_DELAY_S, self._settle)
+        if self.when_started is not None:
+            self.loop.call_after(0, self.when_started)
+            self.when_started = None
+
+    def watch(self, run: Run) -> None:
+        """Begin to look after a running container's memory and health."""
         self.oom = OomWatch(
             self.loop, run.runtime, lambda count: self.link.emit("oom", {"count": count})
         )
@@ -196,8 +220,6 @@ class Shim:
                 is_paused=lambda: self.status is Status.PAUSED,
                 on_result=self._health_result,
             )
-        self.ledger.run_started()
-        self.loop.call_after(_LEDGER_DELAY_S, self._settle)
 
     def _failed(self, run: Run | None, error: Exception) -> None:
         """A start failed, what it did is undone. No policy tries again: it would fail again."""
@@ -287,7 +309,7 @@ class Shim:
         self.streams.process_ended()
         self._ended_streams.append(self.streams)
         # Who attaches from now on gets the next run's output, if there is to be one.
-        self.streams = self._new_streams()
+        self.streams = self.new_streams()
         self.execs.end_all()
         self.loop.call_after(0, lambda: self._clean_run(run, next_restart))
 
@@ -320,6 +342,11 @@ class Shim:
         self.link.emit("restarting", facts)
         self._restart_timer = self.loop.call_after(delay_ms / 1000, self._begin)
 
+    @property
+    def is_made_again(self) -> bool:
+        """The policy's next run is in the making: to others the container still restarts."""
+        return self.last_exit is not None and self.status in (Status.CREATING, Status.CREATED)
+
     def cancel_restart(self) -> None:
         """The user stopped a container that waits for its next start: there will be none."""
         if self.status is not Status.RESTARTING:
@@ -347,7 +374,7 @@ class Shim:
         self._log_deadline_s = time.monotonic() + _FULL_DISK_PATIENCE_S
         self._close_log()
         self.link.emit("cleaned", {"failures": [str(failure) for failure in failures]})
-        self._is_clean = True
+        self.is_clean = True
         self.loop.call_after(_FAREWELL_S, lambda: self._leave_if_done(patient=False))
         self._leave_if_done()
 
@@ -377,10 +404,7 @@ class Shim:
         self._leave_if_done()
 
     def _leave_if_done(self, *, patient: bool = True) -> None:
-        streams = (*self._ended_streams, self.streams)
-        if not self._is_clean or not self._is_log_closed:
-            return
-        if self.execs.has_clients or any(s.clients for s in streams):
+        if not self.is_clean or not self._is_log_closed or self.has_clients:
             return
         is_told = self.link.acknowledged_seq >= self.link.last_seq
         if patient and self.link.has_engine and not is_told:
@@ -390,6 +414,12 @@ class Shim:
             self.waiters.engine_gone()
         self.link.close_listener()
         self.loop.stop()
+
+    @property
+    def has_clients(self) -> bool:
+        """Somebody still has output to get, of this run, an earlier one or an exec."""
+        streams = (*self._ended_streams, self.streams)
+        return self.execs.has_clients or any(item.clients for item in streams)
 
     def leave(self) -> bool:
         """Let go of what the end of the process would close; say if nothing went wrong."""
@@ -418,9 +448,9 @@ class Shim:
 
     def _health_result(self, tally: HealthTally, changed: bool) -> None:
         # Nobody hears of each result while there is no engine: the events of exits need the room.
-        is_news = self.link.has_engine and tally.failing_streak != self._told_streak
+        is_news = self.link.has_engine and tally.failing_streak != self.told_streak
         if changed or is_news:
-            self._told_streak = tally.failing_streak
+            self.told_streak = tally.failing_streak
             facts = {"status": tally.status, "failing_streak": tally.failing_streak}
             self.link.emit("health_status", {**facts, "log": tally.log[-1], "changed": changed})
         run = self.run
@@ -458,31 +488,9 @@ class Shim:
             self.status = Status.RUNNING
             self.link.emit("resumed", {})
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return everything an engine must know that has just come."""
-        run = self.run
-        started = run is not None and self.status in (Status.RUNNING, Status.PAUSED)
-        # A later run in the making is nothing that an engine has to see to.
-        is_again = self.last_exit is not None and self.status in (Status.CREATING, Status.CREATED)
-        return {
-            "container_id": self.launch.container_id,
-            "status": str(Status.RESTARTING if is_again else self.status),
-            "pid": run.runtime.pid if run is not None and started else 0,
-            "started_ns": run.started_ns if run is not None else 0,
-            "exit": self.last_exit,
-            "failure": describe_error(self.failure) if self.failure else None,
-            "restart_count": self.restart.count,
-            "next_restart_ns": self.next_restart_ns,
-            "restart": self.policy.to_json(),
-            "health": self.health.tally.to_json() if self.health else None,
-            "execs": self.execs.snapshot(),
-            "last_seq": self.link.last_seq,
-            "cleaned": self._is_clean,
-        }
-
     def save_state(self) -> None:
         """Write state.json, for an engine that will find no shim."""
-        state = {**self.snapshot(), "unacknowledged": self.link.unacknowledged()}
+        state = {**take_snapshot(self), "unacknowledged": self.link.unacknowledged()}
         records.write_state(self.launch.bundle, state)
 
     def _report(self, error: Exception) -> None:

@@ -117,11 +117,12 @@ def test_many_at_once_and_then_only_a_few_wait(make):
 def test_a_shim_that_was_killed_while_it_waited_is_not_missed(make):
     first = make()
     run(first, "echo", "out")
-    os.kill(first.shim_pid, signal.SIGKILL)
-    eventually(lambda: not os.path.exists(f"/proc/{first.shim_pid}"))
+    pid = first.shim_pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not os.path.exists(f"/proc/{pid}"))
     second = make()
     run(second, "echo", "out")
-    assert second.shim_pid != first.shim_pid
+    assert second.shim_pid != pid
 
 
 def test_a_client_that_goes_early_leaves_nothing_to_the_next_container(make):

@@ -141,7 +141,7 @@ def test_the_launcher_ends_with_its_engine_and_takes_only_idle_shims_along(make_
     launcher.close()
     os.waitpid(launcher.pid, 0)
     deadline = time.monotonic() + 5
-    while any(os.path.exists(f"/proc/{pid}") for pid in children - {box.shim_pid}):
+    while any(os.path.exists(f"/proc/{pid}") for pid in children - {box.keeper_pid}):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     box.ask(protocol.Stop(timeout_s=0))

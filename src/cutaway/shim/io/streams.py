@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable
+from typing import Any
 
 from cutaway import linux
 from cutaway.runtime import Stdio
@@ -11,6 +12,7 @@ from cutaway.shim.io.client import Client, Wishes
 from cutaway.shim.logs import stdcopy
 from cutaway.shim.logs.driver import LogDriver
 from cutaway.shim.loop import READABLE, WRITABLE, Loop, Timer
+from cutaway.shim.luggage import Luggage
 
 _READ_BYTES = 65536
 _BUSY_READ_BYTES = 262144
@@ -156,6 +158,27 @@ class ProcessStreams:
         self.close_stdin()
         for output in tuple(self._outputs):
             self._close_output(output)
+
+    @property
+    def can_rest(self) -> bool:
+        """Nobody is attached, and nothing waits to be written."""
+        has_input = bool(self._stdin_pending) or self._stdin_ending
+        return not self.clients and not has_input and self._recheck is None
+
+    def rest(self, luggage: Luggage) -> dict[str, Any]:
+        """Return what ``wake`` needs."""
+        return {
+            "stdin": luggage.put(self._stdin_fd),
+            "stdin_gone": self._stdin_gone,
+            "outputs": [[output.stream, luggage.put(output.fd)] for output in self._outputs],
+        }
+
+    def wake(self, state: dict[str, Any], luggage: Luggage) -> None:
+        """Go on, in another shim, from its ``rest``."""
+        self._stdin_fd = luggage.take(state["stdin"])
+        self._stdin_gone = state["stdin_gone"]
+        self._outputs = [_Output(stream, luggage.take(place)) for stream, place in state["outputs"]]
+        self._watch_outputs()
 
     # -- output -------------------------------------------------------------------------------
 

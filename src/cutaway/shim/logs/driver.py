@@ -1,6 +1,7 @@
 """Log drivers: where the lines of a container's two streams go."""
 
 import time
+from typing import Any
 
 from cutaway.shim.logs import stdcopy
 from cutaway.shim.logs.jsonfile import JsonFileFormat
@@ -37,6 +38,18 @@ class LogDriver:
     def child_ended(self, pid: int, *, succeeded: bool) -> bool:
         """Tell of an ended child; True when it worked for this log."""
         return False
+
+    @property
+    def can_rest(self) -> bool:
+        """``rest`` says everything: nothing is under way, no connection is open."""
+        return True
+
+    def rest(self) -> dict[str, Any]:
+        """Return what ``wake`` needs."""
+        return {}
+
+    def wake(self, state: dict[str, Any]) -> None:
+        """Go on from the ``rest`` of the same log in another shim."""
 
     def close(self) -> None:
         """Release files."""
@@ -97,6 +110,20 @@ class FileLog(LogDriver):
     def child_ended(self, pid: int, *, succeeded: bool) -> bool:
         """Tell of an ended child; True when it compressed a file of this log."""
         return self._file.child_ended(pid, succeeded=succeeded)
+
+    @property
+    def can_rest(self) -> bool:
+        """Everything is written, no child compresses."""
+        return not self._file.is_stalled and not self._file.is_compressing
+
+    def rest(self) -> dict[str, Any]:
+        """Return the unfinished lines."""
+        return {_STREAM_NAMES[stream]: item.rest() for stream, item in self._splitters.items()}
+
+    def wake(self, state: dict[str, Any]) -> None:
+        """Take the unfinished lines."""
+        for stream, splitter in self._splitters.items():
+            splitter.wake(state[_STREAM_NAMES[stream]])
 
     def close(self) -> None:
         """Close the file."""

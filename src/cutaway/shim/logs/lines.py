@@ -7,7 +7,7 @@ is a partial entry too.
 Source: moby daemon/logger/copier.go.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PARTIAL_BYTES = 16 * 1024
 
@@ -58,6 +58,15 @@ class LineSplitter:
             segments.append(Segment(data[emitted:position], time_ns, False))
         self.pending = data[position:]
         return segments
+
+    def rest(self) -> list[Any]:
+        """Return what ``wake`` needs."""
+        return [self.pending.decode("latin-1"), self._partial_time_ns]
+
+    def wake(self, state: list[Any]) -> None:
+        """Go on from another's ``rest``."""
+        self.pending = state[0].encode("latin-1")
+        self._partial_time_ns = state[1]
 
     def finish(self, time_ns: int) -> list[Segment]:
         """The stream has ended: return the unfinished line, if there is one."""

@@ -51,6 +51,11 @@ class LogFile:
         """A full disk holds entries back: don't write more, call ``retry`` now and then."""
         return bool(self._unwritten)
 
+    @property
+    def is_compressing(self) -> bool:
+        """A child compresses a rotated file."""
+        return self._compression is not None
+
     def write(self, entries: bytes, entry_end: bytes = b"\n") -> None:
         """Append whole entries. A full disk keeps what did not fit in memory: see ``is_stalled``.
 

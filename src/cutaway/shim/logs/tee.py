@@ -74,6 +74,11 @@ class TeeLog(LogDriver):
         """Tell of an ended child; True when it worked for the cache."""
         return self._cache.child_ended(pid, succeeded=succeeded)
 
+    @property
+    def can_rest(self) -> bool:
+        """No: the sink's connection is open."""
+        return False
+
     def close(self) -> None:
         """Close both."""
         self._cache.close()

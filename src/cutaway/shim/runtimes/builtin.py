@@ -9,6 +9,7 @@ from cutaway.errors import CutawayError, InvalidParameter
 from cutaway.oci.runtime_spec import Resources
 from cutaway.runtime import Container, Extensions, HostFacts, SeccompCache, Stdio
 from cutaway.runtime.maker import Maker
+from cutaway.shim.luggage import Luggage
 from cutaway.shim.runtimes.driver import StartedExec
 
 
@@ -59,6 +60,24 @@ class BuiltinRuntime:
             seccomp=self._seccomp,
             maker=self._maker,
         )
+
+    @property
+    def can_rest(self) -> bool:
+        """The container runs, and its maker is gone."""
+        return self._container is not None and not self._container.maker_pid
+
+    def rest(self, luggage: Luggage) -> dict[str, Any]:
+        """Return what ``wake`` needs."""
+        document, (pidfd, mount_namespace_fd) = self._made.hand_over()
+        places = [luggage.put(pidfd), luggage.put(mount_namespace_fd)]
+        return {"container": document, "fds": places}
+
+    def wake(self, state: dict[str, Any], luggage: Luggage) -> None:
+        """Hold the container that another shim has held until its ``rest``."""
+        pidfd, mount_namespace_fd = map(luggage.take, state["fds"])
+        fds = (pidfd, mount_namespace_fd)
+        self._container = Container.take_over(state["container"], fds, self._facts)
+        self.pid = self._container.pid
 
     @property
     def maker_pid(self) -> int:
