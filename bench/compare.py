@@ -7,6 +7,7 @@ trust the ratios, not the milliseconds. Needs root, Debian's mirror, and no othe
 """
 
 import os
+import re
 import statistics
 import sys
 import time
@@ -198,24 +199,32 @@ def private_kib(pid: int) -> int:
     return sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Private_"))
 
 
+def own_memory_kib(engine: EngineUnderTest, titles: str) -> float:
+    """Return the private memory of this engine's processes with such titles, together."""
+    mine = os.readlink(f"/proc/{engine.host.pid}/ns/net")
+    total = 0
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().decode()
+            if re.search(titles, words) and os.readlink(entry / "ns/net") == mine:
+                total += private_kib(int(entry.name))
+        except (OSError, ValueError):
+            continue
+    return total
+
+
 def run_memory(engines: Engines) -> list[Row]:
-    """Private memory of each idle container's shim, with many running."""
+    """Private memory of each idle container's keeper (and shim, if it has one), many running."""
     row = Row("memory of its own per idle container", "KiB", "≤ 1024 KiB")
-    for engine, figures, count, title in (
-        (engines[0], row.ours, 200, "cutaway: shim "),  # those without an id wait for work
+    for engine, figures, count, titles in (
+        # shims without an id wait for work
+        (engines[0], row.ours, 200, "^cutaway: (keeper|shim [0-9a-f])"),
         (engines[1], row.theirs, 10, "containerd-shim"),
     ):
         for number in range(count):
             engine.docker("run", "-d", "--name", f"idle{number}", "busybox", "sleep", "1000")
-        time.sleep(2)  # what a start leaves to do for later is done
-        mine = os.readlink(f"/proc/{engine.host.pid}/ns/net")
-        for entry in Path("/proc").iterdir():
-            try:
-                words = (entry / "cmdline").read_bytes().decode()
-                if title in words and os.readlink(entry / "ns/net") == mine:
-                    figures.append(private_kib(int(entry.name)))
-            except (OSError, ValueError):
-                continue
+        time.sleep(4)  # what a start leaves to do for later is done, and nothing has happened since
+        figures.append(own_memory_kib(engine, titles) / count)
         engine.remove_containers()
     return [row]
 
