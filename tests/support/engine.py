@@ -173,9 +173,16 @@ class EngineUnderTest:
         return [json.loads(path.read_text()) for path in found]
 
     def image_files(self) -> set[str]:
-        """Return the paths of all that it keeps of images."""
+        """Return the paths of all that it keeps of images, records of the past aside."""
         roots = (self.data_root / "images", self.data_root / "snapshots")
-        return {str(path) for root in roots for path in root.rglob("*")}
+        records = {"index.json.previous", "tag-history.jsonl"}
+        return {
+            f"{place}/{name}"
+            for root in roots
+            for place, directories, files in os.walk(root)
+            for name in (*directories, *files)
+            if name not in records
+        }
 
     def processes(self) -> list[str]:
         """Return the keepers and shims that carry this engine's containers.

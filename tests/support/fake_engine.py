@@ -526,7 +526,9 @@ class FakeSystem:
             [model.EventMessage(type="container", action="start", actor=actor, time=1, time_nano=1)]
         )
 
-    async def login(self, auth: model.AuthConfig) -> model.AuthResponse:
+    async def login(
+        self, auth: model.AuthConfig, *, trust: model.RegistryTrust | None = None
+    ) -> model.AuthResponse:
         if auth.password != "right":
             raise Unauthorized("Get https://r/v2/: unauthorized: incorrect username or password")
         return model.AuthResponse(status="Login Succeeded")

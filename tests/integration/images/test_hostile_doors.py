@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cutaway.build.solve.origins import OriginStore
+from cutaway.client import ApiError
 from cutaway.errors import CutawayError
 from cutaway.images.archives.import_tar import import_tar
 from cutaway.images.archives.load import load_images
@@ -21,6 +22,7 @@ from cutaway.images.trees.tree import Tree, put_archive
 from support.attacks import ESCAPES
 from support.images import docker_archive
 from support.tars import build, directory, file, symlink
+from support.waiting import eventually
 
 ROOT = [directory("./"), directory("etc"), file("etc/passwd", b"root:x:0:0::/:\n")]
 
@@ -147,3 +149,78 @@ def test_an_archive_of_this_machine_s_own_tar_passes(door: str, store, tmp_path:
         info.size = 2
         tar.addfile(info, io.BytesIO(b"ok"))
     DOORS[door](store, out.getvalue(), tmp_path)
+
+
+# The same by the engine's API
+
+
+def post(engine, path: str, tar: bytes, **query: str) -> str:
+    """Send a tar; return the error that the answer or its stream ends with, or nothing."""
+    headers = {"Content-Type": "application/x-tar"}
+    try:
+        response = engine.client.request("POST", path, query=query, body=tar, headers=headers)
+        return "".join(document.get("error", "") for document in response.documents())
+    except ApiError as error:
+        return str(error)
+
+
+def load_by_api(engine, tar: bytes, tmp_path: Path) -> str:
+    docker_archive(tmp_path / "archive.tar", "evil:latest", [tar])
+    return post(engine, "/images/load", (tmp_path / "archive.tar").read_bytes())
+
+
+def import_by_api(engine, tar: bytes, tmp_path: Path) -> str:
+    return post(engine, "/images/create", tar, fromSrc="-", repo="evil")
+
+
+def context_by_api(engine, tar: bytes, tmp_path: Path) -> str:
+    dockerfile = build([file("Dockerfile", b"FROM scratch\nCOPY . /\n")])
+    return post(engine, "/build", dockerfile[: -2 * 512] + tar, t="evil")
+
+
+def add_by_api(engine, tar: bytes, tmp_path: Path) -> str:
+    dockerfile = b"FROM scratch\nADD evil.tar /a/b/\n"
+    files = [file("Dockerfile", dockerfile), file("evil.tar", tar)]
+    return post(engine, "/build", build(files), t="evil")
+
+
+def cp_by_api(engine, tar: bytes, tmp_path: Path) -> str:
+    victim = engine.client.post("/containers/create", {"Image": "busybox"})["Id"]
+    path = f"/containers/{victim}/archive"
+    place = build([directory("a"), directory("a/b"), symlink("out", "/..")])
+    try:
+        engine.client.request("PUT", path, query={"path": "/"}, body=place).read()
+        engine.client.request("PUT", path, query={"path": "/a/b"}, body=tar).read()
+    except ApiError as error:
+        return str(error)
+    finally:
+        engine.client.delete(f"/containers/{victim}")
+    return ""
+
+
+DOORS_BY_API: dict[str, Callable] = {
+    "load": load_by_api,
+    "import": import_by_api,
+    "context": context_by_api,
+    "ADD": add_by_api,
+    "cp": cp_by_api,
+}
+# A build refuses to make a layer of the odd names.
+HARMLESS_BY_API = {"ADD": _NO_TAR, "cp": _ODD_NAMES}
+
+
+@pytest.mark.parametrize("door", DOORS_BY_API)
+def test_every_attack_by_the_engines_own_door(door: str, engine, tmp_path: Path) -> None:
+    outside = engine.data_root / "outside"
+    outside.mkdir(exist_ok=True)
+    (outside / "canary").write_bytes(b"tweet")
+    untouched, before = picture(outside), engine.image_files()
+    for name, attack in ESCAPES.items():
+        said = DOORS_BY_API[door](engine, build(attack(outside)), tmp_path)
+        assert bool(said) is (name not in HARMLESS_BY_API.get(door, ())), (name, said)
+        assert "Traceback" not in said
+        assert picture(outside) == untouched, name
+    engine.docker("rmi", "evil", check=False)
+    engine.docker("image", "prune", "-f")
+    engine.client.post("/build/prune", all="1")
+    eventually(lambda: engine.image_files() == before)

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from cutaway import linux
+from cutaway.build.solve.blocking import run_to_end
 from cutaway.build.solve.command import WORKING_PREFIX
 from cutaway.build.solve.executor import ExecMount, Execution, Output
 from cutaway.engine.building.agents import agent_socket
@@ -87,11 +88,9 @@ class BuildExecutor:
                     if mount.kind == "agent":
                         place = agent_socket(f"{directory}/{number}", mount)
                         await sockets.enter_async_context(place)
-                yield await self._core.in_thread(
-                    _prepare_mounts, execution.mounts, directory, ledger
-                )
+                yield await run_to_end(_prepare_mounts, execution.mounts, directory, ledger)
         finally:
-            await self._core.in_thread(_take_back, ledger, directory)
+            await run_to_end(_take_back, ledger, directory)
 
     def _make(
         self,

@@ -158,8 +158,10 @@ class BuildService:
                     yield msgspec.convert(message, ProgressMessage)
         finally:
             self._running.pop(request.build_id, None)
-            await self._core.in_thread(origins.close)
-            self._core.empty_trash_soon()
+            try:
+                await run_to_end(origins.close)
+            finally:
+                self._core.empty_trash_soon()
 
     def _trusted(self, names: tuple[str, ...]) -> frozenset[str] | None:
         """Return the chains of images, whose steps may hit; None when no image is named.
