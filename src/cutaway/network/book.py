@@ -12,7 +12,6 @@ from cutaway.errors import NotFound
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.errors import (
     AddressesExhausted,
-    AddressOutOfRange,
     AmbiguousNetwork,
     NetworkNotFound,
     NotConnected,
@@ -155,12 +154,17 @@ class Book:
     def lease(self, network: Network, version: int, owner: str, wanted: str) -> str:
         """Lease an address; it lasts when an endpoint's record says so, or until ``unlease``.
 
+        Args:
+            network: of which.
+            version: 4 or 6.
+            owner: who has it.
+            wanted: an address in one of the network's subnets; empty for any.
+
         Returns:
             The address with the subnet's prefix length.
 
         Raises:
             AddressInUse: ``wanted`` is taken.
-            AddressOutOfRange: ``wanted`` is in no subnet of the network.
             AddressesExhausted: nothing is free.
         """
         pools = self._pools[network.id][version]
@@ -171,8 +175,6 @@ class Book:
             found = pool.lease(owner, address)
             if found is not None:
                 return f"{found}/{pool.subnet.prefixlen}"
-        if address is not None:
-            raise AddressOutOfRange(wanted)
         raise AddressesExhausted(network.name, version)
 
     def unlease(self, network_id: str, *interfaces: str) -> None:

@@ -1074,6 +1074,29 @@ NETWORKS = [
     post("/networks/n3/connect", {"Container": "nc"}, "twice"),
     post("/networks/n3/connect", {"Container": "none"}),
     post("/networks/n3/connect", {}),
+    *(
+        post(
+            f"/containers/create?name={name}",
+            {
+                **SLEEPER,
+                "HostConfig": {"NetworkMode": network},
+                "NetworkingConfig": {"EndpointsConfig": {network: {"IPAMConfig": fixed}}},
+            },
+        )
+        for name, network, fixed in (
+            ("outside", "n1", {"IPv4Address": "10.99.0.9"}),
+            ("six", "n1", {"IPv6Address": "fd99::9"}),
+            ("none", "n1", {"IPv4Address": "nonsense"}),
+            ("predefined", "bridge", {"IPv4Address": "172.29.0.99"}),
+        )
+    ),
+    post("/containers/create?name=later", SLEEPER),
+    post(
+        "/networks/n1/connect",
+        {"Container": "later", "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.99.0.9"}}},
+        "outside",
+    ),
+    delete("/containers/later"),
     post("/networks/host/connect", {"Container": "nc"}),
     post(
         "/networks/bridge/connect",

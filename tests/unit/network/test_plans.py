@@ -13,7 +13,6 @@ from cutaway.network.drivers.bridge import BridgeDriver, mac_from_ipv4, parse_en
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.errors import (
     AddressInUse,
-    AddressOutOfRange,
     AmbiguousNetwork,
     EndpointExists,
     NetworkNotFound,
@@ -195,8 +194,12 @@ def test_addresses_that_are_asked_for(book: Book):
     assert (endpoint.ipv4, endpoint.mac) == ("10.5.0.77/24", mac_from_ipv4("10.5.0.77"))
     with pytest.raises(AddressInUse, match="container web"):
         attach(book, EndpointRequest(network="back", ipv4="10.5.0.77"))
-    with pytest.raises(AddressOutOfRange, match="contain the IP address 10.6.0.7"):
+    with pytest.raises(InvalidParameter, match="contain the IP address 10.6.0.7"):
         attach(book, EndpointRequest(network="back", ipv4="10.6.0.7"))
+    with pytest.raises(InvalidParameter, match="invalid link local IP address: 10.1.1.1"):
+        attach(book, EndpointRequest(network="back", link_local=("10.1.1.1",)))
+    with pytest.raises(InvalidParameter, match=r"\* invalid IPv4 address: x\n\* no configured"):
+        attach(book, EndpointRequest(network="back", ipv4="x"))
     with pytest.raises(InvalidParameter, match="invalid MAC"):
         attach(book, EndpointRequest(network="back", mac="x"))
 

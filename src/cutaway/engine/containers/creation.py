@@ -18,6 +18,7 @@ from cutaway.engine.containers.defaults import complete_host_config
 from cutaway.engine.containers.names import generate_name
 from cutaway.engine.core import Core, event_attributes
 from cutaway.engine.ids import NameInUse, new_id, parse_name, short_id
+from cutaway.engine.networking.endpoints import plan_endpoint
 from cutaway.engine.networking.legacy_links import split_link
 from cutaway.engine.output.log_sinks import LogSubject
 from cutaway.engine.output.logs import plan_log
@@ -38,11 +39,9 @@ from cutaway.model import (
     ContainerConfig,
     ContainerCreate,
     ContainerCreateResponse,
-    EndpointIPAMConfig,
     EndpointSettings,
     HostConfig,
 )
-from cutaway.network import EndpointRequest
 from cutaway.network.decisions.endpoints import check_endpoint_request
 from cutaway.volumes import MountPoint
 
@@ -193,17 +192,14 @@ def _check_runtime(core: Core, name: str) -> None:
 def _check_endpoints(core: Core, networks: Mapping[str, EndpointSettings], mac: str) -> None:
     """Check addresses now; a network that is not there yet is looked for again at start."""
     for name, settings in networks.items():
-        with contextlib.suppress(NotFound):
-            fixed = settings.ipam_config or EndpointIPAMConfig()
-            wanted = EndpointRequest(
-                network=name,
-                aliases=settings.aliases or (),
-                ipv4=fixed.ipv4_address,
-                ipv6=fixed.ipv6_address,
-                link_local=fixed.link_local_ips or (),
-                mac=settings.mac_address or mac,
-            )
-            check_endpoint_request(wanted, core.network.network(name))
+        try:
+            network = core.network.network(name)
+        except NotFound:
+            continue
+        try:
+            check_endpoint_request(plan_endpoint(name, settings, mac=mac), network)
+        except InvalidParameter as error:
+            raise InvalidParameter(f"invalid config for network {name}: {error}") from None
 
 
 def plan_networks(

@@ -46,17 +46,32 @@ def endpoint_request(
     network: str, settings: EndpointSettings, container: Container
 ) -> EndpointRequest:
     """Say how a container is to be attached to one network."""
+    if network != container.host_config.network_mode:
+        return plan_endpoint(network, settings)
+    links = container.host_config.links or ()
+    return plan_endpoint(network, settings, links=links, mac=container.config.mac_address)
+
+
+def plan_endpoint(
+    network: str, settings: EndpointSettings, *, links: tuple[str, ...] = (), mac: str = ""
+) -> EndpointRequest:
+    """Say how one endpoint is to be made.
+
+    Args:
+        network: its network's name.
+        settings: as the client gave them.
+        links: legacy ones, of the container's main network.
+        mac: the container's, when the settings have none.
+    """
     fixed = settings.ipam_config or EndpointIPAMConfig()
-    legacy_links = container.host_config.links or ()
-    is_mode = network == container.host_config.network_mode
     return EndpointRequest(
         network=network,
         aliases=settings.aliases or (),
-        links=(settings.links or ()) + (legacy_links if is_mode else ()),
+        links=(settings.links or ()) + links,
         ipv4=fixed.ipv4_address,
         ipv6=fixed.ipv6_address,
         link_local=fixed.link_local_ips or (),
-        mac=settings.mac_address or (container.config.mac_address if is_mode else ""),
+        mac=settings.mac_address or mac,
         driver_options=settings.driver_opts or {},
         gateway_priority=settings.gw_priority,
     )

@@ -34,6 +34,7 @@ from cutaway.model import (
 )
 from cutaway.model import Network as NetworkAnswer
 from cutaway.network import IpamConfig, Network, NetworkRequest
+from cutaway.network.decisions.endpoints import check_endpoint_request
 from cutaway.steps import Ledger
 
 log = logging.getLogger(__name__)
@@ -126,8 +127,9 @@ class NetworkService:
                 raise Forbidden(
                     f"endpoint with name {container.name} already exists in network {network.name}"
                 )
+            wanted = endpoint_request(network.name, settings, container)
+            check_endpoint_request(wanted, network)
             if container.is_alive:
-                wanted = endpoint_request(network.name, settings, container)
                 ledger, files = Ledger("engine"), plan_etc(self._core, container)
                 await self._core.in_long_thread(
                     self._core.network.connect,

@@ -5,7 +5,8 @@ sandbox's record is written.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -20,7 +21,7 @@ from cutaway.network.errors import EndpointExists
 from cutaway.network.firewall.entries import endpoint_entries, port_entries
 from cutaway.network.firewall.sets import Entry
 from cutaway.network.firewall.steps import AddFirewallElements, ForgetFlows
-from cutaway.network.ipam import parse_address
+from cutaway.network.ipam import IPAddress, parse_address
 from cutaway.network.network import INTERFACE_PREFIX_OPTION, Network
 from cutaway.network.publishing.ports import PortBinding
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
@@ -40,29 +41,42 @@ def check_endpoint_request(request: EndpointRequest, network: Network) -> None:
     Raises:
         InvalidParameter: in Docker's words.
     """
-    problems = []
-    wants_address = bool(request.ipv4 or request.ipv6)
-    if wants_address and network.predefined:
-        problems.append("user specified IP address is supported on user defined networks only")
-    elif wants_address and not network.subnet_given:
-        problems.append(
-            "user specified IP address is supported only when connecting to networks with user "
-            "configured subnets"
-        )
+    problems = [
+        *_address_problems(request.ipv4, network, version=4),
+        *_address_problems(request.ipv6, network, version=6),
+    ]
     if request.aliases and network.predefined:
         problems.append("network-scoped aliases are only supported for user-defined networks")
-    for label, text, version in (
-        ("IPv4 address", request.ipv4, 4),
-        ("IPv6 address", request.ipv6, 6),
-    ):
-        if text and parse_address(text, label).version != version:
-            problems.append(f"invalid {label}: {text}")
     if request.mac and not _is_mac(request.mac):
         problems.append(f"invalid MAC address: {request.mac}")
     for text in request.link_local:
-        parse_address(text, "link-local address")
+        if not parse_address(text, "link-local IP address").is_link_local:
+            problems.append(f"invalid link local IP address: {text}")
+    if len(problems) > 1:
+        problems = [f"* {problem}" for problem in problems]
     if problems:
         raise InvalidParameter("invalid endpoint settings:\n" + "\n".join(problems))
+
+
+def _address_problems(text: str, network: Network, *, version: int) -> Iterator[str]:
+    """Say what is wrong with a fixed address."""
+    if not text:
+        return
+    address: IPAddress | None = None
+    with suppress(InvalidParameter):
+        address = parse_address(text)
+    if address is None or address.version != version:
+        yield f"invalid IPv{version} address: {text}"
+    subnets = network.subnets(version)
+    if network.predefined:
+        yield "user specified IP address is supported on user defined networks only"
+    elif not network.subnet_given or not subnets:
+        yield (
+            "user specified IP address is supported only when connecting to networks with user "
+            "configured subnets"
+        )
+    elif address is None or not any(address in subnet.network for subnet in subnets):
+        yield f"no configured subnet or ip-range contain the IP address {text}"
 
 
 def _is_mac(text: str) -> bool:
