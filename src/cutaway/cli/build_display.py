@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from cutaway.cli.columns import terminal_columns
 from cutaway.cli.progress import StreamedError
+from cutaway.cli.ticks import Ticks
 
 _REDRAWN_S = 0.1
 _LAST_LINES = 200
@@ -46,6 +47,7 @@ class BuildDisplay:
         self._steps: dict[str, Shown] = {}
         self._drawn = 0
         self._drawn_s = 0.0
+        self._writing = False
         self._failed = ""
         self._excerpt: list[Any] = []
         self.result: dict[str, Any] = {}
@@ -56,14 +58,26 @@ class BuildDisplay:
         Raises:
             StreamedError: the build failed; how is on the screen already.
         """
+        with Ticks(self._tick if self._redraws else None, after_s=_REDRAWN_S, every_s=_REDRAWN_S):
+            self._show(documents)
+
+    def _show(self, documents: Iterable[dict[str, Any]]) -> None:
         for document in documents:
+            self._writing = True
             if "errorDetail" in document or "error" in document:
                 self._erase()
                 self._show_failure()
                 detail = document.get("errorDetail") or {}
                 raise StreamedError(detail.get("message") or document.get("error", ""))
             self._one(document)
+            self._writing = False
+        self._writing = True
         self._erase()
+
+    def _tick(self) -> None:
+        """Let the seconds of running steps move while nothing comes."""
+        if not self._writing:
+            self._redraw()
 
     def _one(self, document: dict[str, Any]) -> None:
         number, status = document.get("id", ""), document.get("status", "")

@@ -4,7 +4,7 @@ Source: docker's reference for ``docker run``, "Exit status".
 """
 
 from cutaway.cli.command import Command
-from cutaway.cli.flags import NotATerminal, UnreadableTemplate
+from cutaway.cli.flags import PlainFailure, UnreadableTemplate
 from cutaway.client import ApiError
 from cutaway.errors import CutawayError
 
@@ -15,7 +15,7 @@ _NOT_RUNNABLE = ("permission denied", "not a directory", "is a directory", "exec
 
 def exit_code(command: Command, error: CutawayError) -> int:
     """Return the code for ``error``; the command says what its failures are worth in general."""
-    if isinstance(error, NotATerminal):
+    if isinstance(error, PlainFailure):
         return 1
     if isinstance(error, UnreadableTemplate):
         return _BAD_TEMPLATE

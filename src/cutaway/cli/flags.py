@@ -41,8 +41,8 @@ class UsageError(InvalidParameter):
     """The command line can't be understood; printed with the command's usage."""
 
 
-class NotATerminal(InvalidParameter):
-    """A terminal was asked for and standard input is none; docker's client exits with 1 then."""
+class PlainFailure(InvalidParameter):
+    """Told without the program's name or a hint, and worth exit code 1, as docker's client does."""
 
 
 class UnreadableTemplate(InvalidParameter):
@@ -179,7 +179,7 @@ class _Parser:
         name, equals, text = word[2:].partition("=")
         flag = self.by_name.get(name) or self.by_name.get(_OLD_NAMES.get(name, ""))
         if flag is None:
-            raise UsageError(f"unknown flag: --{name}")
+            raise UsageError(f"unknown flag: --{name}{self._meant(name)}")
         if not equals:
             if flag.kind == "bool":
                 text = "true"
@@ -188,6 +188,13 @@ class _Parser:
             else:
                 raise UsageError(f"flag needs an argument: --{name}")
         self.store(flag, text)
+
+    def _meant(self, name: str) -> str:
+        from difflib import get_close_matches
+
+        names = [flag.name for flag in self.by_name.values() if not flag.hidden]
+        close = get_close_matches(name, names, n=1, cutoff=0.75)
+        return f"\n\nDid you mean '--{close[0]}'?" if close else ""
 
     def short(self, word: str, rest: list[str]) -> None:
         letters = word[1:]

@@ -11,7 +11,7 @@ from cutaway.cli.config_file import request_headers
 from cutaway.cli.contexts import UNRESOLVED, engine_endpoint
 from cutaway.cli.exit_codes import exit_code
 from cutaway.cli.find import find, global_flags
-from cutaway.cli.flags import NotATerminal, UsageError, Values, declare, parse
+from cutaway.cli.flags import PlainFailure, UsageError, Values, declare, parse
 from cutaway.client import ApiError, Client, EngineUnreachable, parse_host
 from cutaway.client.hosts import DEFAULT_HOST
 from cutaway.errors import CutawayError, InvalidParameter
@@ -24,6 +24,7 @@ _ROOT_USAGE = (
 
 def main() -> NoReturn:
     """Run the command that ``sys.argv`` names and leave with its exit code."""
+    _open_closed_streams()
     try:
         code = run(sys.argv[1:])
         sys.stdout.flush()
@@ -33,9 +34,20 @@ def main() -> NoReturn:
         code = 141
     except KeyboardInterrupt:
         code = 130
+    except OSError as error:
+        print(f"write /dev/stdout: {(error.strerror or '').lower()}", file=sys.stderr)
+        code = 1
     # Interpreter shutdown costs milliseconds and has nothing to do here.
     sys.stderr.flush()
     os._exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Point standard streams that are closed (``>&-``) at /dev/null, lest sockets get them."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            setattr(sys, name, os.fdopen(number, mode))
 
 
 def run(words: list[str]) -> int:
@@ -149,7 +161,7 @@ def _sentence(command: Command, typed: str, error: CutawayError) -> str:
     text = str(error)
     if isinstance(error, ApiError):
         text = f"Error response from daemon: {text}"
-    if command.failure_code == 125 and not isinstance(error, NotATerminal):
+    if command.failure_code == 125 and not isinstance(error, PlainFailure):
         hint = f"Run '{PROGRAM} {typed} --help' for more information"
         return f"{PROGRAM}: {text}\n\n{hint}"
     return text

@@ -5,14 +5,13 @@ Nothing is shown when standard error is no terminal, and nothing stays when the 
 """
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from types import FrameType
 
 from cutaway.cli.columns import terminal_columns
 from cutaway.cli.progress import progress_bar
+from cutaway.cli.ticks import Ticks
 from cutaway.cli.units import human_size
 
 _PATIENCE_S = 1.0
@@ -22,9 +21,6 @@ _WHEEL = "|/-\\"
 
 class MovingLine:
     """Shows ``Saving busybox  12.3MB  4s`` while its ``with`` block runs.
-
-    A timer's signal redraws it, so that it moves also while the engine says nothing; Python tries
-    an interrupted system call again by itself.
 
     Args:
         what: the work, in the words of the user.
@@ -38,21 +34,17 @@ class MovingLine:
         self._done = 0
         self._began = time.monotonic()
         self._drawn = 0
-        self._shows = sys.stderr.isatty() and not quiet
+        shows = sys.stderr.isatty() and not quiet
+        self._ticks = Ticks(self._redraw if shows else None, after_s=_PATIENCE_S, every_s=_REDRAW_S)
 
     def __enter__(self) -> "MovingLine":
         """Start the timer."""
-        if self._shows:
-            signal.signal(signal.SIGALRM, self._redraw)
-            signal.setitimer(signal.ITIMER_REAL, _PATIENCE_S, _REDRAW_S)
+        self._ticks.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop the timer and wipe the line away."""
-        if not self._shows:
-            return
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        self._ticks.__exit__()
         if self._drawn:
             os.write(2, b"\r\033[K")
 
@@ -62,7 +54,7 @@ class MovingLine:
             self._done += len(piece)
             yield piece
 
-    def _redraw(self, number: int, frame: FrameType | None) -> None:
+    def _redraw(self) -> None:
         text = self.text(columns=terminal_columns(2), elapsed_s=time.monotonic() - self._began)
         os.write(2, f"\r{text}\033[K".encode())
         self._drawn += 1

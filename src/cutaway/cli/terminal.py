@@ -16,12 +16,13 @@ import tty
 from collections.abc import Callable
 from typing import Any
 
-from cutaway.cli.flags import NotATerminal, UsageError
+from cutaway.cli.flags import PlainFailure, UsageError
 from cutaway.client import Hijacked
 from cutaway.client.streams import STDERR, SYSTEM_ERROR, FrameDecoder
 
 DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 _CHUNK_BYTES = 65536
+_PATIENT_INTERRUPTS = 3  # docker's client leaves the container alone then
 _CONTROL = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
 _NOT_PROXIED = {
     signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH,
@@ -146,10 +147,15 @@ class Session:
         self._keys = DetachKeys(detach_keys) if detach_keys and tty else None
         self._on_signal = on_signal
         self._on_resize = on_resize
+        self._interrupts = 0
         self.detached = False
 
     def run(self) -> None:
-        """Copy until the container's side ends or the user detaches (see ``detached``)."""
+        """Copy until the container's side ends or the user detaches (see ``detached``).
+
+        Raises:
+            PlainFailure: the user is tired of signals that the container does not heed.
+        """
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         previous = self._catch_signals(wake_write)
         try:
@@ -230,6 +236,12 @@ class Session:
                     self._on_resize(*size)
             elif self._on_signal is not None:
                 self._on_signal(number)
+            if number in {signal.SIGINT, signal.SIGTERM}:
+                self._interrupts += 1
+                if self._interrupts == _PATIENT_INTERRUPTS:
+                    raise PlainFailure(
+                        f"\ngot {_PATIENT_INTERRUPTS} SIGTERM/SIGINTs, forcefully exiting"
+                    )
 
 
 def set_blocking_streams() -> None:
@@ -247,10 +259,10 @@ def refuse_without_terminal(*, tty: bool, stdin: bool) -> None:
     """Refuse ``-it`` when stdin is no terminal, in docker's words.
 
     Raises:
-        NotATerminal: always then; the container would wait for keys that can't come.
+        PlainFailure: always then; the container would wait for keys that can't come.
     """
     if tty and stdin and not os.isatty(0):
-        raise NotATerminal("the input device is not a TTY")
+        raise PlainFailure("the input device is not a TTY")
 
 
 def warn(text: str) -> None:

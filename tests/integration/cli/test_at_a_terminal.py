@@ -1,6 +1,7 @@
 """What a person at a terminal sees: long work moves, stories fit, slips are named."""
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,41 @@ def test_layers_have_bars_that_fit_the_terminal(cutaway: Cli, tmp_path: Path) ->
 
 def test_an_option_behind_the_image_is_named(cutaway: Cli) -> None:
     said = cutaway.fails("run", "--rm", "busybox", "--read-only", "true", code=127)
-    assert "'--read-only' stands behind the image busybox" in said
-    assert "put options before the image" in said
+    assert 'exec: "--read-only": executable file not found in $PATH' in said
+    assert "options come before the image" in said
+
+
+def test_a_flag_misspelt_is_guessed(cutaway: Cli) -> None:
+    said = cutaway.fails("run", "--memroy", "5m", "busybox", code=125)
+    assert said.startswith("unknown flag: --memroy\n\nDid you mean '--memory'?\n\nUsage:  ")
+
+
+def test_the_seconds_of_a_step_of_a_build_move(cutaway: Cli, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo said; sleep 600\n")
+    with cutaway.terminal("build", str(tmp_path)) as terminal:
+        terminal.expect(rb"RUN echo said; sleep 600  0\.\ds  said\r\n")
+        terminal.expect(rb"RUN echo said; sleep 600  2\.\ds  said\r\n")
+        terminal.send(b"\x03")
+        assert terminal.wait() == 130
+    cutaway.engine.wait_until_clean()
+
+
+def test_what_can_t_be_written_is_said_and_a_closed_stream_is_no_obstacle(cutaway: Cli) -> None:
+    command = " ".join(map(shlex.quote, cutaway.engine.our_command))
+
+    def shell(line: str) -> tuple[int, str, str]:
+        done = cutaway.engine.host.run(
+            "sh", "-c", line, check=False, env=cutaway.engine.environment()
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    full = (1, "", "write /dev/stdout: no space left on device\n")
+    assert shell(f"{command} version >/dev/full") == full
+    assert shell(f"{command} ps >&-") == (0, "", "")
+    assert shell(f"{command} ps -q <&- 2>&-") == (0, "", "")
+    assert shell(f"{command} run --rm busybox true <&- >&- 2>&-") == (0, "", "")
+    assert shell(f"{command} nope >&- 2>&-") == (1, "", "")
+    assert shell(f"{command} run --rm busybox seq 200000 | head -1") == (0, "1\n", "")
 
 
 def test_the_api_socket_comes_with_the_users_credentials(cutaway: Cli) -> None:

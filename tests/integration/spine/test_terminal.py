@@ -48,6 +48,7 @@ def test_ctrl_c_is_the_container_s(cli: Cli) -> None:
         shell.expect(PROMPT)
         shell.send(b"echo alive=$((40+2))\r")
         shell.expect(rb"alive=42")
+        shell.expect(PROMPT)
         shell.send(b"\x04")
         shell.wait()
 
@@ -58,6 +59,12 @@ def test_detach_leaves_it_running_and_attach_comes_back(cli: Cli) -> None:
         shell.send(DETACH)
         assert shell.wait() == 0
     assert cli("ps", "--format", "{{.Names}}") == "box\n"
+    with cli.terminal("attach", "box") as shell:
+        shell.send(b"\r")
+        shell.expect(PROMPT)
+        shell.send(DETACH)
+        assert shell.wait() == 1
+        assert shell.seen.endswith(b"read escape sequence\r\n")
     with cli.terminal("attach", "box") as shell:
         shell.send(b"echo back=$((1+1))\r")
         shell.expect(rb"back=2")
@@ -83,7 +90,8 @@ def test_exec_it(cli: Cli) -> None:
     with cli.terminal("exec", "-it", "box", "sh") as shell:
         shell.expect(PROMPT)
         shell.send(DETACH)
-        assert shell.wait() in (0, 1)  # docker says "exec detached" or nothing, by version
+        assert shell.wait() == 1
+        assert shell.seen.endswith(b"read escape sequence\r\n")
     eventually(lambda: "sh" in cli("top", "box"))
 
 
@@ -108,6 +116,20 @@ def test_sigint_without_a_terminal_is_passed_on(cli: Cli) -> None:
         shell.send(b"\x03")
         shell.expect(b"int")
         assert shell.wait() == 7
+
+
+def test_the_third_ctrl_c_leaves_a_container_that_heeds_none(cli: Cli) -> None:
+    with cli.terminal("run", "--rm", "--name", "box", IMAGE, "sleep", "600") as client:
+        eventually(lambda: "sleep" in cli("ps", "--format", "{{.Command}}"))
+
+        def gives_up() -> bool:
+            client.send(b"\x03")
+            return client.process.poll() is not None
+
+        eventually(gives_up)
+        assert client.wait() == 1
+        assert client.seen.endswith(b"\ngot 3 SIGTERM/SIGINTs, forcefully exiting\r\n")
+    assert cli("ps", "--format", "{{.Names}}") == "box\n"
 
 
 def test_t_without_a_terminal_is_refused(cli: Cli) -> None:

@@ -2,7 +2,7 @@
 
 from cutaway.cli.attached import detach_keys, exit_status, stay_attached
 from cutaway.cli.command import Command, Context
-from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.flags import PlainFailure, UsageError, Values
 from cutaway.cli.terminal import parse_detach_keys, refuse_without_terminal
 from cutaway.client.http import quote
 
@@ -23,7 +23,7 @@ def attach(context: Context, flags: Values, arguments: list[str]) -> int:
     if state["State"].get("Restarting"):
         raise UsageError("You cannot attach to a restarting container, wait until it is running")
     stdin = not flags["no-stdin"] and state["Config"]["OpenStdin"]
-    return attach_session(
+    code = attach_session(
         context,
         state["Id"],
         tty=state["Config"]["Tty"],
@@ -31,6 +31,9 @@ def attach(context: Context, flags: Values, arguments: list[str]) -> int:
         keys=detach_keys(context, flags),
         sig_proxy=flags["sig-proxy"],
     )
+    if code is None:
+        raise PlainFailure("read escape sequence")
+    return code
 
 
 def attach_session(
@@ -42,8 +45,12 @@ def attach_session(
     keys: str,
     sig_proxy: bool,
     start: bool = False,
-) -> int:
-    """Attach, optionally start, and copy until the end; returns the container's exit code."""
+) -> int | None:
+    """Attach, optionally start, and copy until the end.
+
+    Returns:
+        The container's exit code; None when the user detached.
+    """
     refuse_without_terminal(tty=tty, stdin=stdin)
     client = context.client
     parsed = parse_detach_keys(keys)
@@ -58,7 +65,7 @@ def attach_session(
     ended = stay_attached(
         context, container_id, stream, tty=tty, keys=parsed, stdin=stdin, sig_proxy=sig_proxy
     )
-    return exit_status(waiting) if ended else 0
+    return exit_status(waiting) if ended else None
 
 
 COMMANDS = (

@@ -117,7 +117,7 @@ def _check(flags: Values) -> None:
             raise UsageError("--on-error needs the output of steps: leave out --quiet and classic")
 
 
-def _open_shell(context: Context, container_id: str) -> int:
+def _open_shell(context: Context, container_id: str) -> int | None:
     return attach_session(
         context, container_id, tty=True, stdin=True, keys=DEFAULT_DETACH_KEYS, sig_proxy=True,
         start=True,

@@ -7,7 +7,7 @@ from cutaway.cli.attached import detach_keys
 from cutaway.cli.command import Command, Context
 from cutaway.cli.create_body import console_size, read_environment
 from cutaway.cli.exit_codes import start_failure_code
-from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.flags import PlainFailure, UsageError, Values
 from cutaway.cli.terminal import (
     RawTerminal,
     Session,
@@ -79,7 +79,9 @@ def run_exec(context: Context, flags: Values, arguments: list[str]) -> int:
         resize(*size)
     with RawTerminal(wanted=tty and stdin):
         session.run()
-    return 0 if session.detached else _exit_code(context, exec_id)
+    if session.detached:
+        raise PlainFailure("read escape sequence")
+    return _exit_code(context, exec_id)
 
 
 def _exit_code(context: Context, exec_id: str) -> int:

@@ -95,20 +95,17 @@ def run(context: Context, flags: Values, arguments: list[str]) -> int:
         refuse_without_terminal(tty=flags["tty"], stdin=flags["interactive"])
     container_id = create_container(context, flags, arguments)
     if detached:
-        try:
-            _start(context, container_id)
-        except ApiError as error:
-            raise ApiError(error.status, f"{error}{option_hint(arguments)}") from None
+        _start(context, container_id)
         print(container_id)
         return 0
-    return _run_attached(context, flags, container_id, hint=option_hint(arguments))
+    return _run_attached(context, flags, container_id)
 
 
 def _start(context: Context, container_id: str) -> None:
     context.client.request("POST", f"/containers/{container_id}/start").close()
 
 
-def _run_attached(context: Context, flags: Values, container_id: str, *, hint: str) -> int:
+def _run_attached(context: Context, flags: Values, container_id: str) -> int:
     client = context.client
     chosen = {name.lower() for name in flags["attach"]} or {"stdout", "stderr"}
     stdin = flags["interactive"] and (not flags["attach"] or "stdin" in chosen)
@@ -135,7 +132,7 @@ def _run_attached(context: Context, flags: Values, container_id: str, *, hint: s
         if flags["rm"]:
             waiting.close()
         print(
-            f"cutaway: Error response from daemon: {error}{hint}\n\n"
+            f"cutaway: Error response from daemon: {error}\n\n"
             "Run 'cutaway run --help' for more information",
             file=sys.stderr,
         )
@@ -146,16 +143,6 @@ def _run_attached(context: Context, flags: Values, container_id: str, *, hint: s
         sig_proxy=flags["sig-proxy"],
     )  # fmt: skip
     return exit_status(waiting) if ended else 0
-
-
-def option_hint(arguments: list[str]) -> str:
-    """Say what is wrong when the command begins like an option: it stands behind the image."""
-    if not (len(arguments) > 1 and arguments[1].startswith("-")):
-        return ""
-    return (
-        f"\n'{arguments[1]}' stands behind the image {arguments[0]}, so it was taken for the "
-        "program to run: put options before the image"
-    )
 
 
 COMMANDS = (

@@ -29,7 +29,7 @@ def start(context: Context, flags: Values, arguments: list[str]) -> int:
     if len(arguments) > 1:
         raise UsageError("you cannot start and attach multiple containers at once")
     state = context.client.get(f"/containers/{quote(arguments[0])}/json")
-    return attach_session(
+    code = attach_session(
         context,
         state["Id"],
         tty=state["Config"]["Tty"],
@@ -38,6 +38,7 @@ def start(context: Context, flags: Values, arguments: list[str]) -> int:
         sig_proxy=True,
         start=True,
     )
+    return code or 0
 
 
 COMMANDS = (
