@@ -156,6 +156,8 @@ class Container:
         netns_fd: the sandbox's network namespace while it runs, else None.
         shim_pid: the shim's process id, as the launcher said; 0 when it is not known.
         early: events that came while a start was not yet committed; None at other times.
+        after_exit: events that came while an exit was put on the disk; None at other times.
+        kept: done when the container itself is on the disk; None: it was before this engine came.
         keep_after_exit: ``docker restart`` of a ``--rm`` container: its exit is not its end.
         giving_back: lets go of what the last run had mounted; None: it had nothing.
         root_mounts: what makes its root when it has no layer of its own (a build's step); None: its
@@ -173,6 +175,8 @@ class Container:
     execs: dict[str, Exec] = field(default_factory=dict)
     shim_pid: int = 0
     early: list[Any] | None = None
+    after_exit: list[Any] | None = None
+    kept: "asyncio.Task[None] | None" = None
     keep_after_exit: bool = False
     giving_back: "asyncio.Task[Any] | None" = None
     root_mounts: tuple[Mount, ...] | None = None

@@ -41,7 +41,7 @@ was not acknowledged is sent again to the next engine that says ``hello``.
     created        [netns]      the sandbox exists: configure its network now
     started        –            PID 1 runs the container's program
     failed         –            a start failed, everything of that run is undone
-    exited         –            PID 1 ended; exit.json is on disk
+    exited         –            PID 1 ended; exit.json is written
     restarting     –            the restart policy will start it again at ``at_ns``
     cleaned        –            nothing of the container is left on the host; the shim ends next
     exec_started, exec_exited   a process beside PID 1

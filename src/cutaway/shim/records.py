@@ -7,24 +7,27 @@ import time
 from typing import Any
 
 from cutaway import files
+from cutaway.shim.protocol import Launch
 from cutaway.steps.ledger import LEDGER_VERSION
 
 EXIT_VERSION = 1
 STATE_VERSION = 1
 
 
-def write_exit(bundle: str, directory: str, facts: dict[str, Any], *, durable: bool) -> None:
-    """Write exit.json: in RUN always, in ROOT too and fsynced when ``durable``.
+def write_exit(launch: Launch, facts: dict[str, Any], *, has_engine: bool) -> None:
+    """Write exit.json, in RUN and, unless the container is one of ``--rm``, in ROOT.
 
-    A full disk must not lose the status: RUN is a tmpfs, and it is written first.
+    A full disk must not lose the status: RUN is a tmpfs, and it is written first. A last exit is
+    put on the disk by the engine, with many others', before it acknowledges; any other, here.
 
     Raises:
         OSError: the copy in ROOT could not be written; the one in RUN is.
     """
     document = {"version": EXIT_VERSION, **facts}
-    files.write_json(os.path.join(bundle, "exit.json"), document, durable=False)
-    if durable:
-        files.write_json(os.path.join(directory, "exit.json"), document)
+    files.write_json(os.path.join(launch.bundle, "exit.json"), document, durable=False)
+    if launch.durable:
+        durable = not has_engine or bool(facts["restarting"])
+        files.write_json(os.path.join(launch.directory, "exit.json"), document, durable=durable)
 
 
 def remove_exit(bundle: str, directory: str) -> None:

@@ -109,6 +109,7 @@ class Shim:
         self.is_at_rest = False
         self.when_started: Callable[[], object] | None = None  # a signal that came too early
         self._log_deadline_s = 0.0
+        self._exit_seq = 0
         self.loop.on_child = self._child_ended
 
     def begin(self) -> None:
@@ -301,9 +302,7 @@ class Shim:
         self.status = Status.STOPPED if next_restart is None else Status.RESTARTING
         # Logged whole before anybody hears of the end; clients get what they have not got yet.
         self.streams.read_rest()
-        self._keep_exit()
-        seq = self.link.emit("exited", self.last_exit)
-        self.waiters.container_ended(seq, exit_code, restarting=next_restart is not None)
+        self._tell_exit(self.last_exit)
         if not self.link.has_engine:
             self.waiters.engine_gone()
         self.streams.process_ended()
@@ -313,14 +312,15 @@ class Shim:
         self.execs.end_all()
         self.loop.call_after(0, lambda: self._clean_run(run, next_restart))
 
-    def _keep_exit(self) -> None:
-        if self.last_exit is None:
-            return
-        launch = self.launch
+    def _tell_exit(self, facts: dict[str, Any]) -> None:
+        self._keep_exit(facts)
+        self._exit_seq = seq = self.link.emit("exited", facts)
+        restarting = bool(facts["restarting"])
+        self.waiters.container_ended(seq, int(facts["exit_code"]), restarting=restarting)
+
+    def _keep_exit(self, facts: dict[str, Any]) -> None:
         try:
-            records.write_exit(
-                launch.bundle, launch.directory, self.last_exit, durable=launch.durable
-            )
+            records.write_exit(self.launch, facts, has_engine=self.link.has_engine)
         except OSError as error:  # a full disk: RUN has it, and the engine hears it now
             self.link.emit("log_failed", {"message": f"exit.json could not be kept: {error}"})
 
@@ -363,9 +363,7 @@ class Shim:
         if self.last_exit is None:
             return
         self.last_exit["restarting"] = False
-        self._keep_exit()
-        seq = self.link.emit("exited", self.last_exit)
-        self.waiters.container_ended(seq, int(self.last_exit["exit_code"]), restarting=False)
+        self._tell_exit(self.last_exit)
 
     def _finish(self, failures: list[Exception]) -> None:
         self.sandbox.close()
@@ -392,6 +390,8 @@ class Shim:
     def _engine_changed(self) -> None:
         self.waiters.engine_acknowledged(self.link.acknowledged_seq)
         if not self.link.has_engine:
+            if self.last_exit is not None and self.link.acknowledged_seq < self._exit_seq:
+                self._keep_exit(self.last_exit)
             self.waiters.engine_gone()
             run = self.run
             if run is not None and not run.is_start_wanted and self.failure is None:

@@ -283,7 +283,7 @@ async def _keep(core: Core, container: Container) -> None:
         if point.name:
             core.volumes.reference(point.name, container.id)
     if not temporary:
-        await core.store.flush()
+        container.kept = core.spawn(core.store.flush(), f"keeping container {container.id}")
 
 
 def _take_back(core: Core, container: Container) -> None:

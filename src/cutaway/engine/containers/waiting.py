@@ -49,7 +49,8 @@ def _answer(container: Container, code: int) -> ContainerWaitResponse:
 
 
 def _runs(container: Container) -> bool:
-    return container.is_alive or container.state.status is Status.RESTARTING
+    is_known = container.after_exit is None  # or else its exit is being put on the disk
+    return container.is_alive or container.state.status is Status.RESTARTING or not is_known
 
 
 def hand_over_waiters(container: Container) -> None:

@@ -1,7 +1,8 @@
 """What the shims tell, taken into account: exits, restarts, health, execs, the clean-up's end.
 
 Each event is stored before it is acknowledged; an event that was stored but not acknowledged when
-the engine died comes again and changes nothing the second time.
+the engine died comes again and changes nothing the second time. A container's last exit is safe on
+the disk before it is acknowledged and before anybody who waits is answered (docs/adr/014).
 """
 
 import logging
@@ -17,12 +18,13 @@ from msgspec.structs import replace
 from cutaway.engine.container import Container, ContainerState
 from cutaway.engine.containers import removal
 from cutaway.engine.containers.remains import end_orphan
+from cutaway.engine.containers.waiting import CONDITIONS
 from cutaway.engine.core import Core, Told
 from cutaway.engine.lifecycle import Happening, Status, next_status
 from cutaway.engine.running.endings import explain_end
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.volumes import mounting
-from cutaway.errors import CutawayError, NotFound
+from cutaway.errors import CutawayError, NotFound, System
 from cutaway.files import read_json
 from cutaway.shim.protocol import Event
 
@@ -34,12 +36,16 @@ def on_event(core: Core, container: Container, event: Event, fds: tuple[int, ...
     """Account for one event; during a start it waits until that is committed."""
     for fd in fds:
         os.close(fd)
-    if container.early is not None:
-        container.early.append(event)
-        return
+    for queue in (container.early, container.after_exit):
+        if queue is not None:
+            queue.append(event)
+            return
     handler = _HANDLERS.get(event.name)
     if handler is not None:
         handler(core, container, event.facts)
+    if container.after_exit is not None:
+        container.after_exit.append(event)  # to be acknowledged the second time
+        return
     if event.seq:
         container.state = replace(container.state, last_seq=event.seq)
         if container.shim is not None:
@@ -106,7 +112,7 @@ def _exited(core: Core, container: Container, facts: dict[str, Any]) -> None:
     if state.status is Status.RESTARTING:
         core.commit(container, state=state, told=told)
         # Docker's `wait` ends at every exit, also when a restart follows.
-        answer_waiters(container, "not-running", "next-exit")
+        _answer_waiters(container, state.exit_code, "not-running", "next-exit")
         return
     removing = container.host_config.auto_remove and not container.keep_after_exit
     with core.bus.telling(), core.store.change():
@@ -114,9 +120,23 @@ def _exited(core: Core, container: Container, facts: dict[str, Any]) -> None:
         release_network(core, container)
         if removing:
             removal.forget(core, container, volumes=True)
-    answer_waiters(container, "not-running", "next-exit")
     if removing:
-        answer_waiters(container, "removed")
+        _answer_waiters(container, state.exit_code, *CONDITIONS)
+    else:
+        container.after_exit = []
+        core.spawn(_keep_exit(core, container, state.exit_code), f"the end of {container.id}")
+
+
+async def _keep_exit(core: Core, container: Container, exit_code: int) -> None:
+    """Answer those who wait, and go on, when the exit would survive a power cut."""
+    try:
+        await core.store.flush()
+    except System as error:
+        log.error("the exit of %s may not survive a power cut: %s", container.short_id, error)
+    _answer_waiters(container, exit_code, "not-running", "next-exit")
+    events, container.after_exit = container.after_exit or [], None
+    for event in events:
+        on_event(core, container, event, ())
 
 
 def exited_state(
@@ -186,11 +206,10 @@ def tell_networks(core: Core, container: Container, action: str) -> None:
             core.bus.publish("network", action, network.id, attributes)
 
 
-def answer_waiters(container: Container, *conditions: str) -> None:
-    """Tell those who wait for one of the conditions the exit code."""
+def _answer_waiters(container: Container, exit_code: int, *conditions: str) -> None:
     for waiter in [w for w in container.waiters if w.condition in conditions]:
         if not waiter.answer.done():
-            waiter.answer.set_result(container.state.exit_code)
+            waiter.answer.set_result(exit_code)
 
 
 def _started(core: Core, container: Container, facts: dict[str, Any]) -> None:

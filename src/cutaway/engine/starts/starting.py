@@ -97,6 +97,8 @@ async def _start(core: Core, container: Container) -> None:
         records = tuple(msgspec.to_builtins(record.to_json()) for record in ledger.records())
         if container.shim is None:
             raise ShimLost("the shim has died during the start")
+        if container.kept is not None:
+            await container.kept
         result = await container.shim.request(Start(ledger=records))
     except BaseException:
         await _undo(core, container, ledger)
