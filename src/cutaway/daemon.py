@@ -38,7 +38,7 @@ from cutaway.engine.running import resuming
 from cutaway.engine.running.execs import ExecService
 from cutaway.engine.running.holding import let_go
 from cutaway.engine.store import Store
-from cutaway.engine.system.machine import probe_machine
+from cutaway.engine.system.machine import probe_machine, read_engine_id
 from cutaway.engine.system.reserve import DiskReserve
 from cutaway.engine.system.service import SystemService
 from cutaway.engine.system.upkeep import keep_up
@@ -245,7 +245,7 @@ def build_server(core: Core) -> Server:
     """Join the engine's services with the API."""
     registry = registry_settings(core.settings)
     images = ImageService(core, registry)
-    identifier = engine_id(f"{core.settings.data_root}/engine-id.json")
+    identifier = engine_id(core.paths.engine_id)
     builds = BuildService(core, images, registry)
     backends = Backends(
         containers=ContainerService(core),
@@ -267,7 +267,7 @@ def build_server(core: Core) -> Server:
 
 def engine_id(path: str) -> str:
     """Return the engine's own id, made at its first start."""
-    known = reconcile.read_engine_id(path)
+    known = read_engine_id(path)
     if known is None:
         known = str(uuid.uuid4())
         write_json(path, {"version": 1, "id": known})

@@ -21,6 +21,11 @@ class Paths:
         return f"{self.data_root}/engine.db"
 
     @property
+    def engine_id(self) -> str:
+        """The engine's own id, made at its first start."""
+        return f"{self.data_root}/engine-id.json"
+
+    @property
     def containers(self) -> str:
         """One directory for each container that exists."""
         return f"{self.data_root}/containers"

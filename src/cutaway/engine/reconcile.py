@@ -31,7 +31,6 @@ from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import Link, ShimFailed, ShimLost
 from cutaway.engine.running import exits
 from cutaway.errors import CutawayError, NotFound
-from cutaway.files import read_json
 from cutaway.images.snapshots import Kind
 from cutaway.linux.abi import MNT
 from cutaway.model import ExecConfig
@@ -282,11 +281,3 @@ def _end_shim(core: Core, identifier: str) -> None:
                 client.acknowledge(2**31)
     finally:
         client.close()
-
-
-def read_engine_id(path: str) -> str | None:
-    """Return the engine's own id, or None when it has none yet."""
-    try:
-        return str(read_json(path)["id"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

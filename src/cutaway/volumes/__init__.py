@@ -14,7 +14,9 @@ Words: *driver* (who makes volumes: ``local``, or a plug-in), *anonymous volume*
 hex digits), *copy-up* (a new volume starts with what the image has at that place), *propagation*
 (whether mounts made later on one side appear on the other).
 
-Read ``mountpoint.py``, ``parse.py``, ``volume.py``, ``store.py``, ``driver.py``, then ``local/``.
+Read ``mountpoint.py``, ``parse.py``, ``volume.py``, ``catalogue.py``,
+``store.py``, ``driver.py``, then ``local/``
+and ``leases/``.
 
 Docker's counterpart: ``volume/`` of moby.
 """

@@ -59,6 +59,29 @@ class VolumeFilling(Conflict):
         self.name = name
 
 
+class VolumeLeased(Conflict):
+    """The volume has one writer at a time, and it is another container."""
+
+    def __init__(
+        self,
+        volume: str,
+        *,
+        name: str = "another container",
+        container: str = "?",
+        host: str = "?",
+        engine: str = "?",
+        age_s: float = 0.0,
+        epoch: int = 0,
+    ) -> None:
+        super().__init__(
+            f"volume {volume} has one writer at a time (access=single-writer): it is {name} "
+            f"({container[:12]}) on host {host}, engine {engine[:12]}, whose lease (epoch {epoch}) "
+            f"was renewed {age_s:.0f} s ago; stop it first, or mount the volume read-only"
+        )
+        self.volume = volume
+        self.container = container
+
+
 class InvalidVolumeName(InvalidParameter):
     """A volume's name is a directory's name: no slashes, no leading dot."""
 

@@ -1,22 +1,20 @@
-"""The store of volumes: a directory for each, found again after any crash.
+"""The store of volumes: the catalogue, and who uses what is in it.
 
-The directories are the truth: ``ROOT/volumes/NAME/volume.json`` says what the volume is, ``_data``
-holds what is in it. A volume exists exactly when its directory does, which appears and disappears
-by one rename. Which containers name a volume is told to the store by the engine.
+Which containers name a volume, and which have it mounted, is told to the store by the engine.
 """
 
 import os
-import shutil
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from glob import glob
 
 from cutaway.files import write_json
 from cutaway.steps import Ledger
+from cutaway.volumes.catalogue import Catalogue, describe
 from cutaway.volumes.driver import VolumeDriver
 from cutaway.volumes.errors import (
     UnknownVolumeDriver,
@@ -27,28 +25,20 @@ from cutaway.volumes.errors import (
     VolumeInUse,
     VolumeNotFound,
 )
-from cutaway.volumes.local.driver import (
-    DISK,
-    LocalDriver,
-    choose_limit,
-    plan_creation,
-    plan_removal,
-)
+from cutaway.volumes.leases.book import LeaseBook, Writer, lease_directory
+from cutaway.volumes.leases.lease import Lease, read
+from cutaway.volumes.local.driver import LocalDriver, choose_limit
 from cutaway.volumes.local.options import check_volume_name, plan_local
 from cutaway.volumes.local.steps import (
     CreateSourceDirectory,
-    DiscardVolume,
     EmptyTrash,
-    MakeVolume,
-    PublishVolume,
 )
-from cutaway.volumes.sizes import directory_size
-from cutaway.volumes.volume import VOLUME_VERSION, Volume, read_volume
+from cutaway.volumes.volume import Volume
 
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
 
-class VolumeStore:
+class VolumeStore(Catalogue):
     """All volumes below one directory. Any thread.
 
     Locks: ``_lock`` guards ``_users``, ``_mounted`` (who uses those that must be mounted) and
@@ -60,15 +50,14 @@ class VolumeStore:
     """
 
     def __init__(self, root: str) -> None:
-        self.root = root
+        super().__init__(root)
         self._lock = threading.Lock()
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
         self._users: dict[str, set[str]] = {}
         self._mounted: dict[str, set[str]] = {}
         self._local = LocalDriver()
-        os.makedirs(root, mode=0o701, exist_ok=True)
+        self._leases = LeaseBook()
         self._remove_leftovers()
-        os.makedirs(self._trash, mode=0o700, exist_ok=True)
 
     def _remove_leftovers(self) -> None:
         """Delete what an engine that died was making, filling or deleting."""
@@ -77,16 +66,12 @@ class VolumeStore:
             if name.startswith("."):  # no volume's name does
                 path = os.path.join(self.root, name)
                 ledger.apply(EmptyTrash(why="left over", path=path), None)
-            elif (volume := self._read(name)) is not None and volume.is_filling:
+            elif (volume := self.find(name)) is not None and volume.is_filling:
                 self._driver(volume).settle(volume, (), ledger)
-                self._discard(volume, ledger, "filling was cut off")
+                self.discard(volume, ledger, "filling was cut off")
             else:
                 for path in glob(f"{self.directory(name)}/snapshots/.*"):
                     ledger.apply(EmptyTrash(why="left over", path=path), None)
-
-    @property
-    def _trash(self) -> str:
-        return os.path.join(self.root, ".trash")
 
     def _driver(self, volume: Volume) -> VolumeDriver:
         return self._local
@@ -137,37 +122,16 @@ class VolumeStore:
             raise UnknownVolumeDriver(volume.name, driver)
         size_bytes = plan_local(volume.options).size_bytes
         with self._locked(volume.name):
-            found = self._read(volume.name)
+            found = self.find(volume.name)
             if found is None:
                 if size_bytes:
                     volume = replace(volume, **choose_limit(self.root))
-                return self._make(volume, ledger or Ledger("engine"))
+                return self.make(volume, ledger or Ledger("engine"))
         if found.is_filling:
             raise VolumeFilling(volume.name)
         if driver and found.driver != driver:
             raise VolumeDriverConflict(name, found.driver)
         return found
-
-    def _make(self, volume: Volume, ledger: Ledger) -> Volume:
-        """Make the directory of a volume whose lock is held."""
-        with self._making(volume, ledger) as made:
-            return made
-
-    @contextmanager
-    def _making(self, volume: Volume, ledger: Ledger) -> Iterator[Volume]:
-        """Make a volume where nobody sees it; it gets its name when the block ends well."""
-        path = self.directory(volume.name)
-        parent, leaf = os.path.split(path)
-        temporary = os.path.join(parent, f".{leaf}.new")
-        why = f"volume {volume.name}"
-        try:
-            ledger.apply(MakeVolume(why=why, path=temporary, document=_document(volume)), None)
-            ledger.apply_all(plan_creation(volume, temporary), None)
-            yield replace(volume, mountpoint=os.path.join(path, "_data"))
-            ledger.apply(PublishVolume(why=why, temporary=temporary, path=path), None)
-        except BaseException:
-            ledger.undo_all()
-            raise
 
     @contextmanager
     def filling(
@@ -183,17 +147,17 @@ class VolumeStore:
         user = f"filling.{os.urandom(4).hex()}"
         ledger = Ledger("engine")
         with self._locked(name):
-            if self._read(name) is not None:
+            if self.find(name) is not None:
                 raise VolumeExists(name)
             volume = self._begin(name, options, labels, ledger)
         try:
             yield self.mount(name, user, ledger, is_filling=True)
             self.unmount(user, ledger)
             path = os.path.join(self.directory(name), "volume.json")
-            write_json(path, _document(replace(volume, is_filling=False)))
+            write_json(path, describe(replace(volume, is_filling=False)))
         except BaseException:
             self.unmount(user, ledger)
-            self._discard(volume, ledger, "filling failed")
+            self.discard(volume, ledger, "filling failed")
             raise
 
     def _begin(
@@ -211,7 +175,7 @@ class VolumeStore:
         )
         if plan_local(options).size_bytes:
             volume = replace(volume, **choose_limit(self.root))
-        return self._make(volume, ledger)
+        return self.make(volume, ledger)
 
     @contextmanager
     def snapshotting(self, name: str, snapshot: str, labels: Mapping[str, str]) -> Iterator[str]:
@@ -234,39 +198,12 @@ class VolumeStore:
             name=full_name, driver="local", mountpoint="", created_at=_now(), labels=dict(labels)
         )
         with self._locked(full_name):
-            if self._read(full_name) is not None:
+            if self.find(full_name) is not None:
                 raise VolumeExists(full_name)
             parent = os.path.dirname(self.directory(full_name))
             os.makedirs(parent, mode=0o700, exist_ok=True)
-            with self._making(taken, Ledger("engine")):
+            with self.making(taken, Ledger("engine")):
                 yield f"{parent}/.{snapshot}.new/_data"
-
-    def snapshots(self, name: str) -> list[Volume]:
-        """Return a volume's snapshots, oldest first."""
-        try:
-            names = os.listdir(f"{self.directory(name)}/snapshots")
-        except FileNotFoundError:
-            return []
-        found = [self._read(f"{name}@{n}") for n in names if not n.startswith(".")]
-        return sorted((v for v in found if v is not None), key=lambda v: (v.created_at, v.name))
-
-    def get(self, name: str) -> Volume:
-        """Return the volume of this name, or a snapshot: ``VOLUME@SNAPSHOT``.
-
-        Raises:
-            VolumeNotFound: there is none. VolumeFilling: not yet.
-        """
-        volume = self._read(name)
-        if volume is None:
-            raise VolumeNotFound(name)
-        if volume.is_filling:
-            raise VolumeFilling(name)
-        return volume
-
-    def volumes(self) -> list[Volume]:
-        """Return all volumes, by name; one with an unreadable description is left out."""
-        names = sorted(n for n in os.listdir(self.root) if not n.startswith("."))
-        return [v for v in map(self._read, names) if v is not None and not v.is_filling]
 
     def is_empty_directory(self, name: str) -> bool:
         """Say whether a volume is a plain directory (no mount, no limit) with nothing in it."""
@@ -275,39 +212,6 @@ class VolumeStore:
             return False
         with os.scandir(volume.mountpoint) as entries:
             return next(entries, None) is None
-
-    @contextmanager
-    def replacing(self, name: str) -> Iterator[str]:
-        """Give a directory to fill that becomes the volume's content when the block ends well.
-
-        Preconditions: the volume is an empty directory, used by nobody.
-
-        Raises:
-            OSError: ENOTEMPTY: somebody put something into the volume meanwhile, which is kept.
-        """
-        mountpoint = self.get(name).mountpoint
-        temporary = os.path.join(self.root, f".{name}.filling.{os.urandom(4).hex()}")
-        os.mkdir(temporary, 0o700)
-        try:
-            data = os.path.join(temporary, "_data")
-            os.mkdir(data, 0o755)
-            shutil.copystat(mountpoint, data)
-            yield data
-            os.rename(data, mountpoint)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-    def directory(self, name: str) -> str:
-        """Return where a volume, or a snapshot of one, and all about it is."""
-        volume, separator, snapshot = name.partition("@")
-        directory = os.path.join(self.root, volume)
-        return f"{directory}/snapshots/{snapshot}" if separator else directory
-
-    def _read(self, name: str) -> Volume | None:
-        parts = name.split("@", 1)
-        if not all(parts) or any("/" in part or part.startswith(".") for part in parts):
-            return None
-        return read_volume(self.directory(name))
 
     # Users: the engine says which containers name a volume, running or not.
 
@@ -349,7 +253,7 @@ class VolumeStore:
             users = self.users(name)
             if users:
                 raise VolumeInUse(name, users)
-            volume = self._read(name)
+            volume = self.find(name)
             if volume is None:
                 if force:
                     return
@@ -362,13 +266,7 @@ class VolumeStore:
             self._driver(volume).settle(volume, (), ledger)
             with self._lock:
                 self._mounted.pop(name, None)
-            self._discard(volume, ledger, f"volume rm {name}")
-
-    def _discard(self, volume: Volume, ledger: Ledger, why: str) -> None:
-        trash = os.path.join(self._trash, f"{volume.name}.{os.urandom(4).hex()}")
-        ledger.apply(DiscardVolume(why=why, path=self.directory(volume.name), trash=trash), None)
-        ledger.apply(EmptyTrash(why=why, path=trash), None)
-        ledger.apply_all(plan_removal(volume, self.root), None)
+            self.discard(volume, ledger, f"volume rm {name}")
 
     # Use: some volumes are a mount, made for the first container and taken away after the last.
 
@@ -377,12 +275,24 @@ class VolumeStore:
         volume = self.get(name)
         return self._driver(volume).needs_mount(volume)
 
+    def has_one_writer(self, name: str) -> bool:
+        """Say whether a volume may be written to by one container at a time."""
+        return _has_one_writer(self.get(name))
+
     def is_used_by(self, user: str) -> bool:
         """Say whether a user has a volume that was mounted for it, and must be given back."""
         with self._lock:
             return any(user in users for users in self._mounted.values())
 
-    def mount(self, name: str, user: str, ledger: Ledger, *, is_filling: bool = False) -> str:
+    def mount(
+        self,
+        name: str,
+        user: str,
+        ledger: Ledger,
+        *,
+        is_filling: bool = False,
+        writer: Writer | None = None,
+    ) -> str:
         """Make a volume's content available.
 
         Args:
@@ -390,6 +300,7 @@ class VolumeStore:
             user: a container's id, or a name for who copies it.
             ledger: records the change.
             is_filling: it is the one who fills it.
+            writer: it wants to write; None: it does not.
 
         Returns:
             The host path to mount from.
@@ -397,17 +308,25 @@ class VolumeStore:
         Raises:
             VolumeNotFound: it was removed meanwhile.
             VolumeMountFailed: its device, server or file system type can't be had.
+            VolumeLeased: it has one writer at a time, and that is another.
 
-        Leaves behind: a mount on ``_data``, if the options ask for one; ``unmount`` removes it.
+        Leaves behind: a mount on ``_data`` and a lease, if the options ask for them; ``unmount``
+            removes both.
         """
         with self._locked(name):
-            volume = self._read(name) if is_filling else self.get(name)
+            volume = self.find(name) if is_filling else self.get(name)
             if volume is None:
                 raise VolumeNotFound(name)
             driver = self._driver(volume)
             path = driver.mount(volume, user, ledger)
             if driver.needs_mount(volume):
                 self._note(name, user)
+            if writer is not None and _has_one_writer(volume):
+                try:
+                    self._leases.take(volume, writer, ledger)
+                except BaseException:
+                    self.unmount(user, ledger, name)
+                    raise
             return path
 
     def unmount(self, user: str, ledger: Ledger | None = None, name: str = "") -> None:
@@ -422,13 +341,15 @@ class VolumeStore:
                     is_ours = user in users
                     users.discard(user)
                     is_last = not users
-                volume = self._read(used)
+                volume = self.find(used)
                 if volume is not None and is_ours:
+                    if _has_one_writer(volume) and self._leases.held_by(volume) == user:
+                        self._leases.give_back(volume)
                     self._driver(volume).unmount(volume, user, is_last=is_last, ledger=ledger)
 
     def restore(self, name: str, user: str) -> None:
         """Note, after a restart of the engine, that a running container uses the volume."""
-        volume = self._read(name)
+        volume = self.find(name)
         if volume is not None and self._driver(volume).needs_mount(volume):
             self._note(name, user)
 
@@ -442,28 +363,41 @@ class VolumeStore:
         for volume in self.volumes():
             with self._lock:
                 users = tuple(self._mounted.get(volume.name, ()))
+            if _has_one_writer(volume):
+                is_held = self._leases.held_by(volume) in users
+                (self._leases.adopt if is_held else self._leases.give_back)(volume)
             self._driver(volume).settle(volume, users, ledger)
 
-    def usage_bytes(self, name: str) -> int:
-        """Return the size of a volume's files, each counted once however many names it has.
+    def lease(self, name: str) -> Lease | None:
+        """Return who writes, or wrote last, to a volume that has one writer at a time.
 
-        Symlinks are not followed and other file systems not entered. A disk in a file has the size
-        that the file takes, which is what the host misses.
+        None too when the volume is mounted nowhere here, so that nobody can look.
         """
         volume = self.get(name)
-        if volume.has_disk:
-            return os.stat(os.path.join(self.directory(name), DISK)).st_blocks * 512
-        return directory_size(volume.mountpoint)
+        return read(lease_directory(volume)) if _has_one_writer(volume) else None
+
+    def why_lost(self, name: str) -> str:
+        """Say how the last writer here lost its lease; empty when it did not."""
+        return self._leases.why_lost(self.get(name))
+
+    @property
+    def holds_leases(self) -> bool:
+        """Say whether there is anything for ``watch_leases``."""
+        return bool(self._leases.held)
+
+    def watch_leases(self) -> None:
+        """See that the leases that are held are kept."""
+        for name, volume in list(self._leases.held.items()):
+            with self._locked(name):
+                self._leases.watch(volume)
+
+
+def _has_one_writer(volume: Volume) -> bool:
+    return volume.driver == "local" and plan_local(volume.options).is_single_writer
 
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _document(volume: Volume) -> dict[str, object]:
-    document = {"version": VOLUME_VERSION, **asdict(volume)}
-    del document["mountpoint"]
-    return document
 
 
 def create_bind_source(path: str, ledger: Ledger) -> None:

@@ -92,7 +92,7 @@ def remove(context: Context, flags: Values, arguments: list[str]) -> int:
 def users(context: Context, flags: Values, arguments: list[str]) -> int:
     """List the containers that name a volume: where they mount it, and whether they may write."""
     (name,) = arguments
-    context.client.get(f"/volumes/{quote(name)}")  # an unknown volume has no users, but an error
+    volume = context.client.get(f"/volumes/{quote(name)}")
     filters = encode_filters([f"volume={name}"])
     rows = [
         {
@@ -114,7 +114,20 @@ def users(context: Context, flags: Values, arguments: list[str]) -> int:
         "Mode": "MODE",
     }
     print_rows(rows, columns, template=flags["format"] or None, default=list(columns))
+    lease = (volume.get("Status") or {}).get("Lease")
+    if lease and not flags["format"]:
+        _print_lease(lease)
     return 0
+
+
+def _print_lease(lease: dict[str, Any]) -> None:
+    print(
+        f"\nWriter's lease: epoch {lease['Epoch']}, {lease['State']}, of {lease['Holder']} "
+        f"({lease['Container'][:12]}) on host {lease['Host']}, engine {lease['Engine'][:12]}, "
+        f"renewed {lease['RenewedSecondsAgo']} s ago"
+    )
+    if lease["Lost"]:
+        print(f"Lost here: {lease['Lost']}")
 
 
 COMMANDS = (

@@ -1,11 +1,12 @@
 """``build_spec``: the whole config.json from one intent."""
 
-from cutaway.engine.configuration.settings import instance_name
+from cutaway.engine.configuration.settings import DaemonSettings, instance_name
 from cutaway.engine.spec.intent import ContainerIntent
 from cutaway.engine.spec.mounts import plan_mounts, plan_propagation
 from cutaway.engine.spec.namespaces import hostname, plan_namespaces, plan_sysctls
 from cutaway.engine.spec.process import plan_process
 from cutaway.engine.spec.resources import plan_devices, plan_resources
+from cutaway.model import HostConfig
 from cutaway.oci.runtime_spec import SPEC_VERSION, Linux, Root, Spec
 
 
@@ -35,6 +36,10 @@ def build_spec(intent: ContainerIntent) -> Spec:
 
 def plan_cgroup_path(intent: ContainerIntent) -> str:
     """Return the container's cgroup: below ``--cgroup-parent``, the daemon's, or its instance's."""
-    settings = intent.settings
-    parent = intent.host.cgroup_parent or settings.cgroup_parent or instance_name(settings)
-    return f"/{parent.strip('/')}/{intent.id}"
+    return cgroup_path(intent.id, intent.host, intent.settings)
+
+
+def cgroup_path(identifier: str, host: HostConfig, settings: DaemonSettings) -> str:
+    """Return a container's cgroup, below each hierarchy's mount point."""
+    parent = host.cgroup_parent or settings.cgroup_parent or instance_name(settings)
+    return f"/{parent.strip('/')}/{identifier}"

@@ -7,6 +7,7 @@ import socket
 from cutaway import linux
 from cutaway.engine.spec.intent import Machine
 from cutaway.engine.spec.namespaces import DEFAULT_NETWORK_SYSCTLS
+from cutaway.files import read_json
 from cutaway.linux.abi import CAP
 
 _CGROUP_ROOT = "/sys/fs/cgroup"
@@ -47,3 +48,11 @@ def architecture() -> str:
     names = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
     machine = platform.machine()
     return names.get(machine, machine)
+
+
+def read_engine_id(path: str) -> str | None:
+    """Return the engine's own id, or None when it has none yet."""
+    try:
+        return str(read_json(path)["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

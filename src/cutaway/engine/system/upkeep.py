@@ -1,4 +1,4 @@
-"""What an engine looks after while nobody asks: firewall, database log, the disk's reserve."""
+"""What an engine looks after while nobody asks: firewall, leases, its database, its reserve."""
 
 import asyncio
 import logging
@@ -18,6 +18,8 @@ async def keep_up(core: Core) -> None:
         try:
             if core.network.needs_upkeep and await core.in_thread(core.network.check_firewall):
                 log.warning("somebody flushed the firewall tables; they are restored")
+            if core.volumes.holds_leases:
+                await core.in_thread(core.volumes.watch_leases)
             core.reserve.fill()
             if core.store.log_bytes() > CHECKPOINT_BYTES:
                 await core.store.checkpoint()

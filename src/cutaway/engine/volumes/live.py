@@ -175,7 +175,7 @@ async def _change(
 
 
 def _write_bundle(core: Core, container: Container, ledger: Ledger) -> tuple[MountPoint, ...]:
-    ready = mounting.open_sources(container, core.volumes, ledger)
+    ready = mounting.open_sources(core, container, ledger)
     write_bundle(core, container, ready)
     return ready
 

@@ -8,8 +8,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cutaway import model
+from cutaway.cgroups import cgroup_directory, probe_cgroup_layout
 from cutaway.engine.container import Container, ContainerTable
 from cutaway.engine.core import Core
+from cutaway.engine.spec.build import cgroup_path
+from cutaway.engine.system.machine import read_engine_id
 from cutaway.errors import InvalidParameter, NotFound
 from cutaway.images.mount import Mount as SnapshotMount
 from cutaway.images.snapshots import Snapshots
@@ -34,6 +37,8 @@ from cutaway.volumes import (
     parse_tmpfs,
     parse_volumes_from,
 )
+from cutaway.volumes.leases.book import Writer
+from cutaway.volumes.leases.lease import Claim
 from cutaway.volumes.store import create_bind_source
 
 
@@ -150,8 +155,8 @@ async def make_ready(core: Core, container: Container, ledger: Ledger) -> tuple[
     await container.wait_given_back()  # the same volumes, for the same user
     points = container.document.mount_points
     if any(point.name and core.volumes.needs_mount(point.name) for point in points):
-        return await core.in_thread(open_sources, container, core.volumes, ledger)
-    return open_sources(container, core.volumes, ledger)
+        return await core.in_thread(open_sources, core, container, ledger)
+    return open_sources(core, container, ledger)
 
 
 def give_back(core: Core, container: Container) -> None:
@@ -161,9 +166,22 @@ def give_back(core: Core, container: Container) -> None:
         container.giving_back = core.spawn(work, f"giving back volumes of {container.short_id}")
 
 
-def open_sources(
-    container: Container, volumes: VolumeStore, ledger: Ledger
-) -> tuple[MountPoint, ...]:
+def describe_writer(core: Core, container: Container) -> Writer:
+    """Say who a container is to those with whom it shares a volume, and how it is stopped."""
+    path = cgroup_path(container.id, container.host_config, core.settings)
+    return Writer(
+        claim=Claim(
+            host=core.machine.hostname,
+            engine=read_engine_id(core.paths.engine_id) or "",
+            container=container.id,
+            name=container.name,
+        ),
+        cgroups=tuple(cgroup_directory(h, path) for h in probe_cgroup_layout().hierarchies),
+        bundle=core.paths.bundle(container.id),
+    )
+
+
+def open_sources(core: Core, container: Container, ledger: Ledger) -> tuple[MountPoint, ...]:
     """Make every source ready to be mounted, in the moment of the start.
 
     Returns:
@@ -171,11 +189,15 @@ def open_sources(
 
     Raises:
         InvalidParameter: a bind's source is gone, or a subpath leaves its volume.
+        VolumeLeased: a volume has one writer at a time, and that is another container.
     """
     ready: list[MountPoint] = []
     for point in container.document.mount_points:
         if point.kind is MountKind.VOLUME:
-            source = volumes.mount(point.name, container.id, ledger)
+            writer = None
+            if point.read_write and core.volumes.has_one_writer(point.name):
+                writer = describe_writer(core, container)
+            source = core.volumes.mount(point.name, container.id, ledger, writer=writer)
             if point.subpath:
                 _check_subpath(source, point.subpath)
             point = replace(point, source=source)

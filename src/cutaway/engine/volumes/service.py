@@ -9,6 +9,7 @@ from cutaway.errors import CutawayError, Unavailable
 from cutaway.model import Filters, VolumeCreateRequest, VolumeList, VolumePruneReport, VolumeUsage
 from cutaway.model import Volume as VolumeAnswer
 from cutaway.volumes import Volume
+from cutaway.volumes.leases.lease import Lease
 
 
 class VolumeService:
@@ -44,8 +45,30 @@ class VolumeService:
 
     async def inspect(self, name: str) -> VolumeAnswer:
         """Tell all about one."""
-        volume = self._core.volumes.get(name)
-        return describe_volume(volume, snapshots=self._core.volumes.snapshots(name))
+        return await self._core.in_thread(self._inspect, name)
+
+    def _inspect(self, name: str) -> VolumeAnswer:
+        volumes = self._core.volumes
+        status: dict[str, Any] = {}
+        snapshots = volumes.snapshots(name)
+        if snapshots:
+            status["Snapshots"] = [
+                {"Name": s.name, "CreatedAt": s.created_at, "Writers": s.labels.get("writers", "")}
+                for s in snapshots
+            ]
+        lease = volumes.lease(name)
+        if lease is not None:
+            status["Lease"] = {
+                "Holder": lease.claim.name,
+                "Container": lease.claim.container,
+                "Host": lease.claim.host,
+                "Engine": lease.claim.engine,
+                "Epoch": lease.epoch,
+                "State": describe_lease(lease),
+                "RenewedSecondsAgo": round(lease.age_s),
+                "Lost": volumes.why_lost(name),
+            }
+        return describe_volume(volumes.get(name), status=status)
 
     async def create(self, request: VolumeCreateRequest) -> VolumeAnswer:
         """Make one, or return the existing one of that name."""
@@ -98,16 +121,17 @@ def has_label(volume: Volume, value: str) -> bool:
     return key in volume.labels and (not separator or volume.labels[key] == wanted)
 
 
+def describe_lease(lease: Lease) -> str:
+    """Say in a word how a lease stands."""
+    if not lease.is_held:
+        return "given back"
+    return "held" if lease.is_live else "expired"
+
+
 def describe_volume(
-    volume: Volume, usage: VolumeUsage | None = None, *, snapshots: Sequence[Volume] = ()
+    volume: Volume, usage: VolumeUsage | None = None, *, status: dict[str, Any] | None = None
 ) -> VolumeAnswer:
-    """Return a volume in Docker's words; its snapshots are part of its status."""
-    status: dict[str, Any] = {}
-    if snapshots:
-        status["Snapshots"] = [
-            {"Name": s.name, "CreatedAt": s.created_at, "Writers": s.labels.get("writers", "")}
-            for s in snapshots
-        ]
+    """Return a volume in Docker's words; ``status`` is what only this engine tells."""
     return VolumeAnswer(
         created_at=volume.created_at,
         driver=volume.driver,

@@ -129,8 +129,8 @@ class LocalDriver:
     """Mounts what volumes need mounted, once for all containers. Fits ``VolumeDriver``."""
 
     def needs_mount(self, volume: Volume) -> bool:
-        """Say whether there is anything to mount."""
-        return plan_mount(volume) is not None
+        """Say whether there is anything to mount, or to lease."""
+        return plan_mount(volume) is not None or plan_local(volume.options).is_single_writer
 
     def mount(self, volume: Volume, user: str, ledger: Ledger) -> str:
         """Make a volume's content available; harmless when it is.
