@@ -19,18 +19,21 @@ HELD = "held"
 
 @asynccontextmanager
 async def held_still(core: Core, containers: Iterable[Container]) -> AsyncIterator[None]:
-    """Freeze those that run until the block ends; one that is paused already stays so."""
+    """Freeze those that run until the block ends; one that is paused already stays so.
+
+    The events say so, as dockerd's do; the status stays ``running``.
+    """
     held = [c for c in containers if c.state.status is Status.RUNNING and c.shim is not None]
     with core.store.change() as transaction:
         for container in held:
             transaction.put_document(HELD, container.id, b"{}")
     try:
         for container in held:
-            await _ask(container, Pause())
+            await _ask(core, container, Pause())
         yield
     finally:
         for container in held:
-            await _ask(container, Resume())
+            await _ask(core, container, Resume())
         with core.store.change() as transaction:
             for container in held:
                 transaction.delete_document(HELD, container.id)
@@ -41,15 +44,17 @@ async def let_go(core: Core) -> None:
     for identifier, _ in core.store.documents(HELD):
         container = core.containers.get(identifier)
         if container is not None:
-            await _ask(container, Resume())
+            await _ask(core, container, Resume())
             if container.state.status is Status.PAUSED:  # as the new engine found it
                 core.commit(container, state=replace(container.state, status=Status.RUNNING))
         with core.store.change() as transaction:
             transaction.delete_document(HELD, identifier)
 
 
-async def _ask(container: Container, message: Pause | Resume) -> None:
-    """Tell the shim; a container that ends in this moment is still, too."""
+async def _ask(core: Core, container: Container, message: Pause | Resume) -> None:
+    """Tell the shim, and who listens; a container that ends in this moment is still, too."""
     if container.shim is not None:
         with suppress(ShimFailed, ShimLost):
             await container.shim.request(message)
+            action = "pause" if isinstance(message, Pause) else "unpause"
+            core.commit(container, told=[(action, {})])
