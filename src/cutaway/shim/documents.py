@@ -161,8 +161,16 @@ class HealthCheck(Document):
 
 @dataclass(frozen=True, slots=True)
 class ExternalRuntime(Document):
-    """An OCI runtime program to use in place of the built-in runtime (``--runtime runc``)."""
+    """An OCI runtime program to use in place of the built-in runtime (``--runtime runc``).
+
+    Attributes:
+        path: of the program.
+        root: where it keeps its state.
+        arguments: before the command, from ``--add-runtime`` or daemon.json.
+        init: the program that ``--init`` puts before the container's; empty without.
+    """
 
     path: str
     root: str
     arguments: tuple[str, ...] = ()
+    init: str = ""

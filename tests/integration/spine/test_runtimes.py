@@ -5,10 +5,13 @@ What differs by design stands in ``support.inside``, with its reason.
 
 import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 
+from support.cli import Cli
 from support.engine import EngineUnderTest
+from support.images import busybox_archive
 from support.inside import DIFFERENCES, PROBE, Difference, look
 
 pytestmark = pytest.mark.skipif(shutil.which("runc") is None, reason="runc is not installed")
@@ -118,3 +121,31 @@ def run(engine: EngineUnderTest, runtime: str, flags: str) -> str:
     done = engine.docker("run", "--rm", *command, check=False)
     assert done.returncode == 23, done.stderr
     return done.stdout
+
+
+@pytest.mark.parametrize(("runtime", "pid1"), [("cutaway", "cutaway"), ("runc", "docker-init")])
+def test_an_init_stays_before_the_program(
+    module_engine: EngineUnderTest, runtime: str, pid1: str
+) -> None:
+    docker = Cli("docker", module_engine)
+    words = ("--init", "--runtime", runtime, "busybox")
+    said = docker("run", "--rm", *words, "sh", "-c", "cat /proc/1/comm; exit 5", code=5)
+    assert said.startswith(pid1)
+    orphans = '(sleep 0.01 &); while [ -n "$(pidof sleep)" ]; do :; done; ls -d /proc/[1-9]*'
+    assert docker("run", "--rm", *words, "sh", "-c", orphans).count("/proc/") <= 3
+    docker("run", "-d", "--name", "box", *words, "sleep", "600")
+    docker("stop", "-t", "60", "box")  # the program gets a signal that PID 1 would ignore
+    assert docker("inspect", "-f", "{{.State.ExitCode}}", "box") == "143\n"
+    docker("rm", "box")
+
+
+def test_no_program_for_an_init_is_a_sentence(archives: Path) -> None:
+    engine = EngineUnderTest("--init-path", "/nonexistent/init")
+    engine.start()
+    try:
+        docker = Cli("docker", engine)
+        docker("load", "-q", "-i", str(busybox_archive(archives)))
+        said = docker.fails("run", "--init", "--runtime", "runc", "busybox", "true", code=125)
+        assert "--init with an external runtime needs /nonexistent/init on the host" in said
+    finally:
+        engine.close()

@@ -140,7 +140,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("cgroup-parent", Kind.TEXT, "Set parent cgroup for all containers", default=""),
     Option("exec-opt", Kind.LIST, "Runtime execution options", key="exec-opts"),
     Option("init", Kind.FLAG, "Run an init in every container", default=False),
-    Option("init-path", Kind.TEXT, "", default="", refuse="the init is cutaway's own"),
+    Option("init-path", Kind.TEXT, "Path to the init of external runtimes", default=""),
     Option("no-new-privileges", Kind.FLAG, "Set no-new-privileges by default", default=False),
     Option("seccomp-profile", Kind.TEXT, "Path to seccomp profile", default="builtin"),
     Option("selinux-enabled", Kind.FLAG, "", default=False, refuse="SELinux is not supported"),

@@ -67,6 +67,7 @@ class DaemonSettings:
     cgroup_parent: str = ""
     exec_opts: tuple[str, ...] = ()
     init: bool = False
+    init_path: str = ""
     no_new_privileges: bool = False
     seccomp_profile: str = "builtin"
     log_driver: str = "json-file"

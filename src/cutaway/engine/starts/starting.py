@@ -13,6 +13,7 @@ shim                                          └ netns ─ created ┄┄ cgrou
 import asyncio
 import logging
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,6 +23,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from cutaway import model
 from cutaway.engine.container import Container
 from cutaway.engine.containers import removal
 from cutaway.engine.containers.waiting import hand_over_waiters
@@ -39,7 +41,7 @@ from cutaway.engine.starts.intents import encode_spec, make_extensions, make_int
 from cutaway.engine.starts.steps import MountSharedMemory
 from cutaway.engine.units import parse_signal
 from cutaway.engine.volumes import mounting
-from cutaway.errors import Conflict, CutawayError, NotModified
+from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotModified
 from cutaway.files import write_atomic
 from cutaway.network.naming.etcfiles import edit_hosts
 from cutaway.shim.protocol import Delete, Event, ExternalRuntime, Launch, Start
@@ -50,6 +52,7 @@ log = logging.getLogger(__name__)
 CREATED_TIMEOUT_S = 20.0
 DEFAULT_STOP_TIMEOUT_S = 10
 _ETC_BYTES = 1 << 20
+_INITS = ("docker-init", "tini-static")  # statically linked: the image may have no libc
 
 
 async def start(core: Core, container: Container) -> None:
@@ -286,22 +289,40 @@ def plan_launch(core: Core, container: Container) -> Launch:
         log=log_settings(core, container),
         restart=plan_restart(host.restart_policy, config.labels or {}),
         health=plan_health(core, container),
-        runtime=plan_runtime(core, host.runtime),
+        runtime=plan_runtime(core, host),
         restart_count=container.state.restart_count,
         network="joined" if is_joined else "own",
         terminal=config.tty,
     )
 
 
-def plan_runtime(core: Core, name: str) -> ExternalRuntime | None:
-    """Decide which program runs the container; None is the built-in runtime."""
+def plan_runtime(core: Core, host: model.HostConfig) -> ExternalRuntime | None:
+    """Decide which program runs the container; None is the built-in runtime.
+
+    Raises:
+        InvalidParameter: it shall have an init, and no program for that was found.
+    """
+    name = host.runtime
     if name in ("", "cutaway"):
         return None
     known = core.settings.runtimes.get(name)
-    root = f"{core.paths.exec_root}/runtime-{name}"
-    if known is None:
-        return ExternalRuntime(path=name, root=root)
-    return ExternalRuntime(path=known.path or name, root=root, arguments=known.arguments)
+    return ExternalRuntime(
+        path=(known.path if known else "") or name,
+        root=f"{core.paths.exec_root}/runtime-{name}",
+        arguments=known.arguments if known else (),
+        init=_find_init(core.settings.init_path) if host.init else "",
+    )
+
+
+def _find_init(named: str) -> str:
+    """Return the program that is bind-mounted as PID 1: our own init lives in our own runtime."""
+    for name in (named,) if named else _INITS:
+        if path := shutil.which(name):
+            return path
+    raise InvalidParameter(
+        f"--init with an external runtime needs {named or ' or '.join(_INITS)} on the host: "
+        "install tini, name such a program by the daemon's --init-path, or leave --runtime out"
+    )
 
 
 async def _undo(core: Core, container: Container, ledger: Ledger) -> None:

@@ -32,6 +32,7 @@ _START_PREFIX = "unable to start container process: "
 _ERROR_LIMIT_BYTES = 65536
 _PASSWD_LIMIT_BYTES = 1 << 20
 _CONSOLE_TIMEOUT_S = 5.0
+_INIT = "/sbin/docker-init"
 _OWN_WORDS = {
     "subpath": "a part of a volume is mounted by",
     "chown": "its owner is changed by",
@@ -63,11 +64,11 @@ class ExternalRuntimeDriver:
         """Prepare an ordinary bundle and run ``create``."""
         config = read_config(self._engine_bundle)
         extensions = read_extensions(self._engine_bundle)
-        if extensions.init:
-            raise Unsupported("--init needs the built-in runtime: leave --runtime out")
         os.makedirs(self._root, mode=0o700, exist_ok=True)
         self._mount_root(config, extensions)
         config = self._adapt(config, extensions, network_fd)
+        if extensions.init:
+            config = _with_init(config, self._runtime.init)
         config["process"] = _with_console_size(config["process"], stdio.rows, stdio.columns)
         _write(f"{self._bundle}/config.json", config)
         layout = cgroups.probe_cgroup_layout()
@@ -328,6 +329,17 @@ class ExternalRuntimeDriver:
             os.close(null_fd)
         if self._scope.exit_code:
             raise _failure(stage, _last_error(log_path), self._scope.exit_code)
+
+
+def _with_init(config: dict[str, Any], program: str) -> dict[str, Any]:
+    """Put an init of the host before the container's program, as dockerd does."""
+    mount = {"destination": _INIT, "type": "bind", "source": program, "options": ["bind", "ro"]}
+    process = config["process"]
+    return {
+        **config,
+        "mounts": [*(config.get("mounts") or ()), mount],
+        "process": {**process, "args": [_INIT, "--", *process["args"]]},
+    }
 
 
 def _with_console_size(process: dict[str, Any], height: int, width: int) -> dict[str, Any]:
