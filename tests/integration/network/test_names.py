@@ -212,6 +212,9 @@ def test_connect_disconnect_rename_and_end(back: Machine):
     assert ask(web.namespace, "db").header.rcode in (RCODE.SERVFAIL, RCODE.NOERROR)
     back.host.run(lambda: controller.disconnect(db.sandbox.id, "back", db.namespace.fd))
     assert ask(web.namespace, "database").header.rcode == RCODE.SERVFAIL
+    assert "cutaway" not in db.namespace.nft("list tables")
+    back.host.run(lambda: controller.connect(db.sandbox.id, wanted, db.namespace.fd))
+    assert addresses(ask(db.namespace, "web")) == {web.address}
     again = back.run("again", "back")
     assert addresses(ask(web.namespace, "again")) == {again.address}
     back.end(again)
