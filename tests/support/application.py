@@ -4,29 +4,15 @@ One root file system with the packages is made by mmdebstrap and kept for later 
 share it as their first layer and differ in a second one with their entry script.
 """
 
-import fcntl
 import io
 import os
-import subprocess
 import tarfile
-import zlib
 from pathlib import Path
 
+from support.debian import debian_root
 from support.images import ArchiveImage, write_archive
-from support.peer import CACHE
 
-SUITE = "bookworm"
 PACKAGES = ("adduser", "nginx-light", "postgresql", "python3", "redis-server")
-_LEFT_OUT = (
-    "/usr/share/doc/*",
-    "/usr/share/locale/*",
-    "/usr/share/man/*",
-    "/usr/share/i18n/*",
-    # PostgreSQL's just-in-time compiler: a hundred megabytes that it does without
-    "/usr/lib/x86_64-linux-gnu/libLLVM*",
-    "/usr/lib/x86_64-linux-gnu/libz3*",
-    "/usr/lib/postgresql/*/lib/bitcode/*",
-)
 _EMPTIED = "/var/cache/apt /var/lib/apt/lists /var/lib/postgresql/15/main /var/log/nginx"
 
 POSTGRES_ENTRY = """\
@@ -82,20 +68,8 @@ _IMAGES = {
 
 
 def _root_layer() -> bytes:
-    """Return the root file system with all packages: made once, about a minute."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    path = CACHE / f"application-{SUITE}-{zlib.crc32(' '.join(PACKAGES).encode()):08x}.tar"
-    with open(path.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run beside these wait for the same file
-        if not path.exists():
-            temporary = path.with_suffix(f".{os.getpid()}.tar")
-            words = ["mmdebstrap", "--quiet", "--variant=essential"]
-            words += [f"--include={','.join(PACKAGES)}"]
-            words += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
-            words += [f'--customize-hook=cd "$1" && for d in {_EMPTIED}; do rm -rf ".$d"/*; done']
-            subprocess.run([*words, SUITE, str(temporary)], check=True, capture_output=True)
-            temporary.rename(path)
-    return path.read_bytes()
+    hook = f'cd "$1" && for d in {_EMPTIED}; do rm -rf ".$d"/*; done'
+    return debian_root("application", PACKAGES, hooks=(hook,)).read_bytes()
 
 
 def _entry_layer(name: str) -> bytes:

@@ -42,14 +42,18 @@ def unpack(package: str, suite: str = "sid") -> Path:
     return target
 
 
-def _apt_options(state: Path, suite: str) -> list[str]:
+def mirror() -> str:
+    """Return where this machine takes Debian's packages from."""
     targets = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI)"],
         check=True, capture_output=True, text=True,
     ).stdout.split()  # fmt: skip
-    mirror = next(uri for uri in targets if uri.rstrip("/").endswith("/debian"))
+    return next(uri for uri in targets if uri.rstrip("/").endswith("/debian"))
+
+
+def _apt_options(state: Path, suite: str) -> list[str]:
     keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    (state / "sources.list").write_text(f"deb [signed-by={keys}] {mirror} {suite} main\n")
+    (state / "sources.list").write_text(f"deb [signed-by={keys}] {mirror()} {suite} main\n")
     settings = {
         "Dir::Etc::SourceList": state / "sources.list",
         "Dir::Etc::SourceParts": "-",
