@@ -2,9 +2,9 @@
 
 A manifest is sent as it is stored, so that an image pulled from one registry and pushed to another
 keeps its digest; for a name that stands for a whole index, every member is sent, then the index.
-Only an image with uncompressed layers (``docker load`` of an old archive) is compressed on the
-way, which makes another manifest; isal writes the same bytes each time, so the second push finds
-its layers there.
+Only an image with uncompressed layers (built here, or of an old ``docker save``) is compressed on
+the way, which makes another manifest; isal writes the same bytes each time, so the second push
+finds its layers there.
 """
 
 import threading
@@ -12,12 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from isal import isal_zlib
-
 from cutaway.errors import InvalidParameter, NotFound
 from cutaway.images.cancellation import run_cancellable
 from cutaway.images.content import Cancelled
 from cutaway.images.image import Image, ImageDamaged
+from cutaway.images.layer_blob import compress_layer
 from cutaway.images.progress import Progress, ProgressCallback, ignore_progress
 from cutaway.images.registry.credentials import Credentials
 from cutaway.images.registry.referrers import push_manifest
@@ -35,19 +34,11 @@ from cutaway.oci import (
     Descriptor,
     Digest,
     Manifest,
-    MediaType,
     Reference,
     encode_document,
 )
 
 _MAX_MOUNT_CANDIDATES = 3
-_COMPRESSED = {
-    MediaType.OCI_LAYER: MediaType.OCI_LAYER_GZIP,
-    MediaType.DOCKER_LAYER: MediaType.DOCKER_LAYER_GZIP,
-}
-_COPY_BYTES = 1024 * 1024
-_GZIP_LEVEL = 2
-_GZIP_FORMAT = 16 + 15  # zlib's number for a gzip header and the largest window
 
 
 @dataclass(slots=True)
@@ -308,19 +299,10 @@ class _Push:
         return encode_document(compressed.to_json()), image.manifest.media_type
 
     def _compressed(self, layer: Descriptor) -> Descriptor:
-        media_type = _COMPRESSED.get(MediaType(layer.media_type))
-        if media_type is None:
-            return layer
-        content = self.store.content
-        with content.open(layer.digest) as source, content.ingest() as ingest:
-            packer = isal_zlib.compressobj(_GZIP_LEVEL, isal_zlib.DEFLATED, _GZIP_FORMAT)
-            while piece := source.read(_COPY_BYTES):
-                self._check_not_stopped()
-                ingest.write(packer.compress(piece))
-            ingest.write(packer.flush())
-            digest, size = ingest.commit()
-        self._made.append(digest)
-        return replace(layer, media_type=media_type.value, digest=digest, size=size)
+        sent = compress_layer(self.store.content, layer, check=self._check_not_stopped)
+        if sent != layer:
+            self._made.append(sent.digest)
+        return sent
 
     def _check_not_stopped(self) -> None:
         if self._is_stopped():

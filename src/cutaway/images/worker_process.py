@@ -16,6 +16,7 @@ A worker that ends without ``done`` or ``error`` has failed, whatever its exit s
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -44,6 +45,7 @@ _POLL_S = 0.1
 _MAX_FDS = 4
 _DEATH_S = 5
 _LAST_WORDS = 4096
+_PIPE_BYTES = 1 << 20
 _TEMPLATE_MODULE = "cutaway.images.worker_template"
 _ERRORS: dict[str, type[errors.CutawayError]] = {
     error.__name__: error
@@ -296,3 +298,11 @@ def raise_reported(document: dict[str, Any]) -> NoReturn:
     if document["error"] == Cancelled.__name__:
         raise Cancelled(document["message"])
     raise _ERRORS.get(document["error"], errors.System)(document["message"])
+
+
+def wide_pipe() -> tuple[int, int]:
+    """Return the ends of a pipe that holds much: its two users wait less for each other."""
+    ends = os.pipe()
+    with contextlib.suppress(OSError):  # EPERM: pipes hold as much as this user may have
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+    return ends

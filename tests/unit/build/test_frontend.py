@@ -86,7 +86,7 @@ def test_args_are_seen_from_their_line_and_env_wins():
 
 
 def test_global_args_are_not_seen_in_a_stage_without_redeclaring():
-    assert last("ARG G=g\nFROM base\nENV B=x$G").config.env == ("B=x",)
+    assert last("ARG G=g\nFROM base\nENV B=x$G").config.env == (PATH, "B=x")
 
 
 def test_proxies_are_seen_but_hidden():
@@ -96,11 +96,11 @@ def test_proxies_are_seen_but_hidden():
 
 
 def test_platform_args():
-    assert last("FROM base\nARG TARGETARCH\nENV A=$TARGETARCH").config.env == ("A=amd64",)
+    assert last("FROM base\nARG TARGETARCH\nENV A=$TARGETARCH").config.env == (PATH, "A=amd64")
 
 
 def test_one_env_uses_the_values_before_it():
-    assert last("FROM base\nENV a=1\nENV a=2 b=$a").config.env == ("a=2", "b=1")
+    assert last("FROM base\nENV a=1\nENV a=2 b=$a").config.env == (PATH, "a=2", "b=1")
 
 
 def test_unused_stages_are_not_evaluated():

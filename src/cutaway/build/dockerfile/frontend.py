@@ -251,11 +251,12 @@ class _Evaluator:
             self._vertex, self._config, self._author = last.vertex, last.config, last.author
             return self._plans[self._stage.base_stage].base
         if self._stage.base == SCRATCH:
-            self._config = ContainerDefaults(env=(f"PATH={DEFAULT_PATH}",))
+            self._config = ContainerDefaults(env=_with_path(()))
             return None
         image = self._images[self._stage.base, self._stage.platform]
         self._vertex = BaseImage(image.image_id, image.chain_id, self._stage.base)
-        self._config = image.config.config
+        config = image.config.config
+        self._config = replace(config, env=_with_path(config.env))
         self._author = image.config.author
         return image
 
@@ -375,7 +376,7 @@ class _Evaluator:
         self._vertex = RunCommand(
             base=self._vertex,
             args=args,
-            env=(*_with_path(self._config.env), *build_env),
+            env=(*self._config.env, *build_env),
             hidden_env=hidden_env,
             cwd=self._config.working_dir or "/",
             user=self._config.user,
@@ -433,8 +434,9 @@ def _quoted(text: str) -> str:
 
 
 def _with_path(env: tuple[str, ...]) -> tuple[str, ...]:
+    """Add the default PATH where a base has none: ``ENV PATH=/x:$PATH`` counts on it."""
     has_path = any(item.startswith("PATH=") for item in env)
-    return env if has_path else (f"PATH={DEFAULT_PATH}", *env)
+    return env if has_path else (*env, f"PATH={DEFAULT_PATH}")
 
 
 def join_path(cwd: str, path: str) -> str:

@@ -140,7 +140,7 @@ class StepWork:
     def _write_layer(self, key: str, epoch: int | None) -> Layer:
         with (
             diff_layer(self.snapshots, key, latest_mtime=epoch) as stream,
-            LayerBlobWriter(self._store.content) as writer,
+            LayerBlobWriter(self._store.content, is_compressed=False) as writer,
         ):
             while chunk := os.read(stream.fd, _READ_BYTES):
                 writer.write(chunk)

@@ -7,7 +7,8 @@ a socket with the owner and mode that its mount asks for, and the engine joins t
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 
 from cutaway.build.solve.executor import ExecMount
 from cutaway.errors import InvalidParameter
@@ -23,7 +24,7 @@ async def agent_socket(path: str, mount: ExecMount) -> AsyncIterator[None]:
         InvalidParameter: nobody listens at the agent's socket.
     """
     try:
-        _, probe = await asyncio.open_unix_connection(mount.directory)
+        _, probe = await _connect(mount.directory)
         probe.close()
     except OSError as error:
         raise InvalidParameter(
@@ -36,7 +37,7 @@ async def agent_socket(path: str, mount: ExecMount) -> AsyncIterator[None]:
         joined.add(task)
         task.add_done_callback(joined.discard)
 
-    server = await asyncio.start_unix_server(join, path)
+    server = await asyncio.start_unix_server(join, sock=_bound(path))
     try:
         os.chown(path, mount.uid, mount.gid)
         os.chmod(path, mount.mode)
@@ -48,9 +49,31 @@ async def agent_socket(path: str, mount: ExecMount) -> AsyncIterator[None]:
         await asyncio.gather(*joined, return_exceptions=True)
 
 
+def _bound(path: str) -> socket.socket:
+    bound = socket.socket(socket.AF_UNIX)
+    with _short(os.path.dirname(path)) as directory:
+        bound.bind(f"{directory}/{os.path.basename(path)}")
+    return bound
+
+
+async def _connect(path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    with _short(path) as short:
+        return await asyncio.open_unix_connection(short)
+
+
+@contextlib.contextmanager
+def _short(path: str) -> Iterator[str]:
+    """Have another name of a path until the block ends: a socket's has at most 107 bytes."""
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
 async def _join(agent: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        agent_reader, agent_writer = await asyncio.open_unix_connection(agent)
+        agent_reader, agent_writer = await _connect(agent)
         try:
             await asyncio.gather(_pump(reader, agent_writer), _pump(agent_reader, writer))
         finally:

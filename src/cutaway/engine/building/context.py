@@ -15,6 +15,7 @@ from cutaway.engine.core import Core
 from cutaway.engine.threads import Inflow
 from cutaway.errors import InvalidParameter
 from cutaway.images.resolve import INSIDE_NO_LINKS, open_in_root
+from cutaway.images.worker_process import wide_pipe
 from cutaway.linux import openat2
 from cutaway.model import BuildRequest, ByteStream
 
@@ -63,7 +64,7 @@ async def read_context(
 
 async def _receive(core: Core, body: ByteStream, origins: OriginStore) -> str:
     """Unpack the request's body while it arrives."""
-    read_end, write_end = os.pipe()
+    read_end, write_end = wide_pipe()
     with Inflow(body) as reader:
         feeding = core.loop.run_in_executor(core.transfers, reader.feed, write_end)
         try:

@@ -4,17 +4,24 @@ What may be believed of an imported cache, ``cutaway.build.portable`` says.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from cutaway.build.portable.document import (
     VERSION,
     PortableCache,
     PortableMount,
+    PortableStep,
     claim_of,
     portable_steps,
 )
-from cutaway.build.portable.layout import read_archive, write_archive, write_manifest
+from cutaway.build.portable.layout import (
+    read_archive,
+    read_manifest,
+    write_archive,
+    write_manifest,
+)
 from cutaway.build.portable.registry import fetch_layer, push_cache, read_cache
 from cutaway.build.solve.cache import CacheRecord
 from cutaway.build.solve.cache_mounts import CacheMounts
@@ -23,10 +30,10 @@ from cutaway.engine.building.cache_sources import RegistryAccess
 from cutaway.engine.core import Core
 from cutaway.engine.threads import Inflow, Outflow, flow_out
 from cutaway.errors import InvalidParameter
-from cutaway.images.layer_blob import LayerBlobWriter
+from cutaway.images.layer_blob import LayerBlobWriter, compress_layer
 from cutaway.images.trees.tree import Tree, get_archive, put_archive
 from cutaway.model import ByteStream, CacheReport, CacheSelection
-from cutaway.oci import Descriptor, Reference
+from cutaway.oci import Descriptor, Digest, Reference
 
 _READ_BYTES = 1 << 20
 
@@ -85,14 +92,27 @@ class CacheExchange:
     def _packed(self, selection: CacheSelection) -> Iterator[tuple[Descriptor, PortableCache]]:
         """Have the manifest of a part of the cache, with all its blobs, until the block ends."""
         with self._core.images.lease(discards=True):
-            steps = portable_steps(self._chosen(selection.records))
+            steps = tuple(self._as_they_travel(portable_steps(self._chosen(selection.records))))
             mounts = tuple(self._pack_mounts()) if selection.mounts else ()
             if not (steps or mounts):
                 raise InvalidParameter("the build cache is empty: there is nothing to export")
             cache = PortableCache(VERSION, steps, mounts)
             manifest = write_manifest(self._content, cache)
             yield manifest, cache
-        self._core.images.discard_unneeded([manifest.digest, *(m.layer.digest for m in mounts)])
+            document = read_manifest(self._content, manifest).config
+        made = (manifest, document, *cache.layers)
+        self._core.images.discard_unneeded([blob.digest for blob in made])
+
+    def _as_they_travel(self, steps: Iterable[PortableStep]) -> Iterator[PortableStep]:
+        """Yield steps with their layers compressed, each layer once."""
+        compressed: dict[Digest, Descriptor] = {}
+        for step in steps:
+            if step.layer is None:
+                yield step
+                continue
+            if step.layer.digest not in compressed:
+                compressed[step.layer.digest] = compress_layer(self._content, step.layer)
+            yield replace(step, layer=compressed[step.layer.digest])
 
     def _chosen(self, keys: tuple[str, ...] | None) -> list[CacheRecord]:
         """Return records whose layers are here; of None, those of steps that were done here."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from cutaway.images.layer_blob import LayerBlobWriter
 from cutaway.images.store import ImageStore
 from cutaway.images.trees.tree import KIND
-from cutaway.images.worker_process import Worker
+from cutaway.images.worker_process import Worker, wide_pipe
 from cutaway.oci import Descriptor, Digest
 
 _READ_BYTES = 1 << 20
@@ -34,7 +34,7 @@ def squash_layers(
         merged, _ = squash_layers(store, lowest, keeps_whiteouts=keeps_whiteouts)
         layers = (merged, *rest)
     fds = tuple(store.content.open_fd(layer.digest) for layer in layers)
-    read_fd, write_fd = os.pipe()
+    read_fd, write_fd = wide_pipe()
     try:
         try:
             request = {"op": "squash", "layers": fds, "keeps_whiteouts": keeps_whiteouts}

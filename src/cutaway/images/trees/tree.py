@@ -10,7 +10,7 @@ from cutaway.images.layers.unpack import free_space_floor
 from cutaway.images.snapshots import Mount, Snapshots
 from cutaway.images.trees.changes import ChangeKind
 from cutaway.images.trees.writers import writing
-from cutaway.images.worker_process import Worker
+from cutaway.images.worker_process import Worker, wide_pipe
 
 KIND = "tree"
 _READ_SIZE = 1 << 18
@@ -283,7 +283,7 @@ def list_changes(snapshots: Snapshots, key: str) -> list[tuple[ChangeKind, str]]
 
 
 def _stream(start: Callable[[int], Worker]) -> ArchiveStream:
-    read_fd, write_fd = os.pipe()
+    read_fd, write_fd = wide_pipe()
     try:
         try:
             worker = start(write_fd)
