@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+TRASH_PAUSE_S = 0.1
+
 Told = tuple[str, Mapping[str, str]]
 """A container event to publish: its action and the attributes beside name, image and labels."""
 
@@ -119,13 +121,18 @@ class Core:
         return await asyncio.shield(asyncio.ensure_future(work))
 
     def empty_trash_soon(self) -> None:
-        """Delete the files of removed snapshots in the background; nobody waits for it."""
+        """Delete the files of removed snapshots in the background; nobody waits for it.
+
+        It gathers for a moment: those of many containers cost one turn of a thread then, which
+        keeps the processor for who waits for a container.
+        """
         self.trash_again = True
         if self.trash_task is None or self.trash_task.done():
             self.trash_task = self.spawn(self._empty_trash(), "emptying the trash")
 
     async def _empty_trash(self) -> None:
         while self.trash_again:
+            await asyncio.sleep(TRASH_PAUSE_S)
             self.trash_again = False
             await self.in_thread(self.snapshots.empty_trash)
 
