@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from support.engine import EngineUnderTest
 from support.terminal import Terminal
+from support.waiting import SLOWNESS
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Cli:
     ) -> subprocess.CompletedProcess[str]:
         run = self.engine.docker if self.program == "docker" else self.engine.cutaway
         given = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
-        done = run(*words, check=False, timeout=timeout, **given)
+        done = run(*words, check=False, timeout=timeout * SLOWNESS, **given)
         assert done.returncode == code, (
             f"{self.program} {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         )

@@ -16,9 +16,10 @@ from typing import Any, Protocol
 from cutaway.client import Client, parse_host
 from support.host import TestHost
 from support.terminal import Terminal
+from support.waiting import SLOWNESS
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_S = 30
+READY_S = 30 * SLOWNESS
 
 
 class EngineProcess(Protocol):
@@ -124,7 +125,7 @@ class EngineUnderTest:
         """Ask it to end, as a service manager would."""
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(timeout=60)
+            self.process.wait(timeout=60 * SLOWNESS)
             self.process = None
 
     def environment(self) -> dict[str, str]:
@@ -221,7 +222,7 @@ class EngineUnderTest:
 
     def wait_until_clean(self, timeout_s: float = 10) -> None:
         """Wait for the clean-up that runs after a container's end was reported."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_s * SLOWNESS
         while any(left := self.left_over().values()):
             assert time.monotonic() < deadline, f"left on the host: {self.left_over()}"
             time.sleep(0.05)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from cutaway import linux
 from cutaway.linux.abi import CLONE
+from support.waiting import SLOWNESS
 
 
 class TestHost:
@@ -37,7 +38,7 @@ class TestHost:
         self, *words: str, check: bool = True, **options: object
     ) -> subprocess.CompletedProcess[str]:
         """Run a command here and return what it printed."""
-        options = {"capture_output": True, "text": True, "timeout": 60, **options}
+        options = {"capture_output": True, "text": True, "timeout": 60 * SLOWNESS, **options}
         done = subprocess.run([*self.enter(), *words], check=False, **options)  # type: ignore[call-overload]
         if check:
             assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -8,10 +8,12 @@ import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cutaway.client import ApiError
+from support.cgroup_files import by_version
 from support.engine import EngineUnderTest
 from support.waiting import eventually
 
@@ -37,10 +39,13 @@ def test_top_shows_the_container_s_processes_without_running_any(
     engine: EngineUnderTest, run: Run
 ) -> None:
     run("box", "sh", "-c", "sleep 77 & exec sleep 88")
-    eventually(lambda: "sleep 77" in str(engine.client.get("/containers/box/top")))
-    shown = engine.client.get("/containers/box/top", ps_args="-o pid,ppid,args")
+
+    def top() -> dict[str, list[Any]]:
+        return dict(engine.client.get("/containers/box/top", ps_args="-o pid,ppid,args"))
+
+    eventually(lambda: sorted(row[2] for row in top()["Processes"]) == ["sleep 77", "sleep 88"])
+    shown = top()
     assert shown["Titles"] == ["PID", "PPID", "COMMAND"]
-    assert sorted(row[2] for row in shown["Processes"]) == ["sleep 77", "sleep 88"]
     first = engine.client.get("/containers/box/json")["State"]["Pid"]
     assert {row[1] for row in shown["Processes"] if row[2] == "sleep 77"} == {str(first)}
     with pytest.raises(ApiError) as refused:
@@ -76,12 +81,13 @@ def test_update_changes_the_living_cgroup_and_the_record(engine: EngineUnderTest
                "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}}  # fmt: skip
     assert engine.client.post("/containers/box/update", changes)["Warnings"] is None
     groups = "/sys/fs/cgroup"
-    seen = shell(
-        engine, "box",
-        f"cat {groups}/memory/memory.limit_in_bytes {groups}/cpu/cpu.shares {groups}/pids/pids.max"
-        f" {groups}/cpu/cpu.cfs_quota_us",
-    )  # fmt: skip
-    assert seen.split() == [str(48 << 20), "300", "7", "20000"]
+    files = by_version(
+        ("memory/memory.limit_in_bytes", "cpu/cpu.shares", "pids/pids.max", "cpu/cpu.cfs_quota_us"),
+        ("memory.max", "cpu.weight", "pids.max", "cpu.max"),
+    )
+    seen = shell(engine, "box", f"cd {groups}; cat {' '.join(files)}")
+    weight = by_version("300", "12")
+    assert seen.split()[:4] == [str(48 << 20), weight, "7", "20000"]
     kept = engine.client.get("/containers/box/json")["HostConfig"]
     assert {k: kept[k] for k in changes} == changes
 

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 
+from support.cgroup_files import by_version
 from support.cli import Cli
 from support.waiting import eventually
 
 IMAGE = "busybox"
+
+
+def cgroup(v1: str, v2: str) -> str:
+    """Return the command that reads a file of the container's own cgroup."""
+    return f"cat /sys/fs/cgroup/{by_version(v1, v2)}"
+
 
 # (flags, command, what it prints)
 SEEN = [
@@ -24,19 +31,27 @@ SEEN = [
     pytest.param("-u 12:34", "id -u; id -g", "12\n34\n", id="-u with group"),
     pytest.param("-u 5 --group-add audio --group-add 77", "id -G", "0 29 77\n", id="--group-add"),
     pytest.param(
-        "-m 64m", "cat /sys/fs/cgroup/memory/memory.limit_in_bytes", "67108864\n", id="-m"
+        "-m 64m", cgroup("memory/memory.limit_in_bytes", "memory.max"), "67108864\n", id="-m"
     ),
     pytest.param(
         "--cpus 0.5",
-        "cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us",
-        "50000\n100000\n",
+        cgroup("cpu/cpu.cfs_[qp]*_us", "cpu.max"),
+        by_version("100000\n50000\n", "50000 100000\n"),
         id="--cpus",
     ),
-    pytest.param("--cpu-shares 512", "cat /sys/fs/cgroup/cpu/cpu.shares", "512\n", id="-c"),
     pytest.param(
-        "--cpuset-cpus 1", "cat /sys/fs/cgroup/cpuset/cpuset.cpus; nproc", "1\n1\n", id="cpuset"
+        "--cpu-shares 512",
+        cgroup("cpu/cpu.shares", "cpu.weight"),
+        by_version("512\n", "20\n"),
+        id="-c",
     ),
-    pytest.param("--pids-limit 17", "cat /sys/fs/cgroup/pids/pids.max", "17\n", id="--pids-limit"),
+    pytest.param(
+        "--cpuset-cpus 1",
+        cgroup("cpuset/cpuset.cpus", "cpuset.cpus") + "; nproc",
+        "1\n1\n",
+        id="cpuset",
+    ),
+    pytest.param("--pids-limit 17", cgroup("pids/pids.max", "pids.max"), "17\n", id="--pids-limit"),
     pytest.param(
         "--cap-drop ALL",
         "grep CapEff /proc/self/status",
