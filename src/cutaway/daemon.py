@@ -191,7 +191,7 @@ def build_core(settings: DaemonSettings) -> Core:
         snapshots=snapshots,
         plugins=plugins,
         network=Controller(store, network_settings(settings), plugins),
-        volumes=VolumeStore(f"{settings.data_root}/volumes"),
+        volumes=VolumeStore(f"{settings.data_root}/volumes", plugins),
         executor=short,
         transfers=ThreadPoolExecutor(_LONG_THREADS, thread_name_prefix="cutaway-long"),
         loop=asyncio.get_running_loop(),

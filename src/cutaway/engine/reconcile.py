@@ -172,7 +172,8 @@ async def settle(core: Core) -> None:
             exits.replay_early(core, container)
         elif container.is_alive or container.state.status is Status.RESTARTING:
             exits.on_end(core, container)
-    await core.in_thread(core.volumes.settle)
+    # In the background: a plugin that does not answer must not keep the engine from starting.
+    core.spawn(core.in_long_thread(core.volumes.settle), "settling volumes")
     await _finish_removals(core)
     await core.in_thread(_discard_garbage, core)
 

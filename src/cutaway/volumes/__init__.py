@@ -15,8 +15,7 @@ hex digits), *copy-up* (a new volume starts with what the image has at that plac
 (whether mounts made later on one side appear on the other).
 
 Read ``mountpoint.py``, ``parse.py``, ``volume.py``, ``catalogue.py``,
-``store.py``, ``driver.py``, then ``local/``
-and ``leases/``.
+``store.py``, ``driver.py``, then ``local/``, ``leases/`` and ``remote.py`` (plugins).
 
 Docker's counterpart: ``volume/`` of moby.
 """

@@ -16,7 +16,7 @@ from cutaway.volumes.errors import VolumeFilling, VolumeNotFound
 from cutaway.volumes.local.driver import DISK, plan_creation, plan_removal
 from cutaway.volumes.local.steps import DiscardVolume, EmptyTrash, MakeVolume, PublishVolume
 from cutaway.volumes.sizes import directory_size
-from cutaway.volumes.volume import VOLUME_VERSION, Volume, read_volume
+from cutaway.volumes.volume import LOCAL, VOLUME_VERSION, Volume, read_volume
 
 
 class Catalogue:
@@ -79,9 +79,11 @@ class Catalogue:
         """Return the size of a volume's files, each counted once however many names it has.
 
         Symlinks are not followed and other file systems not entered. A disk in a file has the size
-        that the file takes, which is what the host misses.
+        that the file takes, which is what the host misses. -1: a plugin's, nobody knows.
         """
         volume = self.get(name)
+        if volume.driver != LOCAL:
+            return -1  # only its plugin knows
         if volume.has_disk:
             return os.stat(os.path.join(self.directory(name), DISK)).st_blocks * 512
         return directory_size(volume.mountpoint)

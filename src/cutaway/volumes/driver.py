@@ -13,8 +13,8 @@ class VolumeDriver(Protocol):
     def needs_mount(self, volume: Volume) -> bool:
         """Say whether a volume is anything but a directory that is there."""
 
-    def mount(self, volume: Volume, user: str, ledger: Ledger) -> str:
-        """Make it available to one more user; the same one may ask again.
+    def mount(self, volume: Volume, user: str, ledger: Ledger, *, is_again: bool) -> str:
+        """Make it available to one more user, or tell one that has it (``is_again``) where it is.
 
         Returns:
             The host path to mount from.

@@ -12,12 +12,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from glob import glob
 
+from cutaway.errors import CutawayError
 from cutaway.files import write_json
+from cutaway.plugins import PluginRegistry
 from cutaway.steps import Ledger
 from cutaway.volumes.catalogue import Catalogue, describe
 from cutaway.volumes.driver import VolumeDriver
 from cutaway.volumes.errors import (
-    UnknownVolumeDriver,
     VolumeDriverConflict,
     VolumeExists,
     VolumeFilling,
@@ -33,7 +34,8 @@ from cutaway.volumes.local.steps import (
     CreateSourceDirectory,
     EmptyTrash,
 )
-from cutaway.volumes.volume import Volume
+from cutaway.volumes.remote import RemoteDriver
+from cutaway.volumes.volume import LOCAL, Volume
 
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
@@ -47,9 +49,10 @@ class VolumeStore(Catalogue):
 
     Args:
         root: ``ROOT/volumes``; made if missing.
+        plugins: finds drivers that are not built in; None: in Docker's directories.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, plugins: PluginRegistry | None = None) -> None:
         super().__init__(root)
         self._lock = threading.Lock()
         self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
@@ -57,6 +60,7 @@ class VolumeStore(Catalogue):
         self._mounted: dict[str, set[str]] = {}
         self._local = LocalDriver()
         self._leases = LeaseBook()
+        self.remote = RemoteDriver(plugins or PluginRegistry(), self.directory)
         self._remove_leftovers()
 
     def _remove_leftovers(self) -> None:
@@ -74,7 +78,7 @@ class VolumeStore(Catalogue):
                     ledger.apply(EmptyTrash(why="left over", path=path), None)
 
     def _driver(self, volume: Volume) -> VolumeDriver:
-        return self._local
+        return self._local if volume.driver == LOCAL else self.remote
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -87,7 +91,7 @@ class VolumeStore(Catalogue):
         self,
         name: str = "",
         *,
-        driver: str = "local",
+        driver: str = LOCAL,
         options: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         ledger: Ledger | None = None,
@@ -96,21 +100,21 @@ class VolumeStore(Catalogue):
 
         Args:
             name: empty for an anonymous one.
-            driver: ``local``; no other driver is known.
-            options: ``type``, ``o``, ``device``, ``size``, ``access``.
+            driver: ``local`` or a plugin's name.
+            options: of the local driver ``type``, ``o``, ``device``, ``size``, ``access``.
             labels: the user's.
             ledger: records the change.
 
         Raises:
             InvalidVolumeName: the name can't be a directory's.
-            UnknownVolumeDriver: no driver has this name.
+            UnknownVolumeDriver: no driver has this name. System: its plugin can't, or won't.
             InvalidParameter: an unknown option, or one that this host can't fulfil.
             VolumeDriverConflict: another driver's volume has the name.
         """
         anonymous = not name
         volume = Volume(
             name=name or os.urandom(32).hex(),
-            driver=driver or "local",
+            driver=driver or LOCAL,
             mountpoint="",
             created_at=_now(),
             labels={**(labels or {}), **({ANONYMOUS_LABEL: ""} if anonymous else {})},
@@ -118,20 +122,30 @@ class VolumeStore(Catalogue):
             anonymous=anonymous,
         )
         check_volume_name(volume.name)
-        if volume.driver != "local":
-            raise UnknownVolumeDriver(volume.name, driver)
-        size_bytes = plan_local(volume.options).size_bytes
         with self._locked(volume.name):
             found = self.find(volume.name)
             if found is None:
-                if size_bytes:
-                    volume = replace(volume, **choose_limit(self.root))
-                return self.make(volume, ledger or Ledger("engine"))
+                volume = self._choose(volume)
+                try:
+                    return self.make(volume, ledger or Ledger("engine"))
+                except BaseException:
+                    if volume.driver != LOCAL:
+                        self._remove_remote(volume, force=True)
+                    raise
         if found.is_filling:
             raise VolumeFilling(volume.name)
         if driver and found.driver != driver:
             raise VolumeDriverConflict(name, found.driver)
         return found
+
+    def _choose(self, volume: Volume) -> Volume:
+        """Check the options of a new volume, decide how it is kept, and have its plugin make it."""
+        if volume.driver != LOCAL:
+            scope = self.remote.create(volume.name, volume.driver, volume.options)
+            return replace(volume, scope=scope)
+        if plan_local(volume.options).size_bytes:
+            return replace(volume, **choose_limit(self.root))
+        return volume
 
     @contextmanager
     def filling(
@@ -166,16 +180,14 @@ class VolumeStore(Catalogue):
         check_volume_name(name)
         volume = Volume(
             name=name,
-            driver="local",
+            driver=LOCAL,
             mountpoint="",
             created_at=_now(),
             labels=dict(labels),
             options=dict(options),
             is_filling=True,
         )
-        if plan_local(options).size_bytes:
-            volume = replace(volume, **choose_limit(self.root))
-        return self.make(volume, ledger)
+        return self.make(self._choose(volume), ledger)
 
     @contextmanager
     def snapshotting(self, name: str, snapshot: str, labels: Mapping[str, str]) -> Iterator[str]:
@@ -195,7 +207,7 @@ class VolumeStore(Catalogue):
         check_volume_name(snapshot)
         full_name = f"{name}@{snapshot}"
         taken = Volume(
-            name=full_name, driver="local", mountpoint="", created_at=_now(), labels=dict(labels)
+            name=full_name, driver=LOCAL, mountpoint="", created_at=_now(), labels=dict(labels)
         )
         with self._locked(full_name):
             if self.find(full_name) is not None:
@@ -255,6 +267,10 @@ class VolumeStore(Catalogue):
                 raise VolumeInUse(name, users)
             volume = self.find(name)
             if volume is None:
+                volume = self.remote.find(name)
+                if volume is not None:
+                    self._remove_remote(volume, force=force)
+                    return
                 if force:
                     return
                 raise VolumeNotFound(name)
@@ -266,7 +282,16 @@ class VolumeStore(Catalogue):
             self._driver(volume).settle(volume, (), ledger)
             with self._lock:
                 self._mounted.pop(name, None)
+            if volume.driver != LOCAL:
+                self._remove_remote(volume, force=force)
             self.discard(volume, ledger, f"volume rm {name}")
+
+    def _remove_remote(self, volume: Volume, *, force: bool) -> None:
+        try:
+            self.remote.remove(volume.name, volume.driver)
+        except CutawayError:
+            if not force:  # Docker: "even if the plugin is gone"
+                raise
 
     # Use: some volumes are a mount, made for the first container and taken away after the last.
 
@@ -318,7 +343,9 @@ class VolumeStore(Catalogue):
             if volume is None:
                 raise VolumeNotFound(name)
             driver = self._driver(volume)
-            path = driver.mount(volume, user, ledger)
+            with self._lock:
+                is_again = user in self._mounted.get(name, ())
+            path = driver.mount(volume, user, ledger, is_again=is_again)
             if driver.needs_mount(volume):
                 self._note(name, user)
             if writer is not None and _has_one_writer(volume):
@@ -361,12 +388,13 @@ class VolumeStore(Catalogue):
         """After a restart, when all users are restored: take away what is mounted for nobody."""
         ledger = Ledger("engine")
         for volume in self.volumes():
-            with self._lock:
-                users = tuple(self._mounted.get(volume.name, ()))
-            if _has_one_writer(volume):
-                is_held = self._leases.held_by(volume) in users
-                (self._leases.adopt if is_held else self._leases.give_back)(volume)
-            self._driver(volume).settle(volume, users, ledger)
+            with self._locked(volume.name):  # a container may be starting by now
+                with self._lock:
+                    users = tuple(self._mounted.get(volume.name, ()))
+                if _has_one_writer(volume):
+                    is_held = self._leases.held_by(volume) in users
+                    (self._leases.adopt if is_held else self._leases.give_back)(volume)
+                self._driver(volume).settle(volume, users, ledger)
 
     def lease(self, name: str) -> Lease | None:
         """Return who writes, or wrote last, to a volume that has one writer at a time.
@@ -393,7 +421,7 @@ class VolumeStore(Catalogue):
 
 
 def _has_one_writer(volume: Volume) -> bool:
-    return volume.driver == "local" and plan_local(volume.options).is_single_writer
+    return volume.driver == LOCAL and plan_local(volume.options).is_single_writer
 
 
 def _now() -> str:

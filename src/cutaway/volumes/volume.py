@@ -8,6 +8,7 @@ from typing import Any
 from cutaway.files import read_json
 
 VOLUME_VERSION = 1
+LOCAL = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,10 +18,11 @@ class Volume:
     Attributes:
         name: unique; 64 hex digits when anonymous.
         driver: ``local``, or a plugin's name.
-        mountpoint: the host path of its content.
+        mountpoint: the host path of its content; of a plugin's volume, empty while that is secret.
         created_at: RFC 3339.
         labels: the user's.
         options: the driver's.
+        scope: ``local``, or ``global`` when its plugin has the same volume on every host.
         anonymous: nobody gave it a name.
         project: of the file system's project quota that limits it; 0: none does.
         has_disk: it is limited by being a disk in a file.
@@ -33,6 +35,7 @@ class Volume:
     created_at: str
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
+    scope: str = "local"
     anonymous: bool = False
     project: int = 0
     has_disk: bool = False
@@ -46,4 +49,5 @@ def read_volume(directory: str) -> Volume | None:
     except (OSError, ValueError):
         return None
     document.pop("version", None)
-    return Volume(mountpoint=os.path.join(directory, "_data"), **document)
+    mountpoint = os.path.join(directory, "_data") if document["driver"] == LOCAL else ""
+    return Volume(mountpoint=mountpoint, **document)

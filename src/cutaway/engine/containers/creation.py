@@ -251,7 +251,7 @@ async def make_volumes(
         return (), ()
     try:
         make = mounting.make_volumes
-        made, anonymous = await core.in_thread(make, points, core.volumes, core.images)
+        made, anonymous = await core.in_long_thread(make, points, core.volumes, core.images)
     except NotFound as error:
         # An image to mount, or a driver. A 404 makes clients pull the container's image, in vain.
         raise InvalidParameter(str(error)) from None

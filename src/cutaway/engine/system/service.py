@@ -64,7 +64,7 @@ def _plugins(core: Core) -> PluginsInfo:
     networks = {*BUILT_IN_DRIVERS, *core.plugins.active("NetworkDriver")}
     networks |= {network.driver for network in core.network.networks() if network.is_plugged}
     return PluginsInfo(
-        volume=("local",),
+        volume=("local", *core.plugins.active("VolumeDriver")),
         network=tuple(sorted(networks)),
         log=tuple(sorted(LOG_DRIVERS)),
     )

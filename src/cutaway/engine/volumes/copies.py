@@ -6,10 +6,10 @@ mixture of moments, unless they are held still meanwhile.
 """
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
@@ -24,7 +24,6 @@ from cutaway.volumes import Volume
 
 WRITERS_LABEL = "writers"
 _READ_SIZE = 256 * 1024
-T = TypeVar("T")
 
 
 async def export(core: Core, name: str) -> ByteStream:
@@ -68,7 +67,7 @@ async def import_tar(core: Core, name: str, body: ByteStream, options: Mapping[s
     with Inflow(body) as reader:
         feeding = core.loop.run_in_executor(core.transfers, reader.feed, write_end)
         try:
-            await _long(core, unpack)
+            await core.in_long_thread(unpack)
         finally:
             await feeding
     return _made(core, name)
@@ -94,7 +93,7 @@ async def clone(core: Core, source: str, name: str, *, pause: bool) -> VolumeCop
             return _clone(core.snapshots, path, target)
 
     async with _still(core, source, pause=pause) as writers:
-        entries = await _long(core, work)
+        entries = await core.in_long_thread(work)
     _made(core, name)
     return VolumeCopy(name=name, entries=entries, writers=writers)
 
@@ -117,7 +116,7 @@ async def snapshot(core: Core, name: str, snapshot_name: str, *, pause: bool) ->
             ):
                 return _clone(core.snapshots, path, target)
 
-        entries = await _long(core, work)
+        entries = await core.in_long_thread(work)
     core.bus.publish("volume", "snapshot", name, {"snapshot": snapshot_name})
     return VolumeCopy(name=f"{name}@{snapshot_name}", entries=entries, writers=writers)
 
@@ -149,10 +148,6 @@ def _reading(core: Core, name: str) -> Iterator[str]:
     finally:
         core.volumes.unmount(user)
         core.volumes.dereference(user)
-
-
-async def _long(core: Core, work: Callable[[], T]) -> T:
-    return await core.loop.run_in_executor(core.transfers, work)
 
 
 def _made(core: Core, name: str) -> Volume:

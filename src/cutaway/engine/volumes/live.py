@@ -95,7 +95,7 @@ async def remove_mounts(
             mounting.remove_view(container.id, point, core.snapshots)
             if point.name not in {p.name for p in kept}:
                 core.volumes.dereference(container.id, point.name)
-                await core.in_thread(core.volumes.unmount, container.id, None, point.name)
+                await core.in_long_thread(core.volumes.unmount, container.id, None, point.name)
 
 
 def _check(container: Container, binds: Sequence[str]) -> tuple[MountPoint, ...]:
@@ -159,7 +159,7 @@ async def _change(
     core.commit(container, document=changed, told=[("update", {})])
     try:
         if container.is_alive:
-            await core.in_thread(
+            await core.in_long_thread(
                 _apply, core, container, ledger, added=added, removed=removed, force=force
             )
     except BaseException:

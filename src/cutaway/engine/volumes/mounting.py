@@ -143,7 +143,7 @@ def _complete(point: MountPoint, volumes: VolumeStore, images: ImageStore) -> Mo
         return point
     volume = volumes.create(
         point.name,
-        driver=point.driver or "local",
+        driver=point.driver,
         options=point.driver_options,
         labels=point.labels,
     )
@@ -155,14 +155,14 @@ async def make_ready(core: Core, container: Container, ledger: Ledger) -> tuple[
     await container.wait_given_back()  # the same volumes, for the same user
     points = container.document.mount_points
     if any(point.name and core.volumes.needs_mount(point.name) for point in points):
-        return await core.in_thread(open_sources, core, container, ledger)
+        return await core.in_long_thread(open_sources, core, container, ledger)
     return open_sources(core, container, ledger)
 
 
 def give_back(core: Core, container: Container) -> None:
     """Let go of the volumes that a container used; what takes time is done in the background."""
     if core.volumes.is_used_by(container.id):
-        work = core.in_thread(core.volumes.unmount, container.id)
+        work = core.in_long_thread(core.volumes.unmount, container.id)
         container.giving_back = core.spawn(work, f"giving back volumes of {container.short_id}")
 
 

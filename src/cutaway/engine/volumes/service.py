@@ -1,6 +1,7 @@
 """The volume operations of one engine. Fits ``api``'s ``VolumeBackend``."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cutaway.engine.core import Core
@@ -9,7 +10,9 @@ from cutaway.errors import CutawayError, Unavailable
 from cutaway.model import Filters, VolumeCreateRequest, VolumeList, VolumePruneReport, VolumeUsage
 from cutaway.model import Volume as VolumeAnswer
 from cutaway.volumes import Volume
+from cutaway.volumes.errors import VolumeNotFound
 from cutaway.volumes.leases.lease import Lease
+from cutaway.volumes.volume import LOCAL
 
 
 class VolumeService:
@@ -20,11 +23,21 @@ class VolumeService:
 
     async def list(self, filters: Filters) -> VolumeList:
         """List volumes."""
-        chosen: Sequence[Volume] = await self._core.in_thread(self._core.volumes.volumes)
+        chosen, warnings = await self._core.in_long_thread(self._all)
         for name, values in filters.items():
             if values:
                 chosen = self._filter(chosen, name, values)
-        return VolumeList(volumes=tuple(describe_volume(volume) for volume in chosen))
+        described = tuple(describe_volume(volume) for volume in chosen)
+        return VolumeList(volumes=described, warnings=tuple(warnings) or None)
+
+    def _all(self) -> tuple[Sequence[Volume], Sequence[str]]:
+        """Return the volumes known here, then those that only plugins know, and who is silent."""
+        known = self._core.volumes.volumes()
+        names = {volume.name for volume in known}
+        remote, warnings = self._core.volumes.remote.listed()
+        places = {(v.driver, v.name): v.mountpoint for v in remote}
+        known = [replace(v, mountpoint=places.get((v.driver, v.name), v.mountpoint)) for v in known]
+        return [*known, *(v for v in remote if v.name not in names)], warnings
 
     def _filter(
         self, volumes: Sequence[Volume], name: str, values: Sequence[str]
@@ -45,18 +58,23 @@ class VolumeService:
 
     async def inspect(self, name: str) -> VolumeAnswer:
         """Tell all about one."""
-        return await self._core.in_thread(self._inspect, name)
+        return await self._core.in_long_thread(self._inspect, name)
 
     def _inspect(self, name: str) -> VolumeAnswer:
         volumes = self._core.volumes
+        volume = self._find(name)
         status: dict[str, Any] = {}
+        if volume.driver != LOCAL:
+            told = volumes.remote.get(name, volume.driver)
+            if told is not None:
+                volume, status = replace(volume, mountpoint=told.mountpoint), dict(told.status)
         snapshots = volumes.snapshots(name)
         if snapshots:
             status["Snapshots"] = [
                 {"Name": s.name, "CreatedAt": s.created_at, "Writers": s.labels.get("writers", "")}
                 for s in snapshots
             ]
-        lease = volumes.lease(name)
+        lease = volumes.lease(name) if volumes.find(name) is not None else None
         if lease is not None:
             status["Lease"] = {
                 "Holder": lease.claim.name,
@@ -68,7 +86,17 @@ class VolumeService:
                 "RenewedSecondsAgo": round(lease.age_s),
                 "Lost": volumes.why_lost(name),
             }
-        return describe_volume(volumes.get(name), status=status)
+        return describe_volume(volume, status=status)
+
+    def _find(self, name: str) -> Volume:
+        """Return a volume known here, or one that only a plugin knows."""
+        try:
+            return self._core.volumes.get(name)
+        except VolumeNotFound:
+            volume = self._core.volumes.remote.find(name)
+            if volume is None:
+                raise
+            return volume
 
     async def create(self, request: VolumeCreateRequest) -> VolumeAnswer:
         """Make one, or return the existing one of that name."""
@@ -77,7 +105,7 @@ class VolumeService:
                 'This node is not a swarm manager. Use "docker swarm init" or "docker swarm '
                 'join" to connect this node to swarm and try again.'
             )
-        volume = await self._core.in_thread(
+        volume = await self._core.in_long_thread(
             self._core.volumes.create,
             request.name,
             driver=request.driver or "local",
@@ -89,8 +117,10 @@ class VolumeService:
 
     async def remove(self, name: str, *, force: bool = False) -> None:
         """Remove it."""
-        await self._core.in_thread(self._core.volumes.remove, name, force=force)
-        self._core.bus.publish("volume", "destroy", name, {"driver": "local"})
+        found = self._core.volumes.find(name)
+        await self._core.in_long_thread(self._core.volumes.remove, name, force=force)
+        driver = found.driver if found is not None else LOCAL
+        self._core.bus.publish("volume", "destroy", name, {"driver": driver})
 
     async def prune(self, filters: Filters) -> VolumePruneReport:
         """Remove volumes that no container uses; anonymous ones unless ``all=true``."""
@@ -110,7 +140,7 @@ class VolumeService:
             except CutawayError:
                 continue
             removed.append(volume.name)
-            reclaimed += size
+            reclaimed += max(size, 0)
         self._core.bus.publish("volume", "prune", "", {"reclaimed": str(reclaimed)})
         return VolumePruneReport(volumes_deleted=tuple(removed), space_reclaimed=reclaimed)
 
@@ -139,6 +169,7 @@ def describe_volume(
         mountpoint=volume.mountpoint,
         name=volume.name,
         options=dict(volume.options) or None,
+        scope=volume.scope,
         status=status or None,
         usage_data=usage,
     )

@@ -69,6 +69,8 @@ def find_mkfs() -> str | None:
 
 def plan_creation(volume: Volume, directory: str) -> list[Step[None]]:
     """Decide what makes a volume's directory the limited one that it is to be."""
+    if not (volume.project or volume.has_disk):
+        return []
     size_bytes = plan_local(volume.options).size_bytes
     if volume.project:
         return [
@@ -79,16 +81,14 @@ def plan_creation(volume: Volume, directory: str) -> list[Step[None]]:
                 why=f"volume {volume.name}: size",
             )
         ]
-    if volume.has_disk:
-        return [
-            FormatDisk(
-                path=f"{directory}/{DISK}",
-                size_bytes=size_bytes,
-                program=find_mkfs() or "mkfs.ext4",
-                why=f"volume {volume.name}: size, without project quotas",
-            )
-        ]
-    return []
+    return [
+        FormatDisk(
+            path=f"{directory}/{DISK}",
+            size_bytes=size_bytes,
+            program=find_mkfs() or "mkfs.ext4",
+            why=f"volume {volume.name}: size, without project quotas",
+        )
+    ]
 
 
 def plan_removal(volume: Volume, root: str) -> list[Step[None]]:
@@ -132,7 +132,7 @@ class LocalDriver:
         """Say whether there is anything to mount, or to lease."""
         return plan_mount(volume) is not None or plan_local(volume.options).is_single_writer
 
-    def mount(self, volume: Volume, user: str, ledger: Ledger) -> str:
+    def mount(self, volume: Volume, user: str, ledger: Ledger, *, is_again: bool) -> str:
         """Make a volume's content available; harmless when it is.
 
         Raises:

@@ -1,0 +1,294 @@
+"""Volumes that a plugin makes: Docker's protocol ``VolumeDriver``, asked and not trusted.
+
+A plugin counts who has a volume mounted by the ids it is told. So each id is noted on disk before
+the plugin is asked to mount, and forgotten after it has unmounted: an engine that died in between
+knows what to give back. Here an id is the container's, so that asking twice changes nothing.
+
+Source: Docker's "Volume plugin" protocol; moby ``volume/drivers/proxy.go``, ``adapter.go``.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from cutaway.errors import CutawayError, System
+from cutaway.files import read_json, write_json
+from cutaway.plugins import Answer, Plugin, PluginNotFound, PluginRefused, PluginRegistry
+from cutaway.steps import Ledger, Step
+from cutaway.volumes.errors import UnknownVolumeDriver, VolumeMountFailed
+from cutaway.volumes.volume import Volume
+
+log = logging.getLogger(__name__)
+INTERFACE = "VolumeDriver"
+
+
+class RemoteVolume(msgspec.Struct, frozen=True, rename="pascal"):
+    """A volume as its plugin tells it."""
+
+    name: str = ""
+    mountpoint: str = ""
+    created_at: str = ""
+    status: dict[str, Any] = {}
+
+
+class Found(Answer):
+    """The answer to ``Get``."""
+
+    volume: RemoteVolume
+
+
+class Listed(Answer):
+    """The answer to ``List``."""
+
+    volumes: tuple[RemoteVolume, ...] = ()
+
+
+class Mounted(Answer):
+    """The answer to ``Mount`` and ``Path``."""
+
+    mountpoint: str = ""
+
+
+class Capability(msgspec.Struct, frozen=True, rename="pascal"):
+    """What a driver says of itself."""
+
+    scope: str = ""
+
+
+class Capabilities(Answer):
+    """The answer to ``Capabilities``."""
+
+    capabilities: Capability = Capability()
+
+
+class RemoteDriver:
+    """Volumes of all plugins. Fits ``VolumeDriver``.
+
+    Args:
+        plugins: finds and asks them.
+        directory: says where the notes about a volume are, by its name.
+    """
+
+    def __init__(self, plugins: PluginRegistry, directory: Callable[[str], str]) -> None:
+        self._plugins = plugins
+        self._directory = directory
+
+    def create(self, name: str, driver: str, options: Mapping[str, str]) -> str:
+        """Have a volume made, unless the plugin has one of this name; return the driver's scope.
+
+        Raises:
+            UnknownVolumeDriver: no plugin is called so. System: the plugin can't, or won't.
+        """
+        plugin = self._find(name, driver)
+        if self.get(name, driver) is None:
+            self._ask(plugin, "Create", {"Name": name, "Opts": dict(options)})
+        return self._scope(plugin)
+
+    def remove(self, name: str, driver: str) -> None:
+        """Have a volume removed; one that the plugin has no more is no error.
+
+        Raises:
+            UnknownVolumeDriver, System: it stays.
+        """
+        plugin = self._find(name, driver)
+        if self.get(name, driver) is not None:
+            self._ask(plugin, "Remove", {"Name": name})
+
+    def get(self, name: str, driver: str) -> RemoteVolume | None:
+        """Return what the plugin says of a volume; None: it has none of this name.
+
+        Raises:
+            UnknownVolumeDriver: no plugin is called so. PluginFailed: it can't be asked.
+        """
+        plugin = self._find(name, driver)
+        try:
+            return plugin.client.call(f"{INTERFACE}.Get", {"Name": name}, Found).volume
+        except PluginRefused:
+            return None
+
+    def listed(self) -> tuple[list[Volume], list[str]]:
+        """Return the volumes of all plugins that were asked so far, and what could not be asked."""
+        found: list[Volume] = []
+        warnings: list[str] = []
+        for driver in self._plugins.active(INTERFACE):
+            try:
+                plugin = self._plugins.get(driver, INTERFACE)
+                volumes = plugin.client.call(f"{INTERFACE}.List", {}, Listed).volumes
+            except CutawayError as error:
+                warnings.append(str(error))
+                continue
+            found += (
+                Volume(
+                    name=volume.name,
+                    driver=driver,
+                    mountpoint=volume.mountpoint,
+                    created_at=volume.created_at,
+                )
+                for volume in volumes
+                if volume.name
+            )
+        return found, warnings
+
+    def find(self, name: str) -> Volume | None:
+        """Return a volume that a plugin knows, and perhaps this engine does not."""
+        return next((volume for volume in self.listed()[0] if volume.name == name), None)
+
+    def needs_mount(self, volume: Volume) -> bool:
+        """See ``VolumeDriver``: a plugin must always be asked."""
+        return True
+
+    def mount(self, volume: Volume, user: str, ledger: Ledger, *, is_again: bool) -> str:
+        """Have a volume mounted for one more user.
+
+        Raises:
+            VolumeMountFailed: the plugin can't, or names a place that is none.
+        """
+        note = self._note(volume.name, user)
+        if is_again:
+            return str(read_json(note)["path"])
+        plugin = self._find(volume.name, volume.driver)
+        os.makedirs(os.path.dirname(note), mode=0o700, exist_ok=True)
+        write_json(note, {"path": None})
+        step = MountRemote(
+            why=f"volume {volume.name}", driver=volume.driver, volume=volume.name, user=user
+        )
+        try:
+            path = str(ledger.apply(step, plugin))
+            if not (path.startswith("/") and os.path.isdir(path)):
+                raise System(f"its plugin says it is at {path!r}, which is no directory here")
+        except CutawayError as error:
+            # The plugin may have done it all the same.
+            self.unmount(volume, user, is_last=False, ledger=ledger)
+            raise VolumeMountFailed(volume.name, str(error)) from error
+        write_json(note, {"path": path})
+        return path
+
+    def unmount(self, volume: Volume, user: str, *, is_last: bool, ledger: Ledger) -> None:
+        """Tell the plugin that a user has gone; one that can't be told is told at the next start.
+
+        A plugin that refuses has been told.
+        """
+        note = self._note(volume.name, user)
+        if not os.path.exists(note):
+            return
+        step = UnmountRemote(
+            why=f"user of {volume.name}", driver=volume.driver, volume=volume.name, user=user
+        )
+        try:
+            ledger.apply(step, self._find(volume.name, volume.driver))
+        except PluginRefused as error:
+            log.warning("%s", error)
+        except CutawayError as error:
+            log.warning("volume %s stays mounted for %s: %s", volume.name, user, error)
+            return
+        os.unlink(note)
+
+    def settle(self, volume: Volume, users: Collection[str], ledger: Ledger) -> None:
+        """Give back what an engine that died, or could not reach the plugin, has left."""
+        for user in self._noted(volume.name):
+            if user not in users:
+                self.unmount(volume, user, is_last=False, ledger=ledger)
+
+    def _find(self, name: str, driver: str) -> Plugin:
+        try:
+            return self._plugins.get(driver, INTERFACE)
+        except PluginNotFound:
+            raise UnknownVolumeDriver(name, driver) from None
+
+    def _ask(self, plugin: Plugin, method: str, arguments: Mapping[str, Any]) -> None:
+        try:
+            plugin.client.call(f"{INTERFACE}.{method}", arguments, Answer)
+        except CutawayError as error:
+            raise System(f"{method.lower()} {arguments['Name']}: {error}") from error
+
+    def _scope(self, plugin: Plugin) -> str:
+        """Return ``global`` or ``local``; a plugin that does not say is local, as in Docker."""
+        try:
+            answer = plugin.client.call(f"{INTERFACE}.Capabilities", {}, Capabilities)
+        except CutawayError:
+            return "local"
+        return "global" if answer.capabilities.scope.lower() == "global" else "local"
+
+    def _note(self, name: str, user: str) -> str:
+        return os.path.join(self._directory(name), "mounted", user)
+
+    def _noted(self, name: str) -> list[str]:
+        try:
+            return os.listdir(os.path.join(self._directory(name), "mounted"))
+        except FileNotFoundError:
+            return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountRemote(Step[Plugin]):
+    """Ask a plugin to mount a volume.
+
+    Attributes:
+        driver: the plugin's name.
+        volume: its name.
+        user: the id that the plugin counts.
+    """
+
+    driver: str
+    volume: str
+    user: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"have the plugin {self.driver} mount {self.volume}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return _post(self.driver, "Mount", self.volume, self.user)
+
+    def apply(self, scope: Plugin) -> Any:
+        """Call ``VolumeDriver.Mount``; return where the volume is.
+
+        Raises:
+            PluginFailed, PluginRefused: see ``plugins``.
+        """
+        arguments = {"Name": self.volume, "ID": self.user}
+        return scope.client.call(f"{INTERFACE}.Mount", arguments, Mounted).mountpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnmountRemote(Step[Plugin]):
+    """Tell a plugin that one user needs a volume no more.
+
+    Attributes:
+        driver: the plugin's name.
+        volume: its name.
+        user: the id that the plugin counts.
+    """
+
+    driver: str
+    volume: str
+    user: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"have the plugin {self.driver} unmount {self.volume}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return _post(self.driver, "Unmount", self.volume, self.user)
+
+    def apply(self, scope: Plugin) -> None:
+        """Call ``VolumeDriver.Unmount``.
+
+        Raises:
+            PluginFailed, PluginRefused: see ``plugins``.
+        """
+        arguments = {"Name": self.volume, "ID": self.user}
+        scope.client.call(f"{INTERFACE}.Unmount", arguments, Answer)
+
+
+def _post(driver: str, method: str, volume: str, user: str) -> str:
+    body = json.dumps({"Name": volume, "ID": user})
+    socket = f"/run/docker/plugins/{driver}.sock"
+    return f"curl --unix-socket {socket} -d '{body}' http://plugin/{INTERFACE}.{method}"

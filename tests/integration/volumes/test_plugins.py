@@ -1,0 +1,232 @@
+"""Volumes of a real plugin: a process that is asked as Docker asks; it hangs, lies and dies."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.engine import EngineUnderTest
+from support.images import busybox_archive
+from support.waiting import eventually
+
+TESTS = Path(__file__).resolve().parents[2]
+
+
+class PluginProcess:
+    """The plugin ``shelf``, in the engine's namespaces."""
+
+    def __init__(self, engine: EngineUnderTest) -> None:
+        self.path = engine.directory / "plugins" / "shelf"
+        self._host = engine.host
+        self.start()
+
+    def start(self) -> None:
+        words = (sys.executable, "-m", "support.volume_plugin", self.path.parent, self.path.name)
+        self.path.with_suffix(".sock").unlink(missing_ok=True)
+        self.process = self._host.popen(
+            [str(word) for word in words], env={**os.environ, "PYTHONPATH": str(TESTS)}
+        )
+        eventually(self.path.with_suffix(".sock").exists)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def mood(self, **methods: Any) -> None:
+        self.path.with_suffix(".mood").write_text(json.dumps(methods))
+
+    @property
+    def volumes(self) -> dict[str, dict[str, Any]]:
+        state = self.path.with_suffix(".state")
+        return json.loads(state.read_text()) if state.exists() else {}  # type: ignore[no-any-return]
+
+    def users(self, name: str = "data") -> list[str]:
+        return list(self.volumes[name]["users"])
+
+
+@pytest.fixture(scope="module")
+def plugged(archives: Path) -> Iterator[tuple[EngineUnderTest, PluginProcess]]:
+    engine = EngineUnderTest()
+    engine.flags += ["--plugin-sockets", str(engine.directory / "plugins")]
+    (engine.directory / "plugins").mkdir()
+    engine.start()
+    shelf = PluginProcess(engine)
+    try:
+        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
+        yield engine, shelf
+    finally:
+        shelf.kill()
+        engine.close()
+
+
+@pytest.fixture
+def shelf(plugged: tuple[EngineUnderTest, PluginProcess]) -> Iterator[PluginProcess]:
+    engine, shelf = plugged
+    shelf.mood()
+    yield shelf
+    shelf.mood()
+    engine.remove_containers()
+    for name in engine.docker("volume", "ls", "-q").stdout.split():
+        engine.docker("volume", "rm", name)
+    assert shelf.volumes == {}
+
+
+@pytest.fixture
+def engine(plugged: tuple[EngineUnderTest, PluginProcess]) -> EngineUnderTest:
+    return plugged[0]
+
+
+def run(
+    engine: EngineUnderTest, *words: str, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    return engine.docker("run", "--rm", "-v", "data:/data", *words, check=check)
+
+
+def test_a_plugins_volume_from_create_to_rm(engine: EngineUnderTest, shelf: PluginProcess) -> None:
+    engine.docker("volume", "create", "-d", "shelf", "-o", "depth=40cm", "--label", "a=b", "data")
+    assert shelf.volumes["data"]["opts"] == {"depth": "40cm"}
+    engine.docker("volume", "create", "-d", "shelf", "data")  # it is there
+    words = ("busybox", "sh", "-c", "echo kept > /data/file")
+    run(engine, *words)
+    assert run(engine, "busybox", "cat", "/data/file").stdout == "kept\n"
+    eventually(lambda: shelf.users() == [])
+    engine.docker("run", "-d", "--name", "web", "-v", "data:/data", "busybox", "sleep", "1000")
+    (mount,) = engine.client.get("/containers/web/json")["Mounts"]
+    assert (mount["Name"], mount["Driver"]) == ("data", "shelf")
+    told = engine.client.get("/volumes/data")
+    assert (told["Scope"], told["Labels"]) == ("global", {"a": "b"})
+    assert told["Mountpoint"] == f"{shelf.path}.data/data"
+    assert len(told["Status"]["Users"]) == 1
+    assert "shelf" in engine.client.get("/info")["Plugins"]["Volume"]
+    listed = engine.docker("volume", "ls", "--filter", "driver=shelf", "--format", "{{.Name}}")
+    assert listed.stdout == "data\n"
+    conflict = engine.docker("volume", "create", "-d", "local", "data", check=False)
+    assert "a volume with driver shelf has it already" in conflict.stderr
+    engine.cutaway("volume", "export", "-o", str(engine.directory / "x.tar"), "data")
+    engine.docker("rm", "-f", "web")
+    engine.docker("volume", "rm", "data")
+    assert shelf.volumes == {}
+
+
+def test_anonymous_and_by_flag(engine: EngineUnderTest, shelf: PluginProcess) -> None:
+    done = engine.docker(
+        "run", "--rm", "--volume-driver", "shelf", "-v", "named:/n", "busybox", "df"
+    )
+    assert done.returncode == 0
+    mount = "type=volume,dst=/x,volume-driver=shelf,volume-opt=depth=1"
+    engine.docker("run", "--rm", "--mount", mount, "busybox", "touch", "/x/y")
+    eventually(lambda: set(shelf.volumes) == {"named"})
+
+
+def test_live_mounts_of_a_plugin(engine: EngineUnderTest, shelf: PluginProcess) -> None:
+    engine.docker("volume", "create", "-d", "shelf", "data")
+    engine.docker("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+    engine.cutaway("mount", "add", "web", "data:/x")
+    engine.docker("exec", "web", "touch", "/x/y")
+    assert len(shelf.users()) == 1
+    engine.cutaway("mount", "rm", "web", "/x")
+    assert shelf.users() == []
+
+
+@pytest.mark.parametrize(
+    ("mood", "message"),
+    [
+        ({"mount": "refuse"}, "VolumeDriver.Mount: no room"),
+        ({"mount": {"Mountpoint": "/not/here"}}, "at '/not/here', which is no directory here"),
+        ({"mount": {"Mountpoint": "etc"}}, "at 'etc', which is no directory here"),
+        ({"mount": {"Mountpoint": 5}}, "its answer does not fit"),
+        ({"mount": {}}, "which is no directory here"),
+        ({"mount": "die"}, "VolumeDriver.Mount: it answered no HTTP"),
+    ],
+)
+def test_a_mount_that_a_plugin_spoils_leaves_nothing(
+    engine: EngineUnderTest, shelf: PluginProcess, mood: dict[str, Any], message: str
+) -> None:
+    engine.docker("volume", "create", "-d", "shelf", "data")
+    shelf.mood(**mood)
+    refused = run(engine, "busybox", "true", check=False)
+    assert refused.returncode == 125
+    assert "error while mounting volume 'data'" in refused.stderr
+    assert message in refused.stderr
+    if mood["mount"] == "die":
+        shelf.process.wait()
+        shelf.start()
+    shelf.mood()
+    assert shelf.users() == []
+    run(engine, "busybox", "true")
+
+
+def test_a_volume_that_a_plugin_will_not_make_is_not_there(
+    engine: EngineUnderTest, shelf: PluginProcess
+) -> None:
+    shelf.mood(create="refuse")
+    refused = engine.docker("volume", "create", "-d", "shelf", "data", check=False)
+    assert "create data: " in refused.stderr
+    assert "VolumeDriver.Create: no room" in refused.stderr
+    assert engine.docker("volume", "ls", "-q").stdout == ""
+    shelf.mood()
+    engine.docker("volume", "create", "-d", "shelf", "data")
+    shelf.mood(remove="refuse")
+    refused = engine.docker("volume", "rm", "data", check=False)
+    assert "VolumeDriver.Remove: no room" in refused.stderr
+    assert engine.docker("volume", "ls", "-q").stdout == "data\n"
+
+
+def test_a_plugin_that_hangs_holds_up_nobody_else(
+    engine: EngineUnderTest, shelf: PluginProcess
+) -> None:
+    engine.docker("volume", "create", "-d", "shelf", "data")
+    shelf.mood(mount="hang", list="hang")
+    words = ["docker", "run", "-v", "data:/data", "busybox", "true"]
+    hanging = [
+        engine.host.popen(words, env=engine.environment(), stderr=subprocess.DEVNULL)
+        for _ in range(10)
+    ]
+    eventually(shelf.path.with_suffix(".hanging").exists)
+    assert engine.docker("run", "--rm", "-v", "other:/o", "busybox", "echo", "on").stdout == "on\n"
+    assert engine.docker("ps", "-q").stdout == ""
+    shelf.kill()
+    shelf.start()
+    shelf.mood()
+    for process in hanging:
+        assert process.wait(60) in (0, 125)
+
+
+def test_every_mount_is_given_back_over_deaths_of_the_engine(
+    engine: EngineUnderTest, shelf: PluginProcess
+) -> None:
+    engine.docker("volume", "create", "-d", "shelf", "data")
+    engine.docker("run", "-d", "--name", "web", "-v", "data:/data", "busybox", "sleep", "1000")
+    web = engine.client.get("/containers/web/json")["Id"]
+    engine.docker("run", "-d", "--name", "gone", "-v", "data:/data", "busybox", "sleep", "1000")
+    pid = engine.client.get("/containers/gone/json")["State"]["Pid"]
+    assert len(shelf.users()) == 2
+    engine.kill()
+    engine.host.run("kill", "-9", str(pid))
+    eventually(lambda: engine.exit_records() != [])
+    engine.start()
+    eventually(lambda: shelf.users() == [web])
+    shelf.kill()  # and the plugin is away when the last user goes
+    engine.docker("rm", "-f", "web")
+    engine.kill()
+    shelf.start()
+    assert shelf.users() == [web]
+    engine.start()
+    eventually(lambda: shelf.users() == [])
+    shelf.mood(mount="hang")
+    starting = engine.host.popen(
+        ["docker", "start", "gone"], env=engine.environment(), stderr=subprocess.DEVNULL
+    )
+    notes = engine.data_root / "volumes/data/mounted"
+    eventually(lambda: list(notes.glob("*")))
+    engine.kill()
+    starting.wait()
+    shelf.mood()
+    engine.start()
+    eventually(lambda: list(notes.glob("*")) == [])
+    assert shelf.users() == []
