@@ -21,6 +21,11 @@ _MOUNT_HINT = (
     "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host "
     "path exists and is the expected type"
 )
+_LIMIT_HINTS = {
+    errno_module.EINVAL: "the kernel takes no such value for this limit: choose another",
+    errno_module.ERANGE: "the kernel takes no such value for this limit: choose another",
+    errno_module.ENODEV: "only whole disks have limits: name one, not a part or another device",
+}
 _CREATE_PREFIX = "OCI runtime create failed: unable to start container process: "
 _EXEC_PREFIX = "OCI runtime exec failed: exec failed: unable to start container process: "
 _INIT_PREFIX = "error during container init: "
@@ -135,6 +140,8 @@ def failure_of(stage: str, what: str, error: BaseException) -> RuntimeFailure:
     is_mismatch = number == errno_module.ENOTDIR or (
         number == errno_module.EINVAL and getattr(error, "call", "").startswith("move_mount")
     )
+    if not hint and getattr(error, "call", "").startswith('write("/sys/fs/cgroup/'):
+        hint = _LIMIT_HINTS.get(number, "")
     if not hint and stage in ("mounts", "sources") and is_mismatch:
         hint, category = _MOUNT_HINT, "InvalidParameter"
     return RuntimeFailure(

@@ -57,8 +57,8 @@ REFUSED = [
     ("-v /etc/passwd:/var/www busybox true", 125, "mount a directory onto a file"),
     ("--name taken busybox true", 125, 'Conflict. The container name "/taken" is already in use'),
     # limits that only the kernel can refuse
-    ("--pids-limit 99999999999 busybox true", 125, r"pids\.max.*Invalid argument"),
-    ("--device-read-bps /dev/null:1mb busybox true", 125, r"read_bps_device.*(No such|Invalid)"),
+    ("--pids-limit 99999999999 busybox true", 125, r"pids\.max.*Invalid argument.*choose another"),
+    ("--device-read-bps /dev/null:1mb busybox true", 125, r"read_bps_device.*(name one|choose)"),
 ]  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from cutaway.images.archives.candidates import Candidate, find_candidates
 from cutaway.images.archives.members import read_members
 from cutaway.images.assemble import unpack_layers
 from cutaway.images.image import Image
+from cutaway.images.layers.errors import BadLayer
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
 from cutaway.oci import Manifest, Platform, Reference, parse_image_config, parse_manifest
@@ -62,7 +63,13 @@ def load_images(
         BadLayer: a layer is damaged or hostile. System: the disk is full.
     """
     with store.lease(discards=True) as pin:
-        members = read_members(store.content, read, on_blob=_reporter(progress))
+        try:
+            members = read_members(store.content, read, on_blob=_reporter(progress))
+        except BadLayer as error:
+            reason = str(error).removeprefix("layer is damaged: ")
+            raise InvalidParameter(
+                f"invalid archive: this is no tar file, or a damaged one ({reason})"
+            ) from error
         loaded: list[Loaded] = []
         for candidate in find_candidates(store.content, members, platforms):
             image = _register(store, snapshots, candidate, pin)
