@@ -218,7 +218,7 @@ def parse_endpoint_sysctls(endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
             and words[0] == "net"
             and words[1] in ("ipv4", "ipv6", "mpls")
             and words[2] in ("conf", "neigh")
-            and words[3] == "IFNAME"
+            and words[3].upper() == "IFNAME"  # docker run writes all of an option in small letters
             and all(w.replace("_", "").isalnum() for w in words)
         )
         if not equals or not own:
