@@ -2,8 +2,10 @@
 
 import json
 import socket
+import tarfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,6 +146,66 @@ def test_endpoints_are_checked_at_create(engine: EngineUnderTest, name: str) -> 
     assert (answer.status, "invalid" in answer.body["message"]) == (400, True)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/containers/box/update",
+        "/containers/box/exec",
+        "/exec/none/start",
+        "/commit?container=box",
+        "/networks/create",
+        "/networks/bridge/connect",
+        "/volumes/create",
+        "/auth",
+    ],
+)
+def test_every_document_is_read_as_strictly(engine: EngineUnderTest, path: str) -> None:
+    assert create(engine, wish()).status == 201
+    path = path.replace("box", "bad")
+    for body in (b"{", b"[]", b'{"a":1,"a":2}', b'{"a":NaN}', b'{"a":"\\ud800"}', b"[" * 99_999):
+        head = f"POST {path} HTTP/1.1\r\nHost: d\r\nConnection: close\r\n{JSON}"
+        answer = parse(
+            send(engine.socket, f"{head}Content-Length: {len(body)}\r\n\r\n", body), "POST"
+        )
+        assert answer.status == 400, (path, body[:20], answer)
+        assert answer.body["message"]
+
+
+def test_a_document_of_4_mib_is_taken_and_no_byte_more(engine: EngineUnderTest) -> None:
+    largest = wish().ljust(4 << 20)
+    assert create(engine, largest).status == 201
+    assert create(engine, largest + b" ").status == 413
+    chunks = b"".join(b"%x\r\n%b\r\n" % (1 << 20, b" " * (1 << 20)) for _ in range(5))
+    head = f"{CREATE}{JSON}Transfer-Encoding: chunked\r\n\r\n"
+    assert parse(send(engine.socket, head, chunks + b"0\r\n\r\n"), "POST").status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("PUT", "/containers/bad/archive?path=/tmp", 200), ("POST", "/build", 400)],
+)
+def test_tars_stream_without_growth(
+    engine: EngineUnderTest, method: str, path: str, status: int
+) -> None:
+    assert create(engine, wish()).status == 201
+    size, piece = 128 << 20, b"x" * (1 << 20)
+
+    def tar() -> Iterator[bytes]:
+        member = tarfile.TarInfo("large")
+        member.size = size
+        yield member.tobuf()
+        for _ in range(size // len(piece)):
+            yield piece
+        yield b"\0" * 1024
+
+    before = _resident_kib(engine)
+    headers = {"Content-Type": "application/x-tar"}
+    answer = engine.client.send(method, path, body=tar(), headers=headers)
+    assert answer.status == status, answer.read()
+    answer.close()
+    assert _peak_kib(engine) - before < 32 * 1024
+
+
 def test_a_string_of_20_mb_is_refused_and_the_engine_does_not_grow(
     engine: EngineUnderTest,
 ) -> None:
@@ -209,8 +271,17 @@ def test_what_newer_clients_send_is_ignored_and_go_s_leniency_kept(
 
 
 def _resident_kib(engine: EngineUnderTest) -> int:
+    """Return what the engine has in memory; from now on the peak is counted anew."""
     assert engine.process is not None
-    for line in Path(f"/proc/{engine.process.pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise AssertionError("no VmRSS")
+    Path(f"/proc/{engine.process.pid}/clear_refs").write_text("5")
+    return _status_kib(engine, "VmRSS:")
+
+
+def _peak_kib(engine: EngineUnderTest) -> int:
+    return _status_kib(engine, "VmHWM:")
+
+
+def _status_kib(engine: EngineUnderTest, field: str) -> int:
+    assert engine.process is not None
+    status = Path(f"/proc/{engine.process.pid}/status").read_text()
+    return int(status.partition(field)[2].split()[0])

@@ -94,7 +94,8 @@ def test_an_exec_with_and_without_upgrade(engine: EngineUnderTest, version: str)
 def test_images_and_system_keep_their_old_shapes(engine: EngineUnderTest, version: str) -> None:
     v = f"/v{version}"
     image = call(engine, "GET", f"{v}/images/busybox/json").body
-    assert ("ContainerConfig" in image) == _below(version, 45)
+    for name in ("Container", "ContainerConfig"):
+        assert (name in image) == _below(version, 45)
     assert ("VirtualSize" in image) == _below(version, 44)
     assert ("Parent" in image) == _below(version, 52)
     (listed,) = call(engine, "GET", f"{v}/images/json?only_ids=0&all=0").body
@@ -104,6 +105,17 @@ def test_images_and_system_keep_their_old_shapes(engine: EngineUnderTest, versio
         assert answer.status == (400 if "search" in path else 200), (path, answer)
     ping = call(engine, "GET", f"{v}/_ping")
     assert (ping.body, ping.headers["api-version"]) == ("OK", "1.56")
+
+
+def test_at_1_41_an_image_tells_which_container_it_was(engine: EngineUnderTest) -> None:
+    body = {"Image": "busybox", "Cmd": ["true"]}
+    created = call(engine, "POST", "/v1.41/containers/create", body).body["Id"]
+    made = call(engine, "POST", f"/v1.41/commit?container={created}&repo=made", {}).body["Id"]
+    image = call(engine, "GET", f"/v1.41/images/{made}/json").body
+    base = call(engine, "GET", "/v1.41/images/busybox/json").body
+    assert (image["Container"], image["Parent"]) == (created, base["Id"])
+    assert image["ContainerConfig"]["Cmd"] == ["true"]
+    assert call(engine, "DELETE", f"/v1.41/images/{made}").status == 200
 
 
 def _below(version: str, minor: int) -> bool:

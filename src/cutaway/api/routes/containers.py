@@ -273,7 +273,7 @@ async def commit(request: Request, backends: Backends) -> Response:
             author=query.text("author"),
             pause=query.flag("pause", default=True),
             changes=tuple(line for line in change_lines if line.strip()),
-            config=convert(raw, model.ContainerConfig) if raw else None,
+            config=None if raw in (None, {}) else convert(raw, model.ContainerConfig),
         )
     )
     return json_answer(model.IDResponse(id=image_id), status=201)
