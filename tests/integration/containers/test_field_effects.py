@@ -152,3 +152,67 @@ def test_the_gateway_is_the_network_s_with_the_highest_priority(
     assert "via 10.67.0.1 " in engine.docker("logs", name).stdout
     engine.docker("rm", name)
     engine.docker("network", "rm", "less", "more")
+
+
+# Limit, new value, the file that has it afterwards, what is in it.
+UPDATES: dict[str, tuple[object, str, str]] = {
+    "CpuShares": (300, "cpu/cpu.shares", "300"),
+    "Memory": (48 << 20, "memory/memory.limit_in_bytes", str(48 << 20)),
+    "MemorySwap": (60 << 20, "memory/memory.memsw.limit_in_bytes", str(60 << 20)),
+    "MemoryReservation": (30 << 20, "memory/memory.soft_limit_in_bytes", str(30 << 20)),
+    "CpuPeriod": (50000, "cpu/cpu.cfs_period_us", "50000"),
+    "CpuQuota": (20000, "cpu/cpu.cfs_quota_us", "20000"),
+    "CpuRealtimePeriod": (900000, "cpu/cpu.rt_period_us", "900000"),
+    "CpusetCpus": ("0", "cpuset/cpuset.cpus", "0"),
+    "CpusetMems": ("0", "cpuset/cpuset.mems", "0"),
+    "BlkioWeight": (300, "blkio/blkio*.weight", "300"),
+    "PidsLimit": (0, "pids/pids.max", "max"),
+}
+ALONE: dict[str, object] = {"NanoCpus": 10**8, "CpuRealtimeRuntime": 1000}
+FIXED: dict[str, object] = {
+    "CgroupParent": "/x",
+    "BlkioWeightDevice": [{"Path": "/dev/x", "Weight": 100}],
+    **{
+        f"BlkioDevice{kind}": [{"Path": "/dev/x", "Rate": 1}]
+        for kind in ("ReadBps", "WriteBps", "ReadIOps", "WriteIOps")
+    },
+    "Devices": [{"PathOnHost": "/dev/null"}],
+    "DeviceCgroupRules": ["c 1:1 r"],
+    "DeviceRequests": [{"Driver": "x"}],
+    "MemorySwappiness": 0,
+    "OomKillDisable": True,
+    "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+    "CpuCount": 1,
+    "CpuPercent": 1,
+    "IOMaximumIOps": 1,
+    "IOMaximumBandwidth": 1,
+}
+
+
+def test_every_limit_is_updated_or_the_update_refused(
+    engine: EngineUnderTest, run: Callable[..., str]
+) -> None:
+    described = set(DATA["definitions"]["Resources"]) - {"Init"}
+    assert UPDATES.keys() | ALONE.keys() | FIXED.keys() == described
+    name = run("sleep", "1000", StopSignal="SIGKILL", HostConfig={"PidsLimit": 9})
+    update = f"/containers/{name}/update"
+
+    def seen(pattern: str) -> str:
+        script = f"cat /sys/fs/cgroup/{pattern}"
+        return engine.docker("exec", name, "sh", "-c", script).stdout.strip()
+
+    engine.client.post(update, {"NanoCpus": ALONE["NanoCpus"]})
+    assert seen("cpu/cpu.cfs_quota_us") == "10000"
+    with pytest.raises(ApiError, match="CPU Period or Quota cannot be updated as NanoCPUs is set"):
+        engine.client.post(update, {"CpuQuota": 20000})
+    with pytest.raises(ApiError, match="grants no real-time"):
+        engine.client.post(update, {"CpuRealtimeRuntime": ALONE["CpuRealtimeRuntime"]})
+    engine.docker("rm", "-f", name)
+    name = run("sleep", "1000", StopSignal="SIGKILL", HostConfig={"PidsLimit": 9})
+    update = f"/containers/{name}/update"
+    engine.client.post(update, {field: value for field, (value, _, _) in UPDATES.items()})
+    files = {field: seen(pattern) for field, (_, pattern, _) in UPDATES.items()}
+    assert files == {field: text for field, (_, _, text) in UPDATES.items()}
+    for field, value in FIXED.items():
+        with pytest.raises(ApiError, match=f"{field} can't be changed by an update"):
+            engine.client.post(update, {field: value})

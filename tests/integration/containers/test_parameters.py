@@ -85,6 +85,16 @@ def test_top(engine: EngineUnderTest, run: Run) -> None:
     assert found["Processes"][0][1] == "sleep"
 
 
+def unframed(frames: bytes) -> bytes:
+    """Return what stdcopy frames carry."""
+    text = b""
+    while frames:
+        size = int.from_bytes(frames[4:8], "big")
+        text += frames[8 : 8 + size]
+        frames = frames[8 + size :]
+    return text
+
+
 LOG = "GET /containers/{id}/logs"
 
 
@@ -97,12 +107,7 @@ def test_logs(engine: EngineUnderTest, run: Run) -> None:
         read = engine.client.request(
             "GET", "/containers/box/logs", query={"stdout": True, "stderr": True, **query}
         )
-        frames, texts = read.read(), []
-        while frames:
-            size = int.from_bytes(frames[4:8], "big")
-            texts.append(frames[8 : 8 + size].decode())
-            frames = frames[8 + size :]
-        return "".join(texts)
+        return unframed(read.read()).decode()
 
     eventually(lambda: logs().endswith("3\n"))
     assert logs(stderr=False) == "1\n3\n"
@@ -439,3 +444,39 @@ def test_disk_usage(engine: EngineUnderTest, run: Run) -> None:
     found = engine.client.get("/system/df", type=["container", "image"], verbose=True)
     assert [item["Names"] for item in found["ContainerUsage"]["Items"]] == [["/box"]]
     assert found["ImageUsage"]["TotalCount"] == 1
+
+
+EXEC_FIELDS = {
+    *("AttachStdin", "AttachStdout", "AttachStderr", "ConsoleSize", "DetachKeys", "Tty", "Env"),
+    *("Cmd", "Privileged", "User", "WorkingDir"),
+}
+
+
+def test_every_field_of_an_exec(engine: EngineUnderTest, run: Run) -> None:
+    run("box")
+    shown: set[str] = set()
+
+    def execute(*command: str, sent: bytes = b"", **fields: Any) -> bytes:
+        shown.update(("Cmd", *fields))
+        body = {"Tty": True} if fields.get("Tty") else {}
+        path = f"/exec/{make_exec(engine, *command, **fields)}/start"
+        stream = engine.client.hijack(path, body=body)
+        stream.socket.sendall(sent)
+        received = read_until(stream)
+        return unframed(received) if stream.multiplexed else received
+
+    out: dict[str, Any] = {"AttachStdout": True}
+    script = "echo $A; id -u; pwd; grep CapEff /proc/self/status"
+    plain = execute("sh", "-c", script, **out, Env=["A=1"], User="33", WorkingDir="/etc")
+    assert plain == b"1\n33\n/etc\nCapEff:\t0000000000000000\n"
+    powers = execute("grep", "CapEff", "/proc/self/status", **out, Privileged=True)
+    assert int(powers.split()[-1], 16) & 1 << 21, "SYS_ADMIN"
+    assert execute("stty", "size", **out, Tty=True, ConsoleSize=[33, 99]) == b"33 99\r\n"
+    assert execute("sh", "-c", "echo 1; echo 2 >&2", AttachStderr=True) == b"2\n"
+    keys = {"Tty": True, "DetachKeys": "ctrl-a"}
+    assert execute("cat", sent=b"\x01", AttachStdin=True, **out, **keys) == b""
+    assert shown == EXEC_FIELDS
+    detached = make_exec(engine, "touch", "/made")
+    engine.client.post(f"/exec/{detached}/start", {"Detach": True})
+    eventually(lambda: not engine.client.get(f"/exec/{detached}/json")["Running"])
+    assert engine.client.get(f"/exec/{detached}/json")["ExitCode"] == 0

@@ -31,6 +31,8 @@ _LIVE = frozenset(
     }
 )
 
+_NO_CHANGES = UpdateConfig()
+
 
 async def update(
     core: Core, container: Container, changes: UpdateConfig
@@ -73,8 +75,8 @@ def merge_limits(host: HostConfig, changes: UpdateConfig) -> HostConfig:
     changed: dict[str, object] = {}
     for field in fields(Resources):
         value = getattr(changes, field.name)
-        if not value:
-            continue
+        if value is None or value is False or value in (getattr(_NO_CHANGES, field.name), ()):
+            continue  # of PidsLimit alone 0 says something: no limit
         if field.name not in _LIVE:
             raise InvalidParameter(f"{field.encode_name} can't be changed by an update")
         changed[field.name] = value
