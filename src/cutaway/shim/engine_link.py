@@ -90,6 +90,7 @@ class EngineLink:
         self._listener = (
             socket.socket(fileno=listener_fd) if listener_fd >= 0 else _listen(socket_path)
         )
+        self._inode = _inode_of(socket_path)
         self._loop.watch(self._listener.fileno(), READABLE, self._accept)
 
     @property
@@ -120,7 +121,9 @@ class EngineLink:
             self._loop.unwatch(self._listener.fileno())
             self._listener.close()
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._socket_path)
+                # By now it may be another's: that of the shim of the container's next life.
+                if _inode_of(self._socket_path) == self._inode:
+                    os.unlink(self._socket_path)
 
     def close(self) -> None:
         """End every connection; no engine is told of it."""
@@ -258,6 +261,14 @@ def _listen(path: str) -> socket.socket:
         listener.bind(name)
     listener.listen(16)
     return listener
+
+
+def _inode_of(path: str) -> int:
+    """Return a file's inode number, 0 when somebody has taken the file away."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
 
 
 def describe_error(error: Exception) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Launcher:
         self._is_refilling = False
         self._thinning: Timer | None = None
         self._launches = 0
-        self._loop.on_child = self._keeper_ended
+        self._loop.on_child = self._child_ended
         self._loop.watch(engine_fd, READABLE, self._ready)
 
     def main(self) -> None:
@@ -167,7 +167,10 @@ class Launcher:
             pid = self._template.fork_keeper(theirs, in_haste=in_haste)
         self._idle.append((pid, wire.Channel(ours)))
 
-    def _keeper_ended(self, pid: int, exit_code: int, _: int) -> None:
+    def _child_ended(self, pid: int, exit_code: int, _: int) -> None:
+        if pid == self._template.pid:
+            self._template.start()
+            return
         busy = self._shims.get(pid)
         if busy is None:
             return  # an idle one: its channel tells, when it is to be used

@@ -27,18 +27,23 @@ _IN_HASTE, _IN_TIME = b"h", b"t"
 
 
 class Template:
-    """The launcher's hold on its template."""
+    """The launcher's hold on its template.
+
+    Attributes:
+        pid: a child of the launcher.
+    """
 
     def __init__(self, support: RuntimeSupport) -> None:
         self._support = support
-        self._socket = self._start()
+        self.start()
 
-    def _start(self) -> socket.socket:
-        ours, theirs = wire.pair()
-        if linux.fork() == 0:
-            _serve(theirs, self._support)
-        theirs.close()
-        return ours
+    def start(self) -> None:
+        """Fork the template: the first, or another when the one before was killed."""
+        self._socket, theirs = wire.pair()
+        with theirs:
+            self.pid = linux.fork()
+            if self.pid == 0:
+                _serve(theirs, self._support)
 
     def fork_keeper(self, connection: socket.socket, *, in_haste: bool) -> int:
         """Make a keeper, whose shim waits for containers on ``connection``; return its pid.
@@ -53,9 +58,8 @@ class Template:
         word = _IN_HASTE if in_haste else _IN_TIME
         try:
             return self._ask(word, connection)
-        except ConnectionError:  # it was killed
-            self._socket.close()
-            self._socket = self._start()
+        except ConnectionError:  # it was killed just now
+            self.start()
             return self._ask(word, connection)
 
     def _ask(self, word: bytes, connection: socket.socket) -> int:
