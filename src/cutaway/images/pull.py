@@ -16,7 +16,9 @@ be resumed, for a day.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cutaway.errors import CutawayError, InvalidParameter, Unavailable
@@ -33,12 +35,11 @@ from cutaway.images.registry.credentials import Credentials
 from cutaway.images.registry.download import may_resume
 from cutaway.images.registry.refusal import (
     NoMatchingManifest,
-    RegistryRefusal,
     translate_pull,
 )
 from cutaway.images.registry.repository import FetchedManifest, Repository
 from cutaway.images.registry.settings import RegistrySettings
-from cutaway.images.registry.source import Source
+from cutaway.images.registry.source import Source, open_transport
 from cutaway.images.registry.transport import Transport
 from cutaway.images.store import ImageStore
 from cutaway.images.transfer import Layer, LayerSnapshots, Transfer
@@ -98,18 +99,14 @@ def pull(store: ImageStore, snapshots: LayerSnapshots, request: PullRequest) -> 
         TransportFailure, Unavailable: it can't be reached, or kept failing.
         Cancelled: within a second.
     """
-    transport = Transport(request.settings, request.explain)
-    try:
+    reference = request.reference.with_default_tag()
+    with _opened(request, reference) as transport:
         return run_cancellable(
             lambda: _Pull(store, snapshots, transport, request).run(),
             is_cancelled=request.is_cancelled,
             stop=transport.close,
             name="pull",
         )
-    except RegistryRefusal as refusal:
-        raise translate_pull(refusal, request.reference.with_default_tag()) from refusal
-    finally:
-        transport.close()
 
 
 def list_remote_tags(request: PullRequest) -> list[str]:
@@ -118,9 +115,8 @@ def list_remote_tags(request: PullRequest) -> list[str]:
     Raises:
         PullDenied, ManifestNotFound, TransportFailure, Cancelled: as ``pull``.
     """
-    transport = Transport(request.settings, request.explain)
 
-    def work() -> list[str]:
+    def list_tags(transport: Transport) -> list[str]:
         source = Source(transport, request.reference, request.credentials, request.is_cancelled)
         for repository in source.repositories():
             try:
@@ -130,14 +126,21 @@ def list_remote_tags(request: PullRequest) -> list[str]:
                     raise
         return []
 
-    try:
+    with _opened(request, request.reference) as transport:
         return run_cancellable(
-            work, is_cancelled=request.is_cancelled, stop=transport.close, name="tags"
+            lambda: list_tags(transport),
+            is_cancelled=request.is_cancelled,
+            stop=transport.close,
+            name="tags",
         )
-    except RegistryRefusal as refusal:
-        raise translate_pull(refusal, request.reference) from refusal
-    finally:
-        transport.close()
+
+
+def _opened(request: PullRequest, reference: Reference) -> AbstractContextManager[Transport]:
+    return open_transport(
+        request.settings,
+        request.explain,
+        translate=partial(translate_pull, reference=reference),
+    )
 
 
 class _Pull:

@@ -20,10 +20,10 @@ from cutaway.images.layer_blob import compress_layer
 from cutaway.images.progress import Progress, ProgressCallback, ignore_progress
 from cutaway.images.registry.credentials import Credentials
 from cutaway.images.registry.referrers import push_manifest
-from cutaway.images.registry.refusal import RegistryRefusal, translate_push
+from cutaway.images.registry.refusal import translate_push
 from cutaway.images.registry.repository import Repository
 from cutaway.images.registry.settings import RegistrySettings
-from cutaway.images.registry.source import Source
+from cutaway.images.registry.source import connect, open_transport
 from cutaway.images.registry.transport import Transport
 from cutaway.images.registry.upload import BlobUpload, Outcome
 from cutaway.images.store import ImageStore
@@ -69,7 +69,7 @@ class PushRequest:
 
 
 def push(store: ImageStore, request: PushRequest) -> dict[str, Digest]:
-    """Push one image, or every tag of a repository.
+    """Push one image, or every tag of a repository; what is not here is an error at once.
 
     Returns:
         The manifest's digest by tag.
@@ -81,35 +81,34 @@ def push(store: ImageStore, request: PushRequest) -> dict[str, Digest]:
         TransportFailure, Unavailable: it can't be reached, or kept failing.
         Cancelled: within a second.
     """
-    references = _references(store, request)
-    transport = Transport(request.settings, request.explain)
-    work = _Push(store, transport, request)
-    try:
+    opened = open_transport(request.settings, request.explain, translate=translate_push)
+    with opened as transport:
         return run_cancellable(
-            lambda: work.run(references),
+            _Push(store, transport, request).run,
             is_cancelled=request.is_cancelled,
             stop=transport.close,
             name="push",
         )
-    except RegistryRefusal as refusal:
-        raise translate_push(refusal) from refusal
-    finally:
-        transport.close()
 
 
-def _references(store: ImageStore, request: PushRequest) -> list[Reference]:
+def _select(store: ImageStore, request: PushRequest) -> dict[Reference, Image]:
+    """Return the images to push by their tags."""
     wanted = request.reference
     if wanted.digest is not None:
         raise InvalidParameter("cannot push a digest reference")
-    local = [n for image in store.list() for n in image.names if n.name == wanted.name]
+    local = {n: image for image in store.list() for n in image.names if n.name == wanted.name}
     if not local:
         raise NotFound(f"An image does not exist locally with the tag: {wanted.familiar_name}")
-    if request.all_tags:
-        return sorted(local, key=str)
-    wanted = wanted.with_default_tag()
-    if wanted not in local:
-        raise NotFound(f"tag does not exist: {wanted.familiar}")
-    return [wanted]
+    tags = sorted(local, key=str) if request.all_tags else [wanted.with_default_tag()]
+    chosen: dict[Reference, Image] = {}
+    for tag in tags:
+        image = local.get(tag)
+        if image is None:
+            raise NotFound(f"tag does not exist: {tag.familiar}")
+        if image.damage:
+            raise ImageDamaged(image.id, image.damage)
+        chosen[tag] = find_variant(store, image, tag.familiar, request.platform)
+    return chosen
 
 
 class _Push:
@@ -123,41 +122,34 @@ class _Push:
         self._failed = threading.Event()
         self._made: list[Digest] = []  # compressed for this push only
 
-    def run(self, references: list[Reference]) -> dict[str, Digest]:
-        name = references[0]
-        line = f"The push refers to repository [{name.domain}/{name.path}]"
-        self.progress.message(line)
-        pushed: dict[str, Digest] = {}
+    def run(self) -> dict[str, Digest]:
+        name = self.request.reference
         try:
             with self.store.lease():
-                source = Source(
+                images = _select(self.store, self.request)
+                self.progress.message(f"The push refers to repository [{name.name}]")
+                repository = connect(
                     self.transport,
-                    name,
                     self.request.credentials,
-                    self._is_stopped,
-                    actions="pull,push",
+                    name,
+                    "pull,push",
+                    is_cancelled=self._is_stopped,
                 )
-                repository = next(iter(source.repositories()))
-                for reference in references:
-                    pushed[reference.tag or ""] = self._push_one(repository, reference)
+                return {
+                    tag.tag or "": self._push_one(repository, tag, image)
+                    for tag, image in images.items()
+                }
         finally:
             self.store.discard_unneeded(self._made)
-        return pushed
 
-    def _push_one(self, repository: Repository, reference: Reference) -> Digest:
-        image = self.store.find_name(reference)
-        if image is None:
-            raise NotFound(f"tag does not exist: {reference.familiar}")
-        if image.damage:
-            raise ImageDamaged(image.id, image.damage)
+    def _push_one(self, repository: Repository, reference: Reference, image: Image) -> Digest:
         candidates = self._mount_candidates(reference)
         repository.may_mount_from(tuple({p: None for paths in candidates.values() for p in paths}))
         index = self.store.index_of(reference)
         if index is not None and not self.request.platform:
             data, media_type = self._push_index(repository, index, candidates), index.media_type
         else:
-            chosen = find_variant(self.store, image, reference.familiar, self.request.platform)
-            data, media_type = self._push_image(repository, chosen, candidates)
+            data, media_type = self._push_image(repository, image, candidates)
         self._check_not_stopped()
         tag = reference.tag or ""
         push_manifest(repository, tag, data, media_type)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from cutaway.build.portable.claims import StoredClaims
 from cutaway.build.portable.registry import RegistryClaims
@@ -12,11 +13,10 @@ from cutaway.engine.images.transport import make_credentials
 from cutaway.errors import CutawayError, InvalidParameter
 from cutaway.images.content import ContentStore
 from cutaway.images.registry.credentials import Credentials
-from cutaway.images.registry.refusal import RegistryRefusal, translate_pull, translate_push
+from cutaway.images.registry.refusal import translate_pull, translate_push
 from cutaway.images.registry.repository import Repository
 from cutaway.images.registry.settings import RegistrySettings
-from cutaway.images.registry.source import connect
-from cutaway.images.registry.transport import Transport
+from cutaway.images.registry.source import connect, open_transport
 from cutaway.model import AuthConfig
 from cutaway.oci import Reference
 
@@ -73,17 +73,12 @@ class RegistryAccess:
         Raises:
             TransportFailure: nobody answers. NotFound, Unauthorized, …: in Docker's words.
         """
-        transport = Transport(self.settings)
-        try:
-            actions = "pull,push" if push else "pull"
+        actions = "pull,push" if push else "pull"
+        translate = translate_push if push else partial(translate_pull, reference=reference)
+        with open_transport(self.settings, translate=translate) as transport:
             yield connect(
                 transport, self.credentials, reference, actions, is_cancelled=lambda: False
             )
-        except RegistryRefusal as refusal:
-            translated = translate_push(refusal) if push else translate_pull(refusal, reference)
-            raise translated from refusal
-        finally:
-            transport.close()
 
 
 class SourceReader:

@@ -1,12 +1,13 @@
 """``docker manifest``'s question: what does a registry say of a reference, without pulling it."""
 
+from functools import partial
+
 from cutaway.errors import CutawayError, NotFound
 from cutaway.images.registry.credentials import Credentials
-from cutaway.images.registry.refusal import RegistryRefusal, translate_pull
+from cutaway.images.registry.refusal import translate_pull
 from cutaway.images.registry.repository import FetchedManifest, Repository
 from cutaway.images.registry.settings import RegistrySettings
-from cutaway.images.registry.source import Source
-from cutaway.images.registry.transport import Transport
+from cutaway.images.registry.source import Source, open_transport
 from cutaway.model import DistributionInspect, OCIDescriptor, OCIPlatform
 from cutaway.oci import Index, Platform, Reference, parse_image_config
 
@@ -20,8 +21,8 @@ def inspect_remote(
         NotFound, Unauthorized, Unavailable: in Docker's words.
     """
     reference = reference.with_default_tag()
-    transport = Transport(settings, None)
-    try:
+    translate = partial(translate_pull, reference=reference)
+    with open_transport(settings, translate=translate) as transport:
         source = Source(transport, reference, credentials, lambda: False)
         for repository in source.repositories():
             try:
@@ -29,10 +30,6 @@ def inspect_remote(
             except CutawayError:
                 if not repository.endpoint.is_mirror:
                     raise
-    except RegistryRefusal as refusal:
-        raise translate_pull(refusal, reference) from refusal
-    finally:
-        transport.close()
     raise NotFound(f"manifest for {reference.familiar} not found: manifest unknown")
 
 

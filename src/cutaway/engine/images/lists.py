@@ -15,8 +15,7 @@ from cutaway.images.manifest_list import Connect, Draft, ManifestLists
 from cutaway.images.registry.refusal import RegistryRefusal, translate_pull, translate_push
 from cutaway.images.registry.repository import Repository
 from cutaway.images.registry.settings import RegistrySettings
-from cutaway.images.registry.source import connect
-from cutaway.images.registry.transport import Transport
+from cutaway.images.registry.source import connect, open_transport
 from cutaway.model import (
     AuthConfig,
     ManifestAnnotation,
@@ -111,7 +110,7 @@ class ManifestService:
                 except NotFound:
                     return _remote(connecting(target, "pull"), target, verbose=verbose)
 
-        return await self._core.in_thread(_translated, look, target)
+        return await self._core.in_thread(look)
 
     async def _with_lists(
         self,
@@ -124,32 +123,23 @@ class ManifestService:
             with self._connecting(target, auth, trust) as connecting:
                 return work(ManifestLists(self._core.images, connecting))
 
-        return await self._core.in_thread(_translated, run, target)
+        return await self._core.in_thread(run)
 
     @contextmanager
     def _connecting(
         self, target: Reference, auth: AuthConfig | None, trust: RegistryTrust | None
     ) -> Iterator[Connect]:
         """Give a way to talk to repositories; credentials go to the target's registry only."""
-        transport = Transport(settings_with(self._registry, trust))
+        settings = settings_with(self._registry, trust)
         credentials = make_credentials(auth)
-        open_one = partial(connect, transport, is_cancelled=lambda: False)
+        translate = partial(translate_pull, reference=target)
+        with open_transport(settings, translate=translate) as transport:
 
-        def connecting(reference: Reference, actions: str) -> Repository:
-            mine = credentials if reference.domain == target.domain else None
-            return open_one(mine, reference, actions)
+            def connecting(reference: Reference, actions: str) -> Repository:
+                mine = credentials if reference.domain == target.domain else None
+                return connect(transport, mine, reference, actions, is_cancelled=lambda: False)
 
-        try:
             yield connecting
-        finally:
-            transport.close()
-
-
-def _translated(work: Callable[[], T], target: Reference) -> T:
-    try:
-        return work()
-    except RegistryRefusal as refusal:
-        raise translate_pull(refusal, target) from refusal
 
 
 def _describe(draft: Draft) -> ManifestView:

@@ -1,5 +1,6 @@
 """How images relate: the difference of two, one squashed, what refers to one in its registry."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -9,9 +10,8 @@ from cutaway.engine.images.trust import settings_with
 from cutaway.engine.threads import Outflow
 from cutaway.images.comparison import compare_images
 from cutaway.images.registry.referrers import fetch_referrers
-from cutaway.images.registry.refusal import RegistryRefusal, translate_pull
-from cutaway.images.registry.source import connect
-from cutaway.images.registry.transport import Transport
+from cutaway.images.registry.refusal import translate_pull
+from cutaway.images.registry.source import connect, open_transport
 from cutaway.images.squashing import SquashReport, squash_image
 from cutaway.model import (
     AuthConfig,
@@ -94,18 +94,14 @@ class ImageSharing(ImageTransport):
         settings = settings_with(self._registry, trust)
 
         def ask() -> Referrers:
-            transport = Transport(settings)
-            try:
+            translate = partial(translate_pull, reference=name)
+            with open_transport(settings, translate=translate) as transport:
                 repository = connect(
                     transport, make_credentials(auth), name, "pull", is_cancelled=lambda: False
                 )
                 wanted = name.digest or name.tag or ""
                 digest = repository.fetch_manifest(wanted).descriptor.digest
                 index = fetch_referrers(repository, digest, artifact_type)
-            except RegistryRefusal as refusal:
-                raise translate_pull(refusal, name) from refusal
-            finally:
-                transport.close()
             found = tuple(descriptor.to_json() for descriptor in index.manifests)
             return Referrers(subject=str(digest), manifests=found)
 

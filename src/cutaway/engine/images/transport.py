@@ -13,7 +13,7 @@ from cutaway.build.solve.fetch import fetch_url
 from cutaway.engine.core import Core
 from cutaway.engine.images.trust import settings_with
 from cutaway.engine.threads import Inflow, Outflow, flow_out
-from cutaway.errors import CutawayError, InvalidParameter, NotFound, Unavailable
+from cutaway.errors import CutawayError, InvalidParameter, Unavailable
 from cutaway.images.archives.import_tar import import_tar
 from cutaway.images.archives.load import load_images
 from cutaway.images.archives.save import save_images
@@ -103,42 +103,23 @@ class ImageTransport:
     async def push(self, options: PushOptions) -> Progress:
         """Send it to its registry."""
         reference = Reference.parse(_join(options.image, options.tag))
-        references = (reference,) if options.tag else self._tags_of(reference)
-        for one in references:
-            image = self._core.images.find_name(one.with_default_tag())
-            if image is None:
-                raise NotFound(f"An image does not exist locally with the tag: {one.familiar_name}")
-            find_variant(self._core.images, image, one.familiar, options.platform)
 
         def work(flow: "Outflow[dict[str, Any]]") -> None:
-            for one in references:
-                request = PushRequest(
-                    reference=one,
-                    platform=options.platform,
-                    credentials=make_credentials(options.auth),
-                    settings=settings_with(self._registry, options.trust),
-                    progress=flow.put,
-                    is_cancelled=flow.is_cancelled,
-                    explain=explainer(flow) if options.explain else None,
-                )
-                push(self._core.images, request)
-                image = self._core.images.find(one.familiar)
-                self._tell_from_thread("push", one.familiar, image)
+            request = PushRequest(
+                reference=reference,
+                platform=options.platform,
+                all_tags=not options.tag,
+                credentials=make_credentials(options.auth),
+                settings=settings_with(self._registry, options.trust),
+                progress=flow.put,
+                is_cancelled=flow.is_cancelled,
+                explain=explainer(flow) if options.explain else None,
+            )
+            for tag in push(self._core.images, request):
+                name = f"{reference.familiar_name}:{tag}"
+                self._tell_from_thread("push", name, self._core.images.find(name))
 
         return await self._progress(work)
-
-    def _tags_of(self, reference: Reference) -> tuple[Reference, ...]:
-        found = tuple(
-            name
-            for image in self._core.images.list()
-            for name in image.names
-            if name.name == reference.name
-        )
-        if not found:
-            raise NotFound(
-                f"An image does not exist locally with the tag: {reference.familiar_name}"
-            )
-        return found
 
     async def save(self, names: Sequence[str], *, platforms: Sequence[str] = ()) -> ByteStream:
         """Read images as one tar."""

@@ -2,14 +2,16 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from cutaway.errors import CutawayError
 from cutaway.images.content import Cancelled
 from cutaway.images.registry.authorizer import Authorizer
 from cutaway.images.registry.credentials import Credentials
 from cutaway.images.registry.patience import Patience
+from cutaway.images.registry.refusal import RegistryRefusal
 from cutaway.images.registry.repository import Repository
-from cutaway.images.registry.settings import Endpoint, endpoints_of
+from cutaway.images.registry.settings import Endpoint, RegistrySettings, endpoints_of
 from cutaway.images.registry.transport import TlsFailure, Transport, TransportFailure
 from cutaway.oci import Reference
 
@@ -96,6 +98,32 @@ class Source:
             make_patience=make_patience,
             actions=self._actions,
         )
+
+
+@contextmanager
+def open_transport(
+    settings: RegistrySettings,
+    explain: Callable[[str], None] | None = None,
+    *,
+    translate: Callable[[RegistryRefusal], CutawayError],
+) -> Iterator[Transport]:
+    """Give a transport, closed in the end.
+
+    Args:
+        settings: of the daemon and the command.
+        explain: told each request and decision.
+        translate: makes Docker's error of a registry's refusal, for what is attempted.
+
+    Raises:
+        CutawayError: what ``translate`` made.
+    """
+    transport = Transport(settings, explain)
+    try:
+        yield transport
+    except RegistryRefusal as refusal:
+        raise translate(refusal) from refusal
+    finally:
+        transport.close()
 
 
 def connect(
