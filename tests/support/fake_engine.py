@@ -636,7 +636,12 @@ class FakeBuilds:
         return items([b"tar"])
 
     async def push_cache(
-        self, name: str, selection: model.CacheSelection, **_: object
+        self,
+        name: str,
+        selection: model.CacheSelection,
+        *,
+        auth: model.AuthConfig | None,
+        trust: model.RegistryTrust | None,
     ) -> model.CacheReport:
         return model.CacheReport(origin=name)
 
@@ -645,7 +650,14 @@ class FakeBuilds:
     ) -> model.CacheReport:
         return model.CacheReport(origin=origin)
 
-    async def pull_cache(self, name: str, **_: object) -> model.CacheReport:
+    async def pull_cache(
+        self,
+        name: str,
+        *,
+        mounts: bool,
+        auth: model.AuthConfig | None,
+        trust: model.RegistryTrust | None,
+    ) -> model.CacheReport:
         return model.CacheReport(origin=name)
 
     async def cancel(self, build_id: str) -> None:

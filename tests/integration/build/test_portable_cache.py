@@ -68,6 +68,10 @@ def claims(cutaway: Cli) -> list[str]:
     ]
 
 
+def blobs(cutaway: Cli) -> int:
+    return len(list((cutaway.engine.data_root / "images/blobs/sha256").iterdir()))
+
+
 def forget(cutaway: Cli) -> None:
     cutaway("rmi", "-f", "made")
     cutaway("builder", "prune", "-a", "-f")
@@ -124,8 +128,12 @@ def test_export_and_import_with_cache_mounts(cutaway, elsewhere, source, tmp_pat
 def test_import_from_a_registry_and_build_without_it(cutaway, elsewhere, registry, source):
     name = f"{registry.address}/cache:all"
     build(cutaway, source)
+    before = blobs(cutaway)
     cutaway("build", "cache", "export", name)
+    assert blobs(cutaway) == before
+    before = blobs(elsewhere)
     assert f"--cache-from type=registry,ref={name}" in elsewhere("build", "cache", "import", name)
+    assert blobs(elsewhere) - before == 4  # the layers, and neither manifest nor document
     registry.process.terminate()
     registry.process.wait()
     told = build(elsewhere, "--cache-from", f"type=registry,ref={name}", source)

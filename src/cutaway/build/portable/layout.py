@@ -12,6 +12,7 @@ from cutaway.images.layers.tar_read import Entry
 from cutaway.images.layers.tar_write import TarWriter
 from cutaway.oci import (
     Descriptor,
+    Digest,
     Index,
     Manifest,
     MediaType,
@@ -95,12 +96,17 @@ def write_archive(
     writer.close()
 
 
-def read_archive(content: ContentStore, read: Callable[[int], bytes]) -> PortableCache:
+def read_archive(
+    content: ContentStore, read: Callable[[int], bytes]
+) -> tuple[PortableCache, frozenset[Digest]]:
     """Take a cache in from the tar of an OCI image layout; every blob is verified on its way.
 
     Args:
         content: where the blobs go; hold a lease.
         read: the tar.
+
+    Returns:
+        The cache, and every blob that came, needed or not.
 
     Raises:
         BadLayer, InvalidParameter: it is no tar, or not of a cache.
@@ -115,4 +121,4 @@ def read_archive(content: ContentStore, read: Callable[[int], bytes]) -> Portabl
     missing = [layer.digest for layer in cache.layers if layer.digest not in content]
     if missing:
         raise InvalidParameter(f"the cache is not whole: blob {missing[0]} is missing")
-    return cache
+    return cache, frozenset(blob.descriptor.digest for blob in members.blobs.values())

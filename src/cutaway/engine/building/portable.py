@@ -150,7 +150,10 @@ class CacheExchange:
 
         def work() -> CacheReport:
             with reader, self._core.images.lease(discards=True):
-                return self._adopt(origin, read_archive(self._content, reader.read), mounts=mounts)
+                cache, brought = read_archive(self._content, reader.read)
+                report = self._adopt(origin, cache, mounts=mounts)
+            self._core.images.discard_unneeded(brought)
+            return report
 
         reader = Inflow(body)
         return await self._core.loop.run_in_executor(self._core.transfers, work)
@@ -175,7 +178,9 @@ class CacheExchange:
                 steps = [step.layer for step in cache.steps if step.layer is not None]
                 for layer in (*steps, *(mount.layer for mount in directories)):
                     fetch_layer(repository, self._content, layer)
-                return self._adopt(reference.familiar, cache, mounts=mounts)
+                report = self._adopt(reference.familiar, cache, mounts=mounts)
+            self._core.images.discard_unneeded(mount.layer.digest for mount in directories)
+            return report
 
         return await self._core.loop.run_in_executor(self._core.transfers, work)
 
@@ -187,7 +192,6 @@ class CacheExchange:
         for claim in claims.values():
             self._records.put(claim)
         kept = [m.id for m in cache.mounts if mounts and self._mounts.adopt(m.id, self._fill(m))]
-        self._core.images.discard_unneeded([m.layer.digest for m in cache.mounts])
         return _report(origin, cache, tuple(kept))
 
     def _fill(self, mount: PortableMount) -> Callable[[str], None]:
