@@ -47,7 +47,7 @@ class OwnNetworkBackend(Protocol):
 
 
 class OwnVolumeBackend(Protocol):
-    """Mounts of running containers, and what is done with volumes as a whole."""
+    """Mounts of running containers, origins of files, and what is done with whole volumes."""
 
     async def add_mounts(self, reference: str, binds: Sequence[str]) -> Sequence[model.MountPoint]:
         """Mount volumes and host directories, also while the container runs; return the new ones.
@@ -62,6 +62,14 @@ class OwnVolumeBackend(Protocol):
 
         Raises:
             NotFound: there is none at that place. Conflict: files there are open.
+        """
+        ...
+
+    async def find_origin(self, reference: str, path: str) -> model.FileOrigin:
+        """Say where a file of a container comes from: which layer, change or mount.
+
+        Raises:
+            NotFound: it is nowhere.
         """
         ...
 

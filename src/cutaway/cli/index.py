@@ -19,7 +19,18 @@ GROUPS = {
 }
 
 # Commands and groups that docker has not; help lists them apart.
-OWN = ("completion", "daemon", "denied", "doctor", "mount", "nodes", "plan", "reach", "story")
+OWN = (
+    "completion",
+    "daemon",
+    "denied",
+    "doctor",
+    "file",
+    "mount",
+    "nodes",
+    "plan",
+    "reach",
+    "story",
+)
 
 # Commands of docker, and of its plug-ins where none is installed, that are not here, and why.
 _SWARM = "this engine is in no swarm and can't join one"
@@ -170,6 +181,7 @@ _OTHERS = {
     "reach": ("reachability", "reach", "Show who can reach a published port, and which rule decides"),
     "port add": ("ports", "port add", "Publish ports of a running container, at once and at its next starts"),
     "port rm": ("ports", "port rm", "Publish ports of a running container no more"),
+    "file": ("file", "file", "Show where a file of a container comes from: a layer, a change, or a mount"),
     "mount add": ("mounts", "mount add", "Mount volumes and host directories in a running container, and at its next starts"),
     "mount rm": ("mounts", "mount rm", "Take mounts away from a running container, and for its next starts"),
     "plan run": ("transparent", "plan run", "Show every step that `run` would take, and take none"),

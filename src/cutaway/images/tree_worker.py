@@ -33,6 +33,7 @@ from cutaway.images.trees.operations import (
     write_export,
     write_stdout,
 )
+from cutaway.images.trees.paths import resolve_links
 from cutaway.images.worker_side import Control
 
 # trusted.overlay.opaque can't be read without it. The system calls that make it dangerous are
@@ -56,6 +57,15 @@ def _stat(control: Control, request: dict[str, Any]) -> dict[str, Any]:
     seal(READ_TREE_CAPABILITIES)
     root_fd = _open_root()
     return stat_place(root_fd, place_of(root_fd, request))
+
+
+def _resolve(control: Control, request: dict[str, Any]) -> str:
+    enter_tree(request["tree"], is_read_only=True)
+    limit_resources()
+    seal(READ_TREE_CAPABILITIES)
+    directory, _, leaf = os.fsencode(request["path"]).rstrip(b"/").rpartition(b"/")
+    parent = resolve_links(_open_root(), directory or b"/")
+    return os.fsdecode(parent.rstrip(b"/") + b"/" + leaf)
 
 
 def _get(control: Control, request: dict[str, Any]) -> None:
@@ -190,6 +200,7 @@ _OPERATIONS = {
     "mkdir": _mkdir,
     "digest": _digest,
     "squash": _squash,
+    "resolve": _resolve,
     "stat": _stat,
     "get": _get,
     "put": _put,

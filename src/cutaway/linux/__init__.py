@@ -62,6 +62,7 @@ from cutaway.linux.credentials import (
 from cutaway.linux.errors import KernelError, kernel_error
 from cutaway.linux.files import (
     FileIdentity,
+    birth_time_ns,
     fchmodat2,
     fchownat,
     fgetxattr,
@@ -155,6 +156,7 @@ __all__ = [
     "ProcessCapabilities",
     "attach_mount",
     "bind_flags",
+    "birth_time_ns",
     "capget",
     "capset",
     "clone3",

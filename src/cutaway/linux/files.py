@@ -44,7 +44,11 @@ class _StatxBuffer(ctypes.Structure):
         ("size", c_uint64),
         ("blocks", c_uint64),
         ("attributes_mask", c_uint64),
-        ("times", ctypes.c_uint8 * 64),
+        ("atime", ctypes.c_uint8 * 16),
+        ("btime_seconds", c_int64),
+        ("btime_nanoseconds", ctypes.c_uint32),
+        ("btime_spare", ctypes.c_uint32),
+        ("ctime_and_mtime", ctypes.c_uint8 * 32),
         ("rdev_major", ctypes.c_uint32),
         ("rdev_minor", ctypes.c_uint32),
         ("dev_major", ctypes.c_uint32),
@@ -206,6 +210,16 @@ def identify(fd: int) -> FileIdentity:
         mount_id=buffer.mnt_id,
         is_mount_root=bool(buffer.attributes & _STATX_ATTR_MOUNT_ROOT),
     )
+
+
+def birth_time_ns(fd: int) -> int:
+    """Return when the file ``fd`` holds was made, since the epoch; 0: its file system forgets."""
+    buffer = _StatxBuffer()
+    result = _statx(fd, b"", AT.EMPTY_PATH, STATX.BTIME, ctypes.byref(buffer))
+    check(result, "statx", fd, "", AT.EMPTY_PATH, STATX.BTIME)
+    if not buffer.mask & STATX.BTIME:
+        return 0
+    return int(buffer.btime_seconds) * 10**9 + int(buffer.btime_nanoseconds)
 
 
 def fstatfs_type(fd: int) -> int:

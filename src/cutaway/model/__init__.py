@@ -51,6 +51,7 @@ from cutaway.model.container import (
 from cutaway.model.content import DistributionInspect, OCIDescriptor, OCIPlatform
 from cutaway.model.event import EventActor, EventMessage
 from cutaway.model.execution import ExecConfig, ExecInspect, ExecProcessConfig, ExecStartConfig
+from cutaway.model.file_origin import FileLayer, FileOrigin
 from cutaway.model.host import (
     ContainerUpdateResponse,
     DeviceMapping,
@@ -267,6 +268,8 @@ __all__ = [
     "ExecProcessConfig",
     "ExecStartConfig",
     "FileChange",
+    "FileLayer",
+    "FileOrigin",
     "FilesystemChange",
     "Filters",
     "Finding",

@@ -1,4 +1,4 @@
-"""Volumes and mounts, what this engine has and Docker does not: mounts of running containers."""
+"""Volumes, mounts and files: what this engine has and Docker does not."""
 
 import msgspec
 
@@ -55,6 +55,12 @@ async def remove_mounts(request: Request, backends: Backends) -> Response:
     return no_content()
 
 
+async def file(request: Request, backends: Backends) -> Response:
+    """Say where a file of a container comes from."""
+    path = request.query.text("path")
+    return json_answer(await _volumes(backends).find_origin(request.reference, path))
+
+
 async def export(request: Request, backends: Backends) -> Response:
     """Stream a volume, or a snapshot of one, as a tar."""
     return Streamed(await _volumes(backends).export(request.reference), "application/x-tar")
@@ -100,6 +106,14 @@ ROUTES = (
         group=_G,
         body=MountsRemoved,
         answers={204: None},
+    ),
+    Route(
+        method="GET",
+        path="/cutaway/containers/{name}/file",
+        handler=file,
+        group=_G,
+        query=(Param("path"),),
+        answers={200: model.FileOrigin},
     ),
     Route(
         method="GET",

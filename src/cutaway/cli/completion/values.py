@@ -12,6 +12,7 @@ Values = str | tuple[str, ...]
 # What the usage lines call an argument, to the kind of its values.
 ARGUMENTS: dict[str, Values] = {
     "CONTAINER": "containers",
+    "CONTAINER:PATH": "container-path",
     "CONTAINER:SRC_PATH": "container-path",
     "DEST_PATH|-": "container-path",
     "IMAGE": "images",

@@ -22,7 +22,8 @@ from cutaway.volumes import MountKind
 
 _READ_SIZE = 256 * 1024
 DELETED = 2
-_ENGINE_TARGETS = frozenset(
+# What is mounted in every container, or was made to be mounted on.
+ENGINE_TARGETS = frozenset(
     {
         *("/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/etc/mtab", "/.dockerenv"),
         *("/dev", "/dev/console", "/dev/pts", "/dev/shm", "/dev/mqueue"),  # noqa: S108, RUF100
@@ -60,7 +61,7 @@ async def changes(core: Core, container: Container) -> list[FilesystemChange]:
 def mount_targets(container: Container) -> frozenset[str]:
     """Return the paths that exist only because something is mounted there."""
     points = {point.destination for point in container.document.mount_points}
-    return frozenset(points) | _ENGINE_TARGETS
+    return frozenset(points) | ENGINE_TARGETS
 
 
 def without_mount_points(

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from cutaway.engine.core import Core
+from cutaway.engine.showing import file_origin
 from cutaway.engine.volumes import copies, live
 from cutaway.engine.volumes.service import describe_volume
-from cutaway.model import ByteStream, MountPoint, Volume, VolumeCopy
+from cutaway.model import ByteStream, FileOrigin, MountPoint, Volume, VolumeCopy
 
 
 class OwnVolumeService:
-    """Mounts of running containers, and what is done with volumes as a whole."""
+    """Mounts of running containers, origins of files, and what is done with whole volumes."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -24,6 +25,11 @@ class OwnVolumeService:
         container = self._core.containers.find(reference)
         change = live.remove_mounts(self._core, container, targets, force=force)
         await self._core.run_to_end(change)
+
+    async def find_origin(self, reference: str, path: str) -> FileOrigin:
+        """Say where a file of a container comes from."""
+        container = self._core.containers.find(reference)
+        return await file_origin.find_origin(self._core, container, path)
 
     async def export(self, name: str) -> ByteStream:
         """Read a volume as a tar."""

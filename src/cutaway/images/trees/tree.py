@@ -171,6 +171,15 @@ def stat_path(tree: Tree, path: str) -> PathStat:
     return PathStat(**tree.start({"op": "stat", "path": path}).run())
 
 
+def resolve_path(tree: Tree, path: str) -> str:
+    """Return a path with the links on its way resolved; the last part may be a link, or missing.
+
+    Raises:
+        InvalidParameter: too many links, or no path.
+    """
+    return str(tree.start({"op": "resolve", "path": path}).run())
+
+
 def get_archive(tree: Tree, path: str) -> ArchiveStream:
     """Start archiving a path of a container, links as links.
 
