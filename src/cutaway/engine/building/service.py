@@ -2,20 +2,17 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import msgspec
 
-from cutaway.build.dockerfile.frontend import BuildOptions
 from cutaway.build.errors import BuildError
 from cutaway.build.service import Builder, BuildJob, Tell
 from cutaway.build.solve.blocking import run_to_end
 from cutaway.build.solve.cache import Layer
 from cutaway.build.solve.cache_mounts import CacheMounts
-from cutaway.build.solve.command import HOST_NETWORK, INSECURE, CommandSettings
 from cutaway.build.solve.origins import OriginStore
 from cutaway.engine.building.cache import CacheKeeper, StoredCache
 from cutaway.engine.building.cache_sources import (
@@ -24,18 +21,16 @@ from cutaway.engine.building.cache_sources import (
     SourceReader,
     auth_for,
 )
-from cutaway.engine.building.context import ReadContext, read_context
+from cutaway.engine.building.context import read_context
 from cutaway.engine.building.portable import CacheExchange
+from cutaway.engine.building.requests import read_job
 from cutaway.engine.building.run import BuildExecutor
 from cutaway.engine.building.sessions import Sessions
 from cutaway.engine.core import Core
 from cutaway.engine.images import ImageService
 from cutaway.engine.images.transport import make_credentials
 from cutaway.engine.images.trust import settings_with
-from cutaway.engine.validate import validate_host_config
-from cutaway.errors import InvalidParameter, NotFound
-from cutaway.errors import NotImplemented as Unsupported
-from cutaway.images.assemble import this_platform
+from cutaway.errors import NotFound
 from cutaway.images.image import Image
 from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.trees.squash import squash_layers
@@ -49,17 +44,12 @@ from cutaway.model import (
     ByteStream,
     CacheReport,
     CacheSelection,
-    ContainerConfig,
     Filters,
-    HostConfig,
     ProgressMessage,
     PullOptions,
     RegistryTrust,
 )
 from cutaway.oci import Platform, Reference
-
-_ENTITLEMENTS = (INSECURE, HOST_NETWORK)
-MakeJob = Callable[[ReadContext], BuildJob]
 
 
 class BuildService:
@@ -82,57 +72,12 @@ class BuildService:
         self, request: BuildRequest, context: ByteStream
     ) -> AsyncIterator[ProgressMessage]:
         """Build an image from a tar context, telling the progress in Docker's words."""
-        make_job = self._plan(request)
         sources = CacheSources.parse(request.cache_from)
-        return self._messages(request, make_job, sources, body=context)
-
-    def _plan(self, request: BuildRequest) -> MakeJob:
-        """Check the request; returns what makes the job of a context."""
-        if request.version == "2":
-            raise Unsupported(
-                "BuildKit's protocol is not supported: set DOCKER_BUILDKIT=0 to use the classic "
-                "builder, or use `cutaway build`"
-            )
-        check_outputs(request.outputs)
-        for name in request.allow:
-            if name not in _ENTITLEMENTS:
-                raise InvalidParameter(
-                    f"unknown entitlement {name}: it is one of {', '.join(_ENTITLEMENTS)}"
-                )
-        if request.on_error not in {"", "shell"}:
-            raise InvalidParameter(f"unknown way to go on after an error: {request.on_error}")
-        limits = _limits(request)
-        self._check_limits(request, limits)
-        lent = self._sessions.take(request.session_id)
-        options = BuildOptions(
-            target=request.target,
-            build_args=request.build_args,
-            labels=request.labels,
-            platform=parse_platform(request.platform),
-            network=request.network_mode or "default",
-        )
-        commands = CommandSettings(
-            limits=limits,
-            extra_hosts=request.extra_hosts,
-            secrets=lent.secrets,
-            agents=lent.agents,
-            entitlements=frozenset(request.allow),
-            offers_shell=request.on_error == "shell",
-        )
-        tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags if tag)
-        return partial(_job, request, options=options, commands=commands, tags=tags)
-
-    def _check_limits(self, request: BuildRequest, limits: dict[str, Any]) -> None:
-        """Refuse what no container of the build could be given."""
-        asked = HostConfig(
-            network_mode=request.network_mode or "default",
-            extra_hosts=request.extra_hosts,
-            **limits,
-        )
-        validate_host_config(ContainerConfig(), asked, self._core.machine)
+        job = read_job(request, self._sessions, self._core.machine)
+        return self._messages(request, job, sources, body=context)
 
     async def _messages(
-        self, request: BuildRequest, make_job: MakeJob, sources: CacheSources, *, body: ByteStream
+        self, request: BuildRequest, job: BuildJob, sources: CacheSources, *, body: ByteStream
     ) -> AsyncIterator[ProgressMessage]:
         origins = OriginStore(self._core.snapshots)
         task = asyncio.current_task()
@@ -150,7 +95,9 @@ class BuildService:
                 for warning in warnings:
                     yield ProgressMessage(stream=f"[Warning] {warning}\n")
                 job = dataclasses.replace(
-                    make_job(context),
+                    job,
+                    dockerfile=context.dockerfile,
+                    file=context.name,
                     trusted_chains=self._trusted(sources.images),
                     claims=claims,
                 )
@@ -276,64 +223,3 @@ class BuildService:
         task = self._running.get(build_id)
         if task is not None:
             task.cancel()
-
-
-def _job(
-    request: BuildRequest,
-    context: ReadContext,
-    *,
-    options: BuildOptions,
-    commands: CommandSettings,
-    tags: tuple[Reference, ...],
-) -> BuildJob:
-    return BuildJob(
-        dockerfile=context.dockerfile,
-        file=context.name,
-        options=options,
-        tags=tags,
-        use_cache=not request.no_cache,
-        quiet=request.quiet,
-        explain=request.explain,
-        tells_records=request.tell_records,
-        as_story=request.story,
-        squash=request.squash,
-        commands=commands,
-    )
-
-
-def check_outputs(text: str) -> None:
-    """Refuse exporters: the image itself is the result, which clients can export.
-
-    Raises:
-        InvalidParameter: not JSON. NotImplemented: another exporter than the image.
-    """
-    if not text:
-        return
-    try:
-        outputs = msgspec.json.decode(text.encode("utf-8", "surrogatepass"), type=list[Any])
-        kinds = [str(output.get("Type", "")) for output in outputs]
-    except (msgspec.DecodeError, AttributeError):
-        raise InvalidParameter(f"invalid outputs: {text}") from None
-    for kind in kinds:
-        if kind not in {"image", "docker", "moby"}:
-            raise Unsupported(
-                f"the classic builder can't make the output {kind!r}: its result is an image, "
-                "which `docker save` writes as an archive, and `docker export` a container of it"
-            )
-
-
-def parse_platform(text: str) -> Platform:
-    """Read ``--platform``; empty is this machine's.
-
-    Raises:
-        InvalidParameter: in Docker's words.
-    """
-    return Platform.parse(text).normalized() if text else this_platform()
-
-
-def _limits(request: BuildRequest) -> dict[str, Any]:
-    names = (
-        "memory", "memory_swap", "cpu_shares", "cpu_period", "cpu_quota", "cpuset_cpus",
-        "cpuset_mems", "cgroup_parent", "shm_size", "ulimits", "security_opt", "isolation",
-    )  # fmt: skip
-    return {name: getattr(request, name) for name in names if getattr(request, name)}
