@@ -37,7 +37,7 @@ _SWARM = "this engine is in no swarm and can't join one"
 _BUILDKIT = "this engine has no BuildKit; its own builder is 'cutaway build'"
 REFUSED = {
     "checkpoint": "freezing a container into files needs CRIU, which this engine doesn't use",
-    "plugin": "managed plugins are not supported: drivers of volumes, networks and logs are built in",
+    "plugin": "managed plugins are not supported: one that listens on a socket needs no command",
     "trust": "Notary is not supported: NAME@sha256:... gets exactly the content that you trust",
     **dict.fromkeys(("config", "node", "secret", "service", "stack", "swarm"), _SWARM),
     **dict.fromkeys(("buildx", "bake"), _BUILDKIT),

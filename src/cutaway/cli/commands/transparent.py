@@ -64,8 +64,8 @@ def story_text(records: list[dict[str, Any]]) -> str:
         if record.get("undone"):
             reason += "; undone"
         lines.append(f"{'':<30}{reason}")
-    whole_ms = (max(r["started_ns"] + r["duration_ns"] for r in records) - first_ns) / 1e6
-    lines.append(f"{len(records)} steps in {whole_ms:.1f} ms")
+    work_ms = sum(record["duration_ns"] for record in records) / 1e6
+    lines.append(f"{len(records)} steps, {work_ms:.1f} ms of work")
     return "\n".join(lines) + "\n"
 
 
