@@ -10,7 +10,8 @@ here knows how a container works.
 
 Words: *flag* and *argument* as docker's help uses them; *template* is a Go template (``--format``).
 
-Read ``command.py``, ``flags.py``, ``main.py``, then ``commands/run.py``.
+Read ``command.py``, ``flags.py``, ``main.py``, then ``commands/run.py`` with ``creating/`` and
+``screen/``; ``settings/`` finds the engine.
 
 Docker's counterpart: the repository ``docker/cli``.
 """

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from cutaway.cli.columns import terminal_columns
 from cutaway.cli.flags import Flag, UsageError, Values, declare
+from cutaway.cli.screen.columns import terminal_columns
 from cutaway.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Context:
     def config(self) -> dict[str, Any]:
         """The user's ``config.json``; what can't be read is told once and taken for empty."""
         if self._config is None:
-            from cutaway.cli.config_file import load_config
+            from cutaway.cli.settings.config_file import load_config
 
             try:
                 self._config = load_config(self.config_dir)
@@ -74,7 +74,7 @@ class Context:
         """Return ``config.json``'s proxy variables for this engine, but for those in ``given``."""
         if not self.config.get("proxies"):
             return {}
-        from cutaway.cli.config_file import proxy_variables
+        from cutaway.cli.settings.config_file import proxy_variables
 
         return proxy_variables(self.config, self.client.host.url, given)
 

@@ -4,9 +4,9 @@ import os
 from importlib import import_module
 
 from cutaway.cli.command import Command
-from cutaway.cli.contexts import default_config_dir
 from cutaway.cli.flags import Flag, declare
 from cutaway.cli.index import INDEX
+from cutaway.cli.settings.contexts import default_config_dir
 
 GLOBAL_FLAGS = """
     --config string      Location of client config files (default "$CONFIG")

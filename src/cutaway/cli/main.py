@@ -7,11 +7,11 @@ from typing import NoReturn
 
 from cutaway import __version__
 from cutaway.cli.command import PROGRAM, Command, Context
-from cutaway.cli.config_file import request_headers
-from cutaway.cli.contexts import UNRESOLVED, engine_endpoint
 from cutaway.cli.exit_codes import exit_code
 from cutaway.cli.find import find, global_flags
 from cutaway.cli.flags import PlainFailure, UsageError, Values, declare, parse
+from cutaway.cli.settings.config_file import request_headers
+from cutaway.cli.settings.contexts import UNRESOLVED, engine_endpoint
 from cutaway.client import ApiError, Client, EngineUnreachable, parse_host
 from cutaway.client.hosts import DEFAULT_HOST
 from cutaway.errors import CutawayError, InvalidParameter
@@ -79,7 +79,7 @@ def run(words: list[str]) -> int:
 def _run_plugin(rest: list[str], words: list[str], context: Context) -> int:
     """Become the program beside docker's client that has this command, if there is one."""
     from cutaway.cli.help import unknown_command
-    from cutaway.cli.plugins import become_plugin, find_plugin
+    from cutaway.cli.settings.plugins import become_plugin, find_plugin
 
     path = find_plugin(rest[0], context)
     if not path:
@@ -178,7 +178,7 @@ def _context(flags: Values) -> Context:
             raise UsageError(f"{UNRESOLVED}: {error}") from None
         verifies = flags["tlsverify"] or os.environ.get("DOCKER_TLS_VERIFY")
         if flags["tls"] or verifies or endpoint.has_tls:
-            from cutaway.cli.tls import make_tls_context
+            from cutaway.cli.settings.tls import make_tls_context
 
             host.tls = make_tls_context(flags, endpoint)
         if not endpoint.url:
@@ -196,6 +196,6 @@ def _start_engine_if_none(path: str) -> None:
     except PermissionError as error:
         raise EngineUnreachable(f"unix://{path}", error) from error
     except (FileNotFoundError, ConnectionRefusedError):
-        from cutaway.cli.start_engine import start_engine
+        from cutaway.cli.settings.start_engine import start_engine
 
         start_engine(path)

@@ -6,7 +6,7 @@ import termios
 
 import pytest
 
-from cutaway.cli.columns import terminal_columns
+from cutaway.cli.screen.columns import terminal_columns
 
 
 @pytest.mark.parametrize(("said", "taken"), [(0, 80), (33, 33)])

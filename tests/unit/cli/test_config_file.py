@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cutaway.cli.config_file import load_config, proxy_variables, prune_filters
-from cutaway.cli.credentials import all_credentials
+from cutaway.cli.settings.config_file import load_config, proxy_variables, prune_filters
+from cutaway.cli.settings.credentials import all_credentials
 from cutaway.errors import InvalidParameter
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cutaway.cli.contexts import directory_of, engine_endpoint
+from cutaway.cli.settings.contexts import directory_of, engine_endpoint
 
 
 @pytest.mark.parametrize("skips", [True, False])

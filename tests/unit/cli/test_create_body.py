@@ -2,10 +2,10 @@
 
 import pytest
 
-from cutaway.cli.container_flags import RUN_FLAGS
-from cutaway.cli.create_body import build_create_body, parse_network_flag
-from cutaway.cli.create_mounts import parse_mount_flag
-from cutaway.cli.create_ports import parse_publish
+from cutaway.cli.creating.body import build_create_body, parse_network_flag
+from cutaway.cli.creating.flags import RUN_FLAGS
+from cutaway.cli.creating.mounts import parse_mount_flag
+from cutaway.cli.creating.ports import parse_publish
 from cutaway.cli.flags import UsageError, declare, parse
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cutaway.cli.moving_line import MovingLine
-from cutaway.cli.progress import progress_bar
+from cutaway.cli.screen.moving_line import MovingLine
+from cutaway.cli.screen.progress import progress_bar
 
 
 def after(line: MovingLine, *sizes: int) -> MovingLine:

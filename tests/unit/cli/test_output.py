@@ -10,8 +10,8 @@ from cutaway.cli.commands.images import image_rows, split_tag
 from cutaway.cli.commands.stats import cpu_percent
 from cutaway.cli.commands.system import event_line
 from cutaway.cli.exit_codes import start_failure_code
-from cutaway.cli.progress import StreamedError, progress_bar, show_progress
-from cutaway.cli.table import print_rows
+from cutaway.cli.screen.progress import StreamedError, progress_bar, show_progress
+from cutaway.cli.screen.table import print_rows
 
 
 def test_table(capsys):

@@ -3,7 +3,7 @@
 import pytest
 
 from cutaway.cli.flags import UsageError
-from cutaway.cli.terminal import DetachKeys, parse_detach_keys
+from cutaway.cli.screen.terminal import DetachKeys, parse_detach_keys
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import BinaryIO
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.images import split_tag
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.moving_line import MovingLine
-from cutaway.cli.progress import show_progress
+from cutaway.cli.screen.moving_line import MovingLine
+from cutaway.cli.screen.progress import show_progress
 from cutaway.client import Response
 
 _CHUNK_BYTES = 1 << 20

@@ -1,9 +1,9 @@
 """``attach``."""
 
-from cutaway.cli.attached import detach_keys, exit_status, stay_attached
 from cutaway.cli.command import Command, Context
 from cutaway.cli.flags import PlainFailure, UsageError, Values
-from cutaway.cli.terminal import parse_detach_keys, refuse_without_terminal
+from cutaway.cli.screen.attached import detach_keys, exit_status, stay_attached
+from cutaway.cli.screen.terminal import parse_detach_keys, refuse_without_terminal
 from cutaway.client.http import quote
 
 ATTACH_FLAGS = """

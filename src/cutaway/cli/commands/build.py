@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from cutaway.cli.build_cache import export_to, import_sources, parse_place
-from cutaway.cli.build_context import ContextSize, pack_context, read_rules
-from cutaway.cli.build_display import choose_display
-from cutaway.cli.build_lent import open_session
+from cutaway.cli.building.cache import export_to, import_sources, parse_place
+from cutaway.cli.building.context import ContextSize, pack_context, read_rules
+from cutaway.cli.building.display import choose_display
+from cutaway.cli.building.lent import open_session
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.attach import attach_session
-from cutaway.cli.create_body import parse_extra_host, parse_ulimit
-from cutaway.cli.credentials import all_credentials
+from cutaway.cli.creating.body import parse_extra_host, parse_ulimit
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.progress import StreamedError
-from cutaway.cli.terminal import DEFAULT_DETACH_KEYS, refuse_without_terminal
+from cutaway.cli.screen.progress import StreamedError
+from cutaway.cli.screen.terminal import DEFAULT_DETACH_KEYS, refuse_without_terminal
+from cutaway.cli.settings.credentials import all_credentials
 from cutaway.cli.units import human_size
 
 _FLAGS = """

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from cutaway.cli.build_cache import export_cache, import_cache, place_of, summary
+from cutaway.cli.building.cache import export_cache, import_cache, place_of, summary
 from cutaway.cli.command import Command, Context
 from cutaway.cli.flags import Values
 

@@ -6,8 +6,8 @@ from typing import Any
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.images import check_reference
 from cutaway.cli.flags import Values
-from cutaway.cli.progress import show_progress
-from cutaway.cli.table import print_rows
+from cutaway.cli.screen.progress import show_progress
+from cutaway.cli.screen.table import print_rows
 from cutaway.cli.units import human_size
 from cutaway.client.http import quote
 

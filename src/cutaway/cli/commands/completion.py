@@ -51,7 +51,7 @@ def _ask(flags: Values, kind: str, command: str) -> list[tuple[str, str]]:
     import socket
 
     from cutaway.cli.completion.values import ask_engine
-    from cutaway.cli.contexts import engine_endpoint, stored_names
+    from cutaway.cli.settings.contexts import engine_endpoint, stored_names
     from cutaway.client import Client, parse_host
     from cutaway.client.hosts import DEFAULT_HOST
     from cutaway.errors import CutawayError

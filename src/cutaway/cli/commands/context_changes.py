@@ -9,15 +9,15 @@ from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.contexts import context_document
-from cutaway.cli.contexts import (
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.screen.terminal import warn
+from cutaway.cli.settings.contexts import (
     DEFAULT,
     directory_of,
     read_certificates,
     read_context,
     write_context,
 )
-from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.terminal import warn
 from cutaway.errors import InvalidParameter
 
 _NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$"
@@ -128,7 +128,7 @@ def _certificates(options: dict[str, str]) -> dict[str, bytes]:
         except OSError as error:
             raise UsageError(f"open {path}: {(error.strerror or str(error)).lower()}") from None
     if found:
-        from cutaway.cli.tls import tls_context
+        from cutaway.cli.settings.tls import tls_context
 
         own, key = paths.get("cert", ""), paths.get("key", "")
         tls_context(paths.get("ca", ""), own, key, verifies=True)

@@ -5,8 +5,11 @@ import os
 from typing import Any
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.config_file import load_config, save_config
-from cutaway.cli.contexts import (
+from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.screen.table import print_inspected, print_rows
+from cutaway.cli.screen.terminal import warn
+from cutaway.cli.settings.config_file import load_config, save_config
+from cutaway.cli.settings.contexts import (
     DEFAULT,
     certificates_directory,
     context_name,
@@ -17,9 +20,6 @@ from cutaway.cli.contexts import (
     remove_context,
     stored_names,
 )
-from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.table import print_inspected, print_rows
-from cutaway.cli.terminal import warn
 from cutaway.client.hosts import DEFAULT_HOST
 from cutaway.errors import CutawayError
 

@@ -12,7 +12,7 @@ from cutaway.cli.commands.archives import check_output, read_chunks, write_respo
 from cutaway.cli.commands.images import check_reference, split_tag
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.local_tar import pack_local, unpack_local
-from cutaway.cli.moving_line import MovingLine
+from cutaway.cli.screen.moving_line import MovingLine
 from cutaway.cli.units import human_size
 from cutaway.client.http import quote
 

@@ -3,12 +3,12 @@
 import time
 from typing import Any
 
-from cutaway.cli.attached import detach_keys
 from cutaway.cli.command import Command, Context
-from cutaway.cli.create_body import console_size, read_environment
+from cutaway.cli.creating.body import console_size, read_environment
 from cutaway.cli.exit_codes import start_failure_code
 from cutaway.cli.flags import PlainFailure, UsageError, Values
-from cutaway.cli.terminal import (
+from cutaway.cli.screen.attached import detach_keys
+from cutaway.cli.screen.terminal import (
     RawTerminal,
     Session,
     parse_detach_keys,

@@ -7,8 +7,8 @@ from typing import Any
 from cutaway.cli.command import Command, Context
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.table import print_rows, print_table
-from cutaway.cli.terminal import warn
+from cutaway.cli.screen.table import print_rows, print_table
+from cutaway.cli.screen.terminal import warn
 from cutaway.cli.units import human_ago, human_size, local_time, rfc3339
 from cutaway.client import ApiError
 from cutaway.client.http import quote

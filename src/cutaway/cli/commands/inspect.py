@@ -5,8 +5,8 @@ from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.table import print_inspected
-from cutaway.cli.terminal import warn
+from cutaway.cli.screen.table import print_inspected
+from cutaway.cli.screen.terminal import warn
 from cutaway.client import ApiError
 from cutaway.client.http import quote
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.create_body import parse_restart, resources
+from cutaway.cli.creating.body import parse_restart, resources
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.terminal import warn
+from cutaway.cli.screen.terminal import warn
 from cutaway.client import ApiError
 from cutaway.client.http import quote
 

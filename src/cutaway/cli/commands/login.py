@@ -4,10 +4,10 @@ import base64
 import sys
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.config_file import load_config, save_config
-from cutaway.cli.credentials import DOCKER_HUB, TRUST_FLAGS, call_helper, trust_headers
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.terminal import warn
+from cutaway.cli.screen.terminal import warn
+from cutaway.cli.settings.config_file import load_config, save_config
+from cutaway.cli.settings.credentials import DOCKER_HUB, TRUST_FLAGS, call_helper, trust_headers
 
 
 def login(context: Context, flags: Values, arguments: list[str]) -> int:

@@ -2,7 +2,7 @@
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.flags import Values
-from cutaway.cli.terminal import write_all
+from cutaway.cli.screen.terminal import write_all
 from cutaway.cli.when import parse_moment
 from cutaway.client.http import quote
 from cutaway.client.streams import STDERR, split_frames

@@ -6,10 +6,10 @@ from typing import Any
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.images import check_reference
 from cutaway.cli.commands.pull import full_name
-from cutaway.cli.credentials import TRUST_FLAGS, auth_header, trust_headers
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.table import print_rows
-from cutaway.cli.terminal import warn
+from cutaway.cli.screen.table import print_rows
+from cutaway.cli.screen.terminal import warn
+from cutaway.cli.settings.credentials import TRUST_FLAGS, auth_header, trust_headers
 from cutaway.cli.units import human_size
 from cutaway.client import ApiError
 from cutaway.client.http import quote

@@ -1,7 +1,7 @@
 """``mount add`` and ``mount rm``: mounts of a container that runs."""
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.create_mounts import split_volumes
+from cutaway.cli.creating.mounts import split_volumes
 from cutaway.cli.flags import UsageError, Values
 from cutaway.client.http import quote
 

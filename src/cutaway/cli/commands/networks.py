@@ -3,11 +3,11 @@
 from typing import Any
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.create_body import read_labels
+from cutaway.cli.creating.body import read_labels
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.table import print_rows
-from cutaway.cli.terminal import warn
+from cutaway.cli.screen.table import print_rows
+from cutaway.cli.screen.terminal import warn
 from cutaway.cli.units import go_time
 from cutaway.client import ApiError
 from cutaway.client.http import quote

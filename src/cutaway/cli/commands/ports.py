@@ -3,7 +3,7 @@
 from typing import Any
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.create_ports import parse_publish
+from cutaway.cli.creating.ports import parse_publish
 from cutaway.cli.flags import UsageError, Values
 from cutaway.client.http import quote
 

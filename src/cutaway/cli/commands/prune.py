@@ -4,11 +4,11 @@ import sys
 from typing import Any
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.config_file import prune_filters
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import Values
-from cutaway.cli.moving_line import MovingLine
-from cutaway.cli.table import print_rows
+from cutaway.cli.screen.moving_line import MovingLine
+from cutaway.cli.screen.table import print_rows
+from cutaway.cli.settings.config_file import prune_filters
 from cutaway.cli.units import human_ago, human_size, parse_rfc3339
 from cutaway.client import ApiError
 

@@ -5,9 +5,9 @@ from typing import TextIO
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.images import check_reference, platform_json, split_tag
-from cutaway.cli.credentials import TRUST_FLAGS, auth_header, trust_headers
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.progress import show_progress
+from cutaway.cli.screen.progress import show_progress
+from cutaway.cli.settings.credentials import TRUST_FLAGS, auth_header, trust_headers
 from cutaway.client.http import quote
 
 _PULL_FLAGS = """

@@ -4,7 +4,7 @@ from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.flags import Values
-from cutaway.cli.table import print_rows
+from cutaway.cli.screen.table import print_rows
 from cutaway.cli.units import human_duration
 from cutaway.client.http import quote
 

@@ -3,13 +3,13 @@
 import os
 import sys
 
-from cutaway.cli.attached import detach_keys, exit_status, stay_attached
 from cutaway.cli.command import Command, Context
-from cutaway.cli.container_flags import CREATE_FLAGS, RUN_FLAGS
-from cutaway.cli.create_body import build_create_body
+from cutaway.cli.creating.body import build_create_body
+from cutaway.cli.creating.flags import CREATE_FLAGS, RUN_FLAGS
 from cutaway.cli.exit_codes import start_failure_code
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.terminal import parse_detach_keys, refuse_without_terminal, warn
+from cutaway.cli.screen.attached import detach_keys, exit_status, stay_attached
+from cutaway.cli.screen.terminal import parse_detach_keys, refuse_without_terminal, warn
 from cutaway.client import ApiError
 
 _PULL_POLICIES = ("always", "missing", "never")
@@ -42,7 +42,7 @@ def create_container(context: Context, flags: Values, arguments: list[str]) -> s
     body = build_create_body(flags, arguments, context.proxies)
     wants_credentials = False
     if flags["use-api-socket"]:
-        from cutaway.cli.api_socket import mount_api_socket, put_credentials
+        from cutaway.cli.creating.api_socket import mount_api_socket, put_credentials
 
         wants_credentials = mount_api_socket(context, body)
     query = {"name": flags["name"] or None, "platform": flags["platform"] or None}

@@ -3,10 +3,10 @@
 from typing import Any
 
 from cutaway.cli.command import Command, Context
-from cutaway.cli.credentials import auth_header
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.table import print_rows
+from cutaway.cli.screen.table import print_rows
+from cutaway.cli.settings.credentials import auth_header
 
 _COLUMNS = {
     "Name": "NAME",

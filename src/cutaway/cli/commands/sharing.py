@@ -4,8 +4,8 @@ from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.moving_line import MovingLine
-from cutaway.cli.progress import show_progress
+from cutaway.cli.screen.moving_line import MovingLine
+from cutaway.cli.screen.progress import show_progress
 from cutaway.cli.units import human_size
 
 _STEP_CELLS = 48

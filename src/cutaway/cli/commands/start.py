@@ -1,10 +1,10 @@
 """``start``."""
 
-from cutaway.cli.attached import detach_keys
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.attach import attach_session
 from cutaway.cli.commands.lifecycle import for_each
 from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.screen.attached import detach_keys
 from cutaway.client.http import quote
 
 START_FLAGS = """

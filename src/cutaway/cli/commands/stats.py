@@ -7,7 +7,7 @@ from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.flags import Values
-from cutaway.cli.table import print_rows
+from cutaway.cli.screen.table import print_rows
 from cutaway.cli.units import binary_size, human_size
 from cutaway.client import ApiError
 from cutaway.client.http import quote

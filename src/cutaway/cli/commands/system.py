@@ -207,7 +207,7 @@ def event_line(event: dict[str, Any]) -> str:
 
 def dial_stdio(context: Context, flags: Values, arguments: list[str]) -> int:
     """Join standard input and output to the engine's socket: how ``ssh://`` clients reach it."""
-    from cutaway.cli.terminal import Session
+    from cutaway.cli.screen.terminal import Session
     from cutaway.client import Hijacked
 
     connection = context.client.host.connect()

@@ -7,12 +7,12 @@ to start it, why, and how long it took. ``plan run`` prints the same steps befor
 import sys
 from typing import Any
 
-from cutaway.cli.columns import terminal_columns
 from cutaway.cli.command import Command, Context
-from cutaway.cli.container_flags import RUN_FLAGS
-from cutaway.cli.create_body import build_create_body
+from cutaway.cli.creating.body import build_create_body
+from cutaway.cli.creating.flags import RUN_FLAGS
 from cutaway.cli.flags import Values
-from cutaway.cli.progress import show_progress
+from cutaway.cli.screen.columns import terminal_columns
+from cutaway.cli.screen.progress import show_progress
 from cutaway.client.http import quote
 
 

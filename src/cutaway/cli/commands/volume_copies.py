@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.archives import check_output, read_chunks, write_response
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.moving_line import MovingLine
+from cutaway.cli.screen.moving_line import MovingLine
 from cutaway.client.http import quote
 
 _PAUSE = "    --pause   Hold the containers still that write to the volume"

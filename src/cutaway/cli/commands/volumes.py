@@ -4,10 +4,10 @@ from typing import Any
 
 from cutaway.cli.command import Command, Context
 from cutaway.cli.commands.lifecycle import for_each
-from cutaway.cli.create_body import read_labels
+from cutaway.cli.creating.body import read_labels
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UsageError, Values
-from cutaway.cli.table import print_rows
+from cutaway.cli.screen.table import print_rows
 from cutaway.client.http import quote
 
 _RAW = """name: {{.Name}}

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from cutaway.cli.create_mounts import parse_mount_flag, parse_tmpfs, split_volumes
-from cutaway.cli.create_ports import parse_expose, parse_publish
+from cutaway.cli.creating.mounts import parse_mount_flag, parse_tmpfs, split_volumes
+from cutaway.cli.creating.ports import parse_expose, parse_publish
 from cutaway.cli.flag_values import split_ulimit
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.units import parse_bytes

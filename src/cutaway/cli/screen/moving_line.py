@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-from cutaway.cli.columns import terminal_columns
-from cutaway.cli.progress import progress_bar
-from cutaway.cli.ticks import Ticks
+from cutaway.cli.screen.columns import terminal_columns
+from cutaway.cli.screen.progress import progress_bar
+from cutaway.cli.screen.ticks import Ticks
 from cutaway.cli.units import human_size
 
 _PATIENCE_S = 1.0

@@ -8,8 +8,8 @@ from io import BytesIO
 from typing import Any
 
 from cutaway.cli.command import Context
-from cutaway.cli.credentials import all_credentials
 from cutaway.cli.flags import UsageError
+from cutaway.cli.settings.credentials import all_credentials
 from cutaway.client.http import quote
 
 _SOCKET = "/var/run/docker.sock"

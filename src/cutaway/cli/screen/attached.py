@@ -2,7 +2,7 @@
 
 from cutaway.cli.command import Context
 from cutaway.cli.flags import Values
-from cutaway.cli.terminal import DEFAULT_DETACH_KEYS, RawTerminal, Session, terminal_size
+from cutaway.cli.screen.terminal import DEFAULT_DETACH_KEYS, RawTerminal, Session, terminal_size
 from cutaway.client import ApiError, Hijacked, Response
 
 

@@ -7,7 +7,7 @@ document with ``error`` ends the operation.
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from cutaway.cli.columns import terminal_columns
+from cutaway.cli.screen.columns import terminal_columns
 from cutaway.cli.units import human_size
 from cutaway.errors import CutawayError
 

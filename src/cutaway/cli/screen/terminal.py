@@ -5,7 +5,6 @@ container's side ends or the user types the detach keys. Signals arrive through 
 (``signal.set_wakeup_fd``), so one ``select`` sees everything in order.
 """
 
-import fcntl
 import os
 import select
 import signal
@@ -242,17 +241,6 @@ class Session:
                     raise PlainFailure(
                         f"\ngot {_PATIENT_INTERRUPTS} SIGTERM/SIGINTs, forcefully exiting"
                     )
-
-
-def set_blocking_streams() -> None:
-    """Undo a non-blocking mode that another program left on our standard streams."""
-    for fd in (0, 1, 2):
-        try:
-            flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-        except OSError:
-            continue
-        if flags & os.O_NONBLOCK:
-            fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~os.O_NONBLOCK)
 
 
 def refuse_without_terminal(*, tty: bool, stdin: bool) -> None:

@@ -7,7 +7,7 @@ import os
 from typing import NoReturn
 
 from cutaway.cli.command import Context
-from cutaway.cli.contexts import DEFAULT, context_name
+from cutaway.cli.settings.contexts import DEFAULT, context_name
 
 _SYSTEM_DIRECTORIES = (
     "/usr/local/lib/docker/cli-plugins",

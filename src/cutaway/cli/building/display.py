@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-from cutaway.cli.columns import terminal_columns
-from cutaway.cli.progress import StreamedError
-from cutaway.cli.ticks import Ticks
+from cutaway.cli.screen.columns import terminal_columns
+from cutaway.cli.screen.progress import StreamedError
+from cutaway.cli.screen.ticks import Ticks
 
 _REDRAWN_S = 0.1
 _LAST_LINES = 200

@@ -3,8 +3,8 @@
 import os
 import ssl
 
-from cutaway.cli.contexts import Endpoint
 from cutaway.cli.flags import UsageError, Values
+from cutaway.cli.settings.contexts import Endpoint
 
 
 def make_tls_context(flags: Values, endpoint: Endpoint) -> ssl.SSLContext:

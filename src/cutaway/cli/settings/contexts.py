@@ -40,7 +40,7 @@ def context_name(flags: Values, config_dir: str) -> str:
         return DEFAULT
     if named := os.environ.get("DOCKER_CONTEXT"):
         return named
-    from cutaway.cli.config_file import load_config
+    from cutaway.cli.settings.config_file import load_config
 
     return str(load_config(config_dir).get("currentContext") or DEFAULT)
 

@@ -16,14 +16,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cutaway.cli.cache_directory import (
+from cutaway.cli.building.cache_directory import (
     is_cache_directory,
     read_cache_directory,
     write_cache_directory,
 )
 from cutaway.cli.command import Context
-from cutaway.cli.credentials import auth_header
 from cutaway.cli.flags import UsageError
+from cutaway.cli.settings.credentials import auth_header
 from cutaway.cli.units import human_size
 
 _TRUTH = {"true": True, "1": True, "false": False, "0": False}

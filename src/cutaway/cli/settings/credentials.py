@@ -8,7 +8,7 @@ import base64
 import json
 from typing import Any
 
-from cutaway.cli.config_file import load_config
+from cutaway.cli.settings.config_file import load_config
 from cutaway.errors import InvalidParameter
 
 DOCKER_HUB = "https://index.docker.io/v1/"
