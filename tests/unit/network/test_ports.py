@@ -49,12 +49,12 @@ def test_exposed():
 )
 def test_addresses_of_a_request(host_ip, default, expected):
     request = PortRequest(container_port=80, host_ip=host_ip)
-    assert host_addresses(request, default, ipv4=True, ipv6=True) == expected
+    assert host_addresses(request, default, (4, 6)) == expected
 
 
 def test_a_bad_address_is_refused():
     with pytest.raises(InvalidParameter, match="invalid IP address: nowhere"):
-        host_addresses(PortRequest(container_port=1, host_ip="nowhere"), "", ipv4=True, ipv6=True)
+        host_addresses(PortRequest(container_port=1, host_ip="nowhere"), "", (4, 6))
 
 
 @pytest.mark.parametrize(

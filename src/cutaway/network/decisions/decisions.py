@@ -35,16 +35,17 @@ from cutaway.network.firewall.steps import (
 from cutaway.network.naming.files import has_name_server
 from cutaway.network.network import Network, NetworkRequest
 from cutaway.network.publishing.hostports import HeldPort, hold_ports
-from cutaway.network.publishing.ports import ANY_IPV4, ANY_IPV6, PortBinding, PortRequest
+from cutaway.network.publishing.ports import PortRequest, host_version, routed_binding
 from cutaway.network.remote.steps import HandLinkBack
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
 from cutaway.network.sandbox_steps import RemoveInterface
 from cutaway.network.services.plans import (
     default_host_address,
     default_publish_mode,
-    is_routed,
     plan_serving_change,
+    published_versions,
     publishing_network,
+    routed_versions,
 )
 from cutaway.network.services.steps import ReleasePorts, StopNames, WithdrawEndpoint
 from cutaway.network.settings import NetworkSettings
@@ -338,27 +339,22 @@ class Decisions:
         network = publishing_network(sandbox, self.book.networks)
         if network is None or not requests:
             return []
-        if is_routed(network):
-            return [
-                HeldPort(
-                    PortBinding(
-                        container_port=r.container_port,
-                        protocol=r.protocol,
-                        host_ip=ANY_IPV4 if network.enable_ipv4 else ANY_IPV6,
-                        host_port=0,
-                    ),
-                    None,
-                )
-                for r in requests
-            ]
-        return hold_ports(
+        routed = routed_versions(network)
+        held = hold_ports(
             self.book.ports,
-            requests,
+            [r for r in requests if host_version(r) not in routed],
             default=default_host_address(network, self.settings),
             mode=default_publish_mode(network, self.settings),
             owner=f"container {sandbox.request.container_name}",
-            ipv6=self.context.has_ipv6,
+            versions=[v for v in published_versions(network) if v == 4 or self.context.has_ipv6],
         )
+        opened = [
+            HeldPort(routed_binding(request, version), None)
+            for version in routed
+            for request in requests
+            if host_version(request) in (0, version)
+        ]
+        return [*held, *opened]
 
     def plan_join(self, sandbox: Sandbox) -> Plan[NetworkScope]:
         """Return what connects a new sandbox."""

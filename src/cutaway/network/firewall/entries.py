@@ -68,13 +68,16 @@ def _subnet_entries(
         Entry(f"homes{version}", (subnet, network.device)),
         *(Entry(f"homes{version}", (subnet, link)) for link in trusted),
     ]
-    if mode in ("nat", "isolated"):
+    host_address = network.options.get(HOST_IPV4_OPTION if version == 4 else HOST_IPV6_OPTION)
+    hides = bool(host_address) or network.option(MASQUERADE_OPTION, default=True)
+    # Answers to containers that show their own addresses come from outside: these networks have
+    # only the forwarding rules, which know what is an answer.
+    if mode == "isolated" or (mode == "nat" and (hides or network.internal)):
         entries.append(Entry(f"guarded{version}", (subnet,)))
     if mode.startswith("nat") and not network.internal:
-        host_address = network.options.get(HOST_IPV4_OPTION if version == 4 else HOST_IPV6_OPTION)
         if host_address:
             entries.append(Entry(f"source{version}", (subnet,), (host_address,)))
-        elif network.option(MASQUERADE_OPTION, default=True):
+        elif hides:
             entries.append(Entry(f"hidden{version}", (subnet,)))
     return entries
 

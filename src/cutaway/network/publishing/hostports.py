@@ -8,7 +8,7 @@ connections from the host's loopback, which can't be translated.
 import errno
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from cutaway.network.publishing.ports import (
@@ -82,7 +82,7 @@ def hold_ports(
     default: str,
     mode: str,
     owner: str,
-    ipv6: bool,
+    versions: Sequence[int],
 ) -> list[HeldPort]:
     """Find and take the ports of a container.
 
@@ -92,7 +92,8 @@ def hold_ports(
         default: the address for requests without one.
         mode: how those without a mode are published.
         owner: whose they will be, for the book.
-        ipv6: the host has IPv6: requests without an address are for ``::``, too.
+        versions: IP versions in which requests without an address are published; none:
+            nothing is.
 
     Raises:
         PortInUse: with the owner's name; nothing is taken then.
@@ -102,8 +103,8 @@ def hold_ports(
     try:
         for request in requests:
             request = replace(request, mode=choose_mode(request, mode))
-            addresses = host_addresses(request, default, ipv4=True, ipv6=ipv6)
-            for one in _hold(book, request, addresses):
+            addresses = host_addresses(request, default, versions)
+            for one in _hold(book, request, addresses) if addresses else ():
                 held.append(one)
                 book.take(one.binding, owner)
     except BaseException:

@@ -6,7 +6,7 @@ is found out by ``hostports`` by binding it.
 Docker's counterpart: libnetwork's ``portallocator`` and ``types.PortBinding``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -141,15 +141,14 @@ def parse_host_ports(text: str) -> range:
     return range(start, end + 1)
 
 
-def host_addresses(request: PortRequest, default: str, *, ipv4: bool, ipv6: bool) -> list[str]:
+def host_addresses(request: PortRequest, default: str, versions: Sequence[int]) -> list[str]:
     """Decide the addresses that one request is published on.
 
     Args:
         request: an empty ``host_ip`` means the default and, when that is "every address", every
             IPv6 address too.
         default: the network's or the daemon's ``--ip``.
-        ipv4: the container has an IPv4 address.
-        ipv6: the container has an IPv6 address.
+        versions: IP versions in which it is to be published.
 
     Raises:
         InvalidParameter: ``host_ip`` is no address.
@@ -160,8 +159,26 @@ def host_addresses(request: PortRequest, default: str, *, ipv4: bool, ipv6: bool
     except ValueError:
         raise InvalidParameter(f"invalid IP address: {text}") from None
     if not request.host_ip and text == ANY_IPV4:
-        return [ANY_IPV4] * ipv4 + [ANY_IPV6] * ipv6
-    return [str(address)]
+        return [ANY_IPV4 if version == 4 else ANY_IPV6 for version in versions]
+    return [str(address)] if address.version in versions else []
+
+
+def host_version(request: PortRequest) -> int:
+    """Return the IP version of a request's address; 0 when it has none."""
+    try:
+        return ip_address(request.host_ip).version if request.host_ip else 0
+    except ValueError:
+        return 0  # ``host_addresses`` refuses it
+
+
+def routed_binding(request: PortRequest, version: int) -> PortBinding:
+    """Return a port that is open at the container's own address: no port of the host has it."""
+    return PortBinding(
+        container_port=request.container_port,
+        protocol=request.protocol,
+        host_ip=ANY_IPV4 if version == 4 else ANY_IPV6,
+        host_port=0,
+    )
 
 
 def is_binding_of(wanted: PortRequest, binding: PortBinding) -> bool:

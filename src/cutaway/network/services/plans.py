@@ -58,9 +58,19 @@ def publishing_network(sandbox: Sandbox, networks: Mapping[str, Network]) -> Net
     return network if network.driver == "bridge" else None
 
 
-def is_routed(network: Network) -> bool:
-    """The container is reached by its own address: the host's ports play no part."""
-    return "routed" in {gateway_mode(network, c.network.version) for c in network.ipam if c.subnet}
+def routed_versions(network: Network) -> list[int]:
+    """Return the IP versions in which containers are reached by their own addresses alone."""
+    return [v for v in (4, 6) if network.subnets(v) and gateway_mode(network, v) == "routed"]
+
+
+def published_versions(network: Network) -> list[int]:
+    """Return the IP versions of the host's ports that lead to a network's containers.
+
+    A version that the network has not is relayed to the other one, unless that is routed.
+    """
+    routed = routed_versions(network)
+    translated = [v for v in (4, 6) if network.subnets(v) and v not in routed]
+    return [v for v in (4, 6) if v in translated or (translated and not network.subnets(v))]
 
 
 def default_host_address(network: Network, settings: NetworkSettings) -> str:
@@ -81,7 +91,7 @@ def port_key(binding: PortBinding) -> str:
 def relay_steps(sandbox: Sandbox, networks: Mapping[str, Network], why: str) -> list[RelayPort]:
     """Return the steps for a sandbox's ports; an IPv6 port may lead to an IPv4 container."""
     network = publishing_network(sandbox, networks)
-    if network is None or is_routed(network):
+    if network is None:
         return []
     v4, v6 = sandbox.gateway_endpoint, sandbox.gateway_endpoint_v6
     steps = []
@@ -89,7 +99,7 @@ def relay_steps(sandbox: Sandbox, networks: Mapping[str, Network], why: str) -> 
         target = v4.address if v4 is not None else ""
         if v6 is not None and (ip_address(binding.host_ip).version == 6 or not target):
             target = v6.address_v6
-        if target and binding.protocol in RELAYED:
+        if target and binding.host_port and binding.protocol in RELAYED:
             steps.append(
                 RelayPort(
                     why=why,
