@@ -87,7 +87,8 @@ class Network:
         device_is_ours: the engine made the device and will remove it.
         mtu: of the device and every interface on it.
         predefined: bridge, host or none: can't be removed.
-        subnet_given: the user chose a subnet, so containers may ask for an address in it.
+        subnets_given: the IP versions of which the user chose a subnet: containers may ask for an
+            address in it. A subnet of a version that is not enabled counts, and is not used.
     """
 
     id: str
@@ -108,7 +109,7 @@ class Network:
     device_is_ours: bool = False
     mtu: int = 1500
     predefined: bool = False
-    subnet_given: bool = False
+    subnets_given: tuple[int, ...] = ()
     config_only: bool = False
     config_from: str = ""
 
@@ -139,6 +140,7 @@ class Network:
         """Read what ``to_json`` wrote."""
         values = dict(document)
         values["ipam"] = tuple(IpamConfig(**c) for c in values.get("ipam", ()))
+        values["subnets_given"] = tuple(values.get("subnets_given", ()))
         return cls(**values)
 
 

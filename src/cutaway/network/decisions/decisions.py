@@ -119,7 +119,6 @@ class Decisions:
             network,
             created=old.created if old else network.created,
             predefined=True,
-            subnet_given=False,
             device_is_ours=link is None
             or self.context.owner(link.alias) == ("network", network.id),
         )

@@ -67,15 +67,15 @@ def _address_problems(text: str, network: Network, *, version: int) -> Iterator[
         address = parse_address(text)
     if address is None or address.version != version:
         yield f"invalid IPv{version} address: {text}"
-    subnets = network.subnets(version)
+    subnets = [subnet.network for subnet in network.subnets(version)]
     if network.predefined:
         yield "user specified IP address is supported on user defined networks only"
-    elif not network.subnet_given or not subnets:
+    elif version not in network.subnets_given:
         yield (
             "user specified IP address is supported only when connecting to networks with user "
             "configured subnets"
         )
-    elif address is None or not any(address in subnet.network for subnet in subnets):
+    elif address is None or (subnets and not any(address in subnet for subnet in subnets)):
         yield f"no configured subnet or ip-range contain the IP address {text}"
 
 

@@ -232,7 +232,7 @@ def plan_network(
         device=device,
         device_is_ours=bool(device) and not exists,
         mtu=mtu_bytes,
-        subnet_given=any(c.subnet for c in request.ipam),
+        subnets_given=tuple(parse_subnet(c.subnet).version for c in request.ipam if c.subnet),
         config_from=request.config_from,
     )
 
