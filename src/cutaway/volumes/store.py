@@ -5,12 +5,12 @@ Which containers name a volume, and which have it mounted, is told to the store 
 
 import os
 import threading
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from glob import glob
+from weakref import WeakValueDictionary
 
 from cutaway.errors import CutawayError
 from cutaway.files import write_json
@@ -30,10 +30,7 @@ from cutaway.volumes.leases.book import LeaseBook, Writer, lease_directory
 from cutaway.volumes.leases.lease import Lease, read
 from cutaway.volumes.local.driver import LocalDriver, choose_limit
 from cutaway.volumes.local.options import check_volume_name, plan_local
-from cutaway.volumes.local.steps import (
-    CreateSourceDirectory,
-    EmptyTrash,
-)
+from cutaway.volumes.local.steps import CreateSourceDirectory, EmptyTrash
 from cutaway.volumes.remote import RemoteDriver
 from cutaway.volumes.volume import LOCAL, Volume
 
@@ -55,7 +52,7 @@ class VolumeStore(Catalogue):
     def __init__(self, root: str, plugins: PluginRegistry | None = None) -> None:
         super().__init__(root)
         self._lock = threading.Lock()
-        self._locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._locks: WeakValueDictionary[str, threading.RLock] = WeakValueDictionary()
         self._users: dict[str, set[str]] = {}
         self._mounted: dict[str, set[str]] = {}
         self._local = LocalDriver()
@@ -83,7 +80,8 @@ class VolumeStore(Catalogue):
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
         with self._lock:
-            lock = self._locks[name]
+            lock = self._locks.get(name) or threading.RLock()
+            self._locks[name] = lock  # as long as somebody holds it or waits for it
         with lock:
             yield
 
@@ -352,7 +350,8 @@ class VolumeStore(Catalogue):
                 try:
                     self._leases.take(volume, writer, ledger)
                 except BaseException:
-                    self.unmount(user, ledger, name)
+                    if not is_again:
+                        self.unmount(user, ledger, name)
                     raise
             return path
 

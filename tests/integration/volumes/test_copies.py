@@ -169,3 +169,33 @@ def test_a_dead_engine_leaves_no_half_copy_and_nobody_paused(engine: EngineUnder
         assert engine.docker("volume", "ls", "-q").stdout == "data\n"
         assert list((engine.data_root / "volumes").glob("**/big")) == [big]
         assert not list((engine.data_root / "volumes/data/snapshots").glob("*"))
+
+
+def test_a_clone_shares_its_blocks_where_the_file_system_can(tmp_path: Path) -> None:
+    """The data root is an xfs, which has reflinks."""
+    disk = tmp_path / "disk"
+    with open(disk, "wb") as file:
+        file.truncate(400 << 20)
+    engine = EngineUnderTest()
+    try:
+        engine.host.run("mkfs.xfs", "-q", str(disk))
+        engine.data_root.mkdir()
+        engine.host.run("mount", "-o", "loop", str(disk), str(engine.data_root))
+        engine.start()
+        engine.docker("volume", "create", "data")
+        name = engine.data_root / "volumes/data/_data/big"
+        engine.host.run("dd", "if=/dev/urandom", f"of={name}", "bs=1M", "count=64", "conv=fsync")
+        before = used_bytes(engine)
+        engine.cutaway("volume", "clone", "data", "twin")
+        engine.host.run("sync", "-f", str(engine.data_root))
+        engine.host.run("cmp", str(name), str(name).replace("/data/_data", "/twin/_data"))
+        assert used_bytes(engine) - before < 16 << 20
+    finally:
+        engine.stop()
+        engine.host.run("umount", "-l", str(engine.data_root), check=False)
+        engine.close()
+
+
+def used_bytes(engine: EngineUnderTest) -> int:
+    line = engine.host.run("df", "--output=used", "-B1", str(engine.data_root)).stdout
+    return int(line.splitlines()[1])

@@ -162,14 +162,16 @@ async def _change(
             await core.in_long_thread(
                 _apply, core, container, ledger, added=added, removed=removed, force=force
             )
+        elif container.shim is not None:  # which is about to start it again
+            await core.in_long_thread(_write_bundle, core, container, ledger)
     except BaseException:
         core.commit(container, document=before)
         kept = {point.name for point in before.mount_points}
         for name in {point.name for point in added} - kept - {""}:
             core.volumes.dereference(container.id, name)
-            core.volumes.unmount(container.id, None, name)
-        if container.is_alive:
-            _write_bundle(core, container, ledger)
+            await core.in_long_thread(core.volumes.unmount, container.id, None, name)
+        if container.shim is not None:
+            await core.in_long_thread(_write_bundle, core, container, ledger)
         raise
     await add_to_story(container, ledger)
 
