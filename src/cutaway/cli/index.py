@@ -99,6 +99,8 @@ _OTHERS = {
     "build cache export": ("build_cache", "build cache export", "Write the build cache to a directory or a registry"),
     "build cache import": ("build_cache", "build cache import", "Bring a build cache here, for builds that name it with --cache-from"),
     "builder build": ("build", "build", "Build an image from a Dockerfile"),
+    "builder cache export": ("build_cache", "build cache export", "Write the build cache to a directory or a registry"),
+    "builder cache import": ("build_cache", "build cache import", "Bring a build cache here, for builds that name it with --cache-from"),
     "builder prune": ("prune", "builder prune", "Remove build cache"),
     "completion": ("completion", "completion", "Print the script that completes words in bash, zsh or fish"),
     "__complete": ("completion", "__complete", ""),

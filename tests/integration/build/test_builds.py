@@ -389,3 +389,10 @@ def test_a_client_that_leaves_ends_its_build(engine, context):
     client.wait()
     eventually(lambda: not engine.client.get("/containers/json"), timeout_s=30)
     engine.wait_until_clean()
+
+
+def test_a_context_that_is_not_there_is_refused_before_an_engine_is_asked(engine):
+    words = (*engine.our_command, "-H", "unix:///nowhere", "build", "/nowhere")
+    done = engine.host.run(*words, check=False)
+    assert done.stderr == 'unable to prepare context: path "/nowhere" not found\n'
+    assert done.returncode == 1

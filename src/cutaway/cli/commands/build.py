@@ -63,24 +63,14 @@ _FLAGS = """
 
 def build(context: Context, flags: Values, arguments: list[str]) -> int:
     """Build an image."""
-    place = arguments[0]
     _check(flags)
     targets = [target for text in flags["cache-to"] if (target := parse_place(text, to=True))]
-    query = _query(context, flags)
+    body, source = _source(flags, arguments[0])
+    query = _query(context, flags) | source
     query["cachefrom"] = _json_list(import_sources(context, flags["cache-from"]))
     query["tellrecords"] = bool(targets) or None
     query["session"] = open_session(context.client, flags["secret"], flags["ssh"])
-    body: Iterator[bytes] | None = None
     headers = {"Content-Type": "application/x-tar", **_registry_config(context)}
-    if place.startswith(("http://", "https://", "git://", "git@")):
-        query["remote"] = place
-        query["dockerfile"] = flags["file"] or None
-    elif place == "-":
-        body = iter(lambda: sys.stdin.buffer.read(1 << 20), b"")
-    else:
-        body, query["dockerfile"] = _local(flags, place)
-    if flags["compress"] and body is not None:
-        body = _gzipped(body)
     response = context.client.request("POST", "/build", query=query, body=body, headers=headers)
     if flags["progress"] == "classic" or flags["quiet"]:
         result = _show(response.documents(), quiet=flags["quiet"])
@@ -94,6 +84,17 @@ def build(context: Context, flags: Values, arguments: list[str]) -> int:
             file.write(result["ID"])
     export_to(context, targets, result.get("CacheRecords", {}))
     return 0
+
+
+def _source(flags: Values, place: str) -> tuple[Iterator[bytes] | None, dict[str, Any]]:
+    """Return the context to send, None for a remote one, and how the request names it."""
+    if place.startswith(("http://", "https://", "git://", "git@")):
+        return None, {"remote": place, "dockerfile": flags["file"] or None}
+    if place == "-":
+        body, dockerfile = iter(lambda: sys.stdin.buffer.read(1 << 20), b""), None
+    else:
+        body, dockerfile = _local(flags, place)
+    return _gzipped(body) if flags["compress"] else body, {"dockerfile": dockerfile}
 
 
 def _gzipped(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -36,6 +36,7 @@ COMMANDS = (
         flags=_FLAGS,
         at_least=1,
         at_most=1,
+        aliases=("build cache export", "builder cache export"),
     ),
     Command(
         "build cache import",
@@ -45,5 +46,6 @@ COMMANDS = (
         flags=_FLAGS,
         at_least=1,
         at_most=1,
+        aliases=("build cache import", "builder cache import"),
     ),
 )
