@@ -32,6 +32,7 @@ _RULES = (
     (re.compile(r"(?!0001-)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+[+-]\d\d:\d\d"), "<local time>"),
     (re.compile(r"(?!0001-)\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), "<second>"),
     (re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}"), "<mac>"),
+    (re.compile(r"Less than a second|\b\d+ seconds?\b"), "<some seconds>"),
     (re.compile(r"cutaway-test-[0-9a-f]{8}"), "<cgroup parent>"),
 )
 _NUMBERS = frozenset(
