@@ -123,7 +123,8 @@ def _exited(core: Core, container: Container, facts: dict[str, Any]) -> None:
     if removing:
         _answer_waiters(container, state.exit_code, *CONDITIONS)
     else:
-        container.after_exit = []
+        if container.shim is not None:  # a lost one has nothing more to tell
+            container.after_exit = []
         core.spawn(_keep_exit(core, container, state.exit_code), f"the end of {container.id}")
 
 
