@@ -4,12 +4,19 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from cutaway.images.content import Cancelled
+from cutaway.errors import CutawayError
 
 T = TypeVar("T")
 
 _POLL_S = 0.1
 _GRACE_S = 0.8
+
+
+class Cancelled(CutawayError):
+    """The caller gave up; partial blobs are kept for the next try."""
+
+    def __init__(self) -> None:
+        super().__init__("context canceled")
 
 
 class _Outcome(Generic[T]):

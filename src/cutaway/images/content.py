@@ -22,15 +22,15 @@ from typing import BinaryIO
 
 from cutaway import files
 from cutaway.errors import CutawayError, InvalidParameter, NotFound, System
+from cutaway.images.cancellation import Cancelled
+from cutaway.images.layers.disk_guard import free_space_floor
 from cutaway.oci import Descriptor, Digest
 from cutaway.oci.hashing import digest_of
 
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _SPACE_CHECK_BYTES = 64 * 1024 * 1024
-_FLOOR_BYTES = 1024 * 1024 * 1024
 _FREE_SOME = "free some, for example by 'image prune -a'"
-_FLOOR_SHARE = 20  # the last twentieth of a small disk
 
 
 class ContentNotFound(NotFound):
@@ -43,13 +43,6 @@ class ContentNotFound(NotFound):
 
 class VerificationFailed(System):
     """Bytes are not what their descriptor says: the sender lied, or the wire or disk erred."""
-
-
-class Cancelled(CutawayError):
-    """The caller gave up; partial blobs are kept for the next try."""
-
-    def __init__(self) -> None:
-        super().__init__("context canceled")
 
 
 class ContentStore:
@@ -410,15 +403,12 @@ class Ingest:
 
 
 def check_free_space(path: str) -> None:
-    """Refuse to fill the disk's reserve: 1 GiB, or a twentieth of a small disk.
-
-    Images are the one thing here that strangers size; exits and removals must always be recorded.
+    """Refuse to fill the disk's reserve: exits and removals must always be recorded.
 
     Raises:
         System: in the kernel's words, with what to do.
     """
-    stat = os.statvfs(path)
-    floor = min(_FLOOR_BYTES, stat.f_blocks * stat.f_frsize // _FLOOR_SHARE)
+    stat, floor = os.statvfs(path), free_space_floor(path)
     if stat.f_bavail * stat.f_frsize < floor:
         raise System(
             f"write {path}: no space left on device (less than {floor // (1024 * 1024)} MiB are "

@@ -23,10 +23,9 @@ from typing import Any
 
 from cutaway.errors import CutawayError, InvalidParameter, Unavailable
 from cutaway.images.assemble import this_platform
-from cutaway.images.cancellation import run_cancellable
+from cutaway.images.cancellation import Cancelled, run_cancellable
 from cutaway.images.content import (
     MAX_DOCUMENT_BYTES,
-    Cancelled,
     VerificationFailed,
 )
 from cutaway.images.image import Image

@@ -13,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from cutaway.errors import InvalidParameter, NotFound
-from cutaway.images.cancellation import run_cancellable
-from cutaway.images.content import Cancelled
+from cutaway.images.cancellation import Cancelled, run_cancellable
 from cutaway.images.image import Image, ImageDamaged
 from cutaway.images.layer_blob import compress_layer
 from cutaway.images.progress import Progress, ProgressCallback, ignore_progress

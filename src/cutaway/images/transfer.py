@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cutaway.errors import CutawayError, InvalidParameter
-from cutaway.images.content import Cancelled, VerificationFailed
-from cutaway.images.layers.errors import Cancelled as UnpackingCancelled
+from cutaway.images.cancellation import Cancelled
+from cutaway.images.content import VerificationFailed
 from cutaway.images.progress import Progress
 from cutaway.images.registry.download import fetch_blob
 from cutaway.images.registry.repository import Repository
@@ -208,8 +208,6 @@ class Transfer:
             unpacked = self._snapshots.unpack(
                 fd, diff_id=layer.diff_id, progress=report, is_cancelled=self.is_stopped
             )
-        except UnpackingCancelled:
-            raise Cancelled from None
         finally:
             os.close(fd)
         report(total)

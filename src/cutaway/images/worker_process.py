@@ -31,7 +31,6 @@ from typing import Any, NoReturn
 from cutaway import errors, linux
 from cutaway.images.layers.errors import (
     BadLayer,
-    Cancelled,
     DiffIdMismatch,
     DiskFloor,
     WorkerFailed,
@@ -295,8 +294,6 @@ def raise_reported(document: dict[str, Any]) -> NoReturn:
     """Raise what a worker's ``error`` packet says, as the class it was there."""
     if document["error"] == DiffIdMismatch.__name__:
         raise DiffIdMismatch(document["expected"], document["actual"])
-    if document["error"] == Cancelled.__name__:
-        raise Cancelled(document["message"])
     raise _ERRORS.get(document["error"], errors.System)(document["message"])
 
 

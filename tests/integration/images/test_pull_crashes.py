@@ -11,7 +11,7 @@ import time
 import pytest
 
 from cutaway.errors import CutawayError
-from cutaway.images.content import Cancelled
+from cutaway.images.cancellation import Cancelled
 from cutaway.oci import Digest, Reference
 from support.hostile_registry import Exchange, make_image
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cutaway.errors import CutawayError, Unavailable
-from cutaway.images.content import Cancelled
+from cutaway.images.cancellation import Cancelled
 from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.registry.transport import RedirectRefused, TransportFailure
 from cutaway.oci import Digest

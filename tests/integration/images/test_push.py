@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cutaway.errors import Forbidden, InvalidParameter, NotFound, Unavailable
-from cutaway.images.content import Cancelled
+from cutaway.images.cancellation import Cancelled
 from cutaway.images.push import PushRequest, push
 from cutaway.images.registry.credentials import Credentials
 from cutaway.images.registry.settings import RegistrySettings

@@ -9,9 +9,8 @@ import time
 import pytest
 
 from cutaway.errors import InvalidParameter, System
-from cutaway.images import content as content_module
+from cutaway.images.cancellation import Cancelled
 from cutaway.images.content import (
-    Cancelled,
     ContentNotFound,
     ContentStore,
     VerificationFailed,
@@ -227,8 +226,7 @@ def test_waiting_for_a_writer_can_be_cancelled(store):
 
 
 def test_the_reserve_of_the_disk_is_not_used(store, monkeypatch):
-    monkeypatch.setattr(content_module, "_FLOOR_BYTES", 2**62)
-    monkeypatch.setattr(content_module, "_FLOOR_SHARE", 1)
+    monkeypatch.setattr("cutaway.images.content.free_space_floor", lambda path: 2**62)
     with (
         store.ingest() as ingest,
         pytest.raises(System, match="no space left on device .*image prune"),

@@ -7,8 +7,7 @@ from email.utils import formatdate
 import pytest
 
 from cutaway.errors import InvalidParameter
-from cutaway.images.cancellation import run_cancellable
-from cutaway.images.content import Cancelled
+from cutaway.images.cancellation import Cancelled, run_cancellable
 from cutaway.images.progress import Progress, human_size, ignore_progress, progress_bar
 from cutaway.images.registry.patience import Patience, parse_retry_after
 from cutaway.images.registry.settings import (

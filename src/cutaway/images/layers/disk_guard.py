@@ -4,6 +4,14 @@ import os
 
 from cutaway.images.layers.errors import DiskFloor
 
+_FLOOR_BYTES = 1 << 30
+
+
+def free_space_floor(path: str) -> int:
+    """Return how many bytes must stay free: a twentieth of the file system, at most 1 GiB."""
+    state = os.statvfs(path)
+    return min(_FLOOR_BYTES, state.f_blocks * state.f_frsize // 20)
+
 
 class DiskGuard:
     """Stops an unpacking before the disk is so full that the engine itself can't go on.

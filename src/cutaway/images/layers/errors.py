@@ -30,7 +30,3 @@ class DiskFloor(System):
 
 class WorkerFailed(System):
     """A confined worker died or could not be confined; the request may be fine."""
-
-
-class Cancelled(System):
-    """The caller asked to stop; nothing is left of the work."""

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from cutaway.images.cancellation import Cancelled
 from cutaway.images.layers import whiteout
-from cutaway.images.layers.errors import Cancelled
+from cutaway.images.layers.disk_guard import free_space_floor
 from cutaway.images.worker_process import Worker
 
 READ_SIZE = 256 * 1024
 LAYER_FORMATS = ("none", "gzip", "zstd")
 _KIND = "unpack"
-_FLOOR_BYTES = 1 << 30
 _MAX_IMPLICIT = 10_000
 
 
@@ -88,7 +88,7 @@ def unpack_layer(
 
     def tick() -> None:
         if is_cancelled is not None and is_cancelled():
-            raise Cancelled("unpacking was cancelled")
+            raise Cancelled
         if progress is not None:
             progress(os.lseek(blob_fd, 0, os.SEEK_CUR))
 
@@ -102,9 +102,3 @@ def unpack_layer(
     needs_tick = progress is not None or is_cancelled is not None
     done = worker.run(on_note=notes.take, on_tick=tick if needs_tick else None)
     return Unpacked(directory=directory, implicit=tuple(notes.implicit), **done)
-
-
-def free_space_floor(directory: str) -> int:
-    """Return how many bytes must stay free: 5 % of the file system, at most 1 GiB."""
-    state = os.statvfs(directory)
-    return min(_FLOOR_BYTES, state.f_blocks * state.f_frsize // 20)

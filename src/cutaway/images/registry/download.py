@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from cutaway.errors import CutawayError
-from cutaway.images.content import Cancelled, ContentStore, Ingest, VerificationFailed
+from cutaway.images.cancellation import Cancelled
+from cutaway.images.content import ContentStore, Ingest, VerificationFailed
 from cutaway.images.registry.patience import Patience
 from cutaway.images.registry.refusal import RegistryRefusal
 from cutaway.images.registry.repository import Repository

@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable
 
-from cutaway.images.content import Cancelled
+from cutaway.images.cancellation import Cancelled
 from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.registry.transport import TransportFailure
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cutaway.errors import CutawayError
-from cutaway.images.content import Cancelled
+from cutaway.images.cancellation import Cancelled
 from cutaway.images.registry.authorizer import Authorizer
 from cutaway.images.registry.credentials import Credentials
 from cutaway.images.registry.patience import Patience

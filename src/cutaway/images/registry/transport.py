@@ -24,7 +24,7 @@ import urllib3
 from urllib3 import exceptions
 
 from cutaway.errors import CutawayError, System, Unavailable
-from cutaway.images.content import Cancelled
+from cutaway.images.cancellation import Cancelled
 from cutaway.images.registry.configuration import with_configuration
 from cutaway.images.registry.connection import OpenSockets, use_tracked_connections
 from cutaway.images.registry.settings import (

@@ -19,7 +19,8 @@ from enum import StrEnum
 from urllib.parse import urlencode, urlsplit
 
 from cutaway.errors import System
-from cutaway.images.content import Cancelled, ContentStore
+from cutaway.images.cancellation import Cancelled
+from cutaway.images.content import ContentStore
 from cutaway.images.registry.patience import Patience
 from cutaway.images.registry.refusal import RegistryRefusal
 from cutaway.images.registry.repository import RETRIED, Repository

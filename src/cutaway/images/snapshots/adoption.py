@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cutaway import linux
-from cutaway.images.layers.errors import Cancelled
+from cutaway.images.cancellation import Cancelled
 from cutaway.images.layers.unpack import Unpacked
 from cutaway.images.resolve import INSIDE_NO_LINKS
 

@@ -9,7 +9,7 @@ Source: Dockerfile reference, "COPY" and "ADD"; BuildKit for what these leave op
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from cutaway.images.layers.unpack import free_space_floor
+from cutaway.images.layers.disk_guard import free_space_floor
 from cutaway.images.trees.tree import KIND, Tree
 from cutaway.images.worker_process import Worker
 

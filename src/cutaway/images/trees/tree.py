@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from cutaway.images.layers.unpack import free_space_floor
+from cutaway.images.layers.disk_guard import free_space_floor
 from cutaway.images.snapshots import Mount, Snapshots
 from cutaway.images.trees.changes import ChangeKind
 from cutaway.images.trees.writers import writing
