@@ -119,15 +119,6 @@ def _check_surrogates(document: Any, what: str) -> None:
         ) from None
 
 
-def decode_json(data: bytes, type_: type[StructT]) -> StructT:
-    """Read a request's body into a document of the model.
-
-    Raises:
-        InvalidParameter: it is not JSON, or a field has the wrong type; says which.
-    """
-    return convert(parse_json(data), type_)
-
-
 def convert(document: Any, type_: type[StructT]) -> StructT:
     """Read a parsed JSON object into a document of the model.
 

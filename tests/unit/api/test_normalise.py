@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cutaway import model
-from cutaway.api.normalise import decode_json, parse_json
+from cutaway.api.normalise import StructT, convert, parse_json
 from cutaway.errors import InvalidParameter
+
+
+def decode_json(data: bytes, type_: type[StructT]) -> StructT:
+    return convert(parse_json(data), type_)
 
 
 def test_keys_match_in_any_case_at_any_depth() -> None:
