@@ -29,6 +29,7 @@ OTHER_WORDS = {
     "DEPRECATED:": "our builder is not deprecated",
     "Install the buildx": "our builder is not deprecated",
     "https://docs.docker.com/go/buildx/": "our builder is not deprecated",
+    "--cache-from strings": "ours takes what BuildKit takes, which has commas in it",
     "--checkpoint": "see REFUSED",
     "A self-sufficient runtime": "the program says what it is",
     "For more help on how to use Docker": "docker's web page",
