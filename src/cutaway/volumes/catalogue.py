@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from glob import escape, glob
 
 from cutaway.steps import Ledger
 from cutaway.volumes.errors import VolumeFilling, VolumeNotFound
@@ -29,7 +30,14 @@ class Catalogue:
     def __init__(self, root: str) -> None:
         self.root = root
         os.makedirs(root, mode=0o701, exist_ok=True)
+        self._remove_leftovers()
         os.makedirs(self._trash, mode=0o700, exist_ok=True)
+
+    def _remove_leftovers(self) -> None:
+        """Delete what an engine that died was making or deleting; no name begins with a dot."""
+        ledger, root = Ledger("engine"), escape(self.root)
+        for path in (*glob(f"{root}/.*"), *glob(f"{root}/*/snapshots/.*")):
+            ledger.apply(EmptyTrash(why="left over", path=path), None)
 
     @property
     def _trash(self) -> str:

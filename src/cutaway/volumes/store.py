@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from glob import glob
 from weakref import WeakValueDictionary
 
 from cutaway.errors import CutawayError
@@ -30,7 +29,7 @@ from cutaway.volumes.leases.book import LeaseBook, Writer, lease_directory
 from cutaway.volumes.leases.lease import Lease, read
 from cutaway.volumes.local.driver import LocalDriver, choose_limit
 from cutaway.volumes.local.options import check_volume_name, plan_local
-from cutaway.volumes.local.steps import CreateSourceDirectory, EmptyTrash
+from cutaway.volumes.local.steps import CreateSourceDirectory
 from cutaway.volumes.remote import RemoteDriver
 from cutaway.volumes.volume import LOCAL, Volume
 
@@ -58,21 +57,16 @@ class VolumeStore(Catalogue):
         self._local = LocalDriver()
         self._leases = LeaseBook()
         self.remote = RemoteDriver(plugins or PluginRegistry(), self.directory)
-        self._remove_leftovers()
+        self._discard_unfilled()
 
-    def _remove_leftovers(self) -> None:
-        """Delete what an engine that died was making, filling or deleting."""
+    def _discard_unfilled(self) -> None:
+        """Take away the volumes that an engine that died was filling."""
         ledger = Ledger("engine")
         for name in os.listdir(self.root):
-            if name.startswith("."):  # no volume's name does
-                path = os.path.join(self.root, name)
-                ledger.apply(EmptyTrash(why="left over", path=path), None)
-            elif (volume := self.find(name)) is not None and volume.is_filling:
+            volume = self.find(name)
+            if volume is not None and volume.is_filling:
                 self._driver(volume).settle(volume, (), ledger)
                 self.discard(volume, ledger, "filling was cut off")
-            else:
-                for path in glob(f"{self.directory(name)}/snapshots/.*"):
-                    ledger.apply(EmptyTrash(why="left over", path=path), None)
 
     def _driver(self, volume: Volume) -> VolumeDriver:
         return self._local if volume.driver == LOCAL else self.remote
