@@ -111,8 +111,8 @@ OPERATIONS = (
 
 def test_a_killed_engine_leaves_networks_whole(steady: EngineUnderTest):
     loop = KillLoop(steady, seed=5)
-    loop.run(OPERATIONS, kills=105)
-    assert loop.killed["engine"] == 105
+    loop.run(OPERATIONS, kills=150)
+    assert loop.killed["engine"] == 150
 
 
 def test_a_killed_userland_process_serves_again(steady: EngineUnderTest):

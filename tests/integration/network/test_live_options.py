@@ -3,6 +3,7 @@
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from dnslib import QTYPE, RR, A, DNSRecord
 from support.engine import EngineUnderTest
 from support.host import join_network_of
 from support.images import busybox_archive
+from support.netns import Namespace
 from support.waiting import eventually
 
 SLEEP = ("busybox", "sleep", "600")
@@ -220,3 +222,103 @@ def test_verbose_inspect_tells_services_where_there_are_any(engine: EngineUnderT
     assert plain == verbose
     assert [c["Name"] for c in verbose["Containers"].values()] == ["web"]
     assert "Services" not in verbose
+
+
+@pytest.fixture
+def echo(engine: EngineUnderTest) -> Iterator[EngineUnderTest]:
+    """What is sent to port 8090 of the host's address 10.98.0.2 comes back from a container."""
+    engine.host.run("ip", "addr", "replace", "10.98.0.2/32", "dev", "lo")
+    engine.docker("network", "create", "back")
+    engine.docker("run", "-d", "--name", "echo", "--network", "back", "-p", "8090:7", *SLEEP)
+    pid = int(engine.docker("inspect", "-f", "{{.State.Pid}}", "echo").stdout)
+    namespace = Namespace.of(pid)
+    server = namespace.listen("0.0.0.0", 7)
+    namespace.close()
+    server.settimeout(None)
+    threading.Thread(target=accept, args=(server,), daemon=True).start()
+    yield engine
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+
+
+def accept(server: socket.socket) -> None:
+    with suppress(OSError):  # shut down
+        while True:
+            threading.Thread(target=send_back, args=server.accept()[:1], daemon=True).start()
+
+
+def send_back(connection: socket.socket) -> None:
+    with connection, suppress(OSError):
+        connection.settimeout(None)
+        while data := connection.recv(4096):
+            connection.sendall(data)
+
+
+def connect(engine: EngineUnderTest) -> socket.socket:
+    """Return a connection to the echo, made on the engine's host."""
+    made: list[socket.socket] = []
+
+    def open_there() -> None:
+        join_network_of(engine.host.pid)
+        made.append(socket.socket())
+
+    thread = threading.Thread(target=open_there)
+    thread.start()
+    thread.join()
+    made[0].settimeout(5)
+    try:
+        made[0].connect(("10.98.0.2", 8090))
+    except BaseException:
+        made[0].close()
+        raise
+    return made[0]
+
+
+def answers(engine: EngineUnderTest) -> bool:
+    try:
+        with connect(engine) as client:
+            client.sendall(b"x")
+            return client.recv(1) == b"x"
+    except OSError:
+        return False
+
+
+def test_a_stream_goes_on_over_the_death_and_the_restart_of_the_engine(
+    echo: EngineUnderTest,
+) -> None:
+    over = threading.Event()
+    sent = 0
+    pauses: list[float] = [0.0]
+    with connect(echo) as client:
+
+        def stream() -> None:
+            nonlocal sent
+            while not over.is_set():
+                begun = time.monotonic()
+                client.sendall(b"%08d" % sent)
+                assert client.recv(8, socket.MSG_WAITALL) == b"%08d" % sent
+                pauses.append(time.monotonic() - begun)
+                sent += 1
+
+        thread = threading.Thread(target=stream)
+        thread.start()
+        try:
+            echo.kill()
+            assert answers(echo)  # new connections are let in, too
+            echo.start()
+            assert answers(echo)
+            echo.stop()
+            assert answers(echo)
+            echo.start()
+        finally:
+            over.set()
+            thread.join()
+    assert sent > 100
+    assert max(pauses) < 2  # a lost packet alone is sent again after 0.2 s
+
+
+def test_rules_are_back_within_five_seconds_after_a_flush(echo: EngineUnderTest) -> None:
+    for _ in range(2):
+        echo.host.run("nft", "flush", "ruleset")
+        eventually(lambda: "anyports4" in echo.host.run("nft", "list", "ruleset").stdout, 5)
+        assert answers(echo)
