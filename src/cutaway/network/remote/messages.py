@@ -68,7 +68,11 @@ class StaticRoute(msgspec.Struct, rename="pascal", kw_only=True, frozen=True):
 
 
 class Joined(Answer):
-    """``NetworkDriver.Join``."""
+    """``NetworkDriver.Join``.
+
+    ``disable_gateway_service`` is always so: there is no ``docker_gwbridge`` that would give a way
+    out to a container whose plugin named no gateway.
+    """
 
     interface_name: InterfaceName = InterfaceName()
     gateway: str = ""
