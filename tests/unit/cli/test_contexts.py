@@ -27,3 +27,13 @@ def test_a_named_host_has_no_context(tmp_path: Path) -> None:
     flags = {"context": "", "host": ["tcp://box:2376"]}
     endpoint = engine_endpoint(flags, str(tmp_path))
     assert (endpoint.url, endpoint.has_tls) == ("tcp://box:2376", False)
+
+
+def test_a_configuration_that_can_t_be_read_names_no_context(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("CUTAWAY_HOST", "DOCKER_HOST", "DOCKER_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "config.json").write_text("{")
+    endpoint = engine_endpoint({"context": "", "host": []}, str(tmp_path))
+    assert (endpoint.url, endpoint.has_tls) == ("", False)

@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from cutaway.cli.flags import UsageError, Values
+from cutaway.errors import InvalidParameter
 from cutaway.files import write_atomic
 
 DEFAULT = "default"
@@ -42,7 +43,10 @@ def context_name(flags: Values, config_dir: str) -> str:
         return named
     from cutaway.cli.settings.config_file import load_config
 
-    return str(load_config(config_dir).get("currentContext") or DEFAULT)
+    try:
+        return str(load_config(config_dir).get("currentContext") or DEFAULT)
+    except InvalidParameter:  # ``Context.config`` tells of it
+        return DEFAULT
 
 
 class Endpoint:
