@@ -130,6 +130,7 @@ def forget(core: Core, container: Container, *, volumes: bool) -> None:
             transaction.put_document(GARBAGE, container.id, names)
         tell("container", "destroy", container.id, event_attributes(container, {}))
     core.containers.discard(container)
+    core.volumes.dereference(container.id)  # who hears of the end may remove its volumes now
 
 
 def answer_removed(container: Container) -> None:
@@ -145,7 +146,6 @@ def answer_removed(container: Container) -> None:
 async def discard(core: Core, container: Container) -> None:
     """Take away the things of a ``--rm`` container that is forgotten already."""
     answer_removed(container)
-    core.volumes.dereference(container.id)
     await container.wait_given_back()
     await core.in_thread(_remove_things, core, container, True)
     core.empty_trash_soon()
