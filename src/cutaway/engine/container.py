@@ -154,7 +154,7 @@ class Container:
         shim: the connection to the shim, while there is one.
         cleaned: set while no shim of this container is cleaning up.
         netns_fd: the sandbox's network namespace while it runs, else None.
-        shim_pid: the shim's process id, as the launcher said; 0 when it is not known.
+        shim_pid: of the shim's keeper, as the launcher said; 0 when it is not known.
         early: events that came while a start was not yet committed; None at other times.
         after_exit: events that came while an exit was put on the disk; None at other times.
         kept: done when the container itself is on the disk; None: it was before this engine came.

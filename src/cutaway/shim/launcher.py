@@ -1,8 +1,9 @@
-"""The launcher: a small process that has everything imported, and forks a shim when asked.
+"""The launcher: a small process that has everything imported, and has a shim forked when asked.
 
 The problem: forking the engine costs 20 ms and is unsafe with threads; starting Python anew for
-each container costs more. The launcher has one thread and no state; it forks a shim in a fraction
-of a millisecond. Its memory is frozen (``gc.freeze``), so shims share almost all of it.
+each container costs more. The launcher has one thread; its template (``template.py``) forks a
+keeper with its shim in a millisecond. Their memory is frozen (``gc.freeze``), so that all share
+almost all of it.
 
 A fork and the page faults behind it still take milliseconds, so two shims are forked ahead and
 wait, idle, for a container; and a shim whose container has ended waits for the next one.

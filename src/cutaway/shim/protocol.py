@@ -7,7 +7,7 @@ a memfd. Times are nanoseconds since 1970 (CLOCK_REALTIME), so that a later engi
 Engine → launcher (over a socketpair inherited at the launcher's start; EOF ends the launcher)
 
     request      descriptors   reply
-    launch       control       {"pid": shim}     ``control`` leads to the shim's first engine
+    launch       control       {"pid": keeper}   ``control`` leads to the shim's first engine
     ping         –             {"pid": launcher, "modules": n}
 
 Launcher → engine: event ``shim_exited`` when a shim has left its container: its process ended,

@@ -45,9 +45,9 @@ def _can_rest(shim: Shim) -> bool:
         return False
     if not isinstance(run.runtime, BuiltinRuntime) or not run.runtime.can_rest:
         return False
-    parts = (shim.log, shim.streams, shim.execs, shim.link)
+    parts = (shim.log, shim.streams, shim.execs, shim.link, shim.waiters)
     is_quiet = all(part.can_rest for part in parts) and (health is None or health.can_rest)
-    return is_quiet and not shim.has_clients and not len(shim.waiters)
+    return is_quiet and not shim.has_clients
 
 
 def _describe(shim: Shim, luggage: Luggage) -> dict[str, Any]:

@@ -30,8 +30,13 @@ class Waiters:
         """Keep a connection; the descriptor is now the list's own."""
         self._waiters.append(_Waiter(fd, condition, template))
 
-    def __len__(self) -> int:
-        return len(self._waiters)
+    @property
+    def can_rest(self) -> bool:
+        """Nobody waits; those who have hung up meanwhile are forgotten."""
+        for waiter in tuple(self._waiters):
+            if _has_hung_up(waiter.fd):
+                self._forget(waiter)
+        return not self._waiters
 
     def container_ended(self, seq: int, exit_code: int, *, restarting: bool) -> None:
         """Note the answer of everyone whose condition this end fulfils."""
@@ -60,6 +65,18 @@ class Waiters:
     def _forget(self, waiter: _Waiter) -> None:
         self._waiters.remove(waiter)
         os.close(waiter.fd)
+
+
+def _has_hung_up(fd: int) -> bool:
+    """Say whether a client has closed its connection: ``docker run -d`` asks, and goes at once."""
+    connection = socket.socket(fileno=os.dup(fd))
+    with connection:
+        try:
+            return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:  # ECONNRESET
+            return True
 
 
 def _answer(waiter: _Waiter) -> None:

@@ -1,9 +1,11 @@
 """A container with nothing to do keeps only its keeper; whatever happens wakes a shim."""
 
+import base64
 import json
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -56,6 +58,20 @@ def test_what_is_left_has_little_memory_and_is_the_parent_of_pid_1(box):
     assert not os.path.exists(f"/proc/{box.keeper_pid}")
     assert not list(Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{box.id}"))
     assert not (box.run / "shim.sock").exists()
+
+
+def test_who_waited_and_hung_up_does_not_keep_it_awake(box):
+    box.launch("sleep", "100")
+    ours, theirs = socket.socketpair()
+    box.ask(protocol.Wait("next-exit", base64.b64encode(b"%d").decode()), (theirs.fileno(),))
+    theirs.close()
+    box.start()
+    box.shim.acknowledge(box.event("started").seq)
+    ours.close()
+    box.ask(protocol.Ping())
+    box.wait_rest()
+    box.ask(protocol.Stop(timeout_s=0))
+    box.finish()
 
 
 def test_an_end_at_rest_is_kept_and_told(box):
