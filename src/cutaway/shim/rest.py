@@ -61,6 +61,7 @@ def _describe(shim: Shim, luggage: Luggage) -> dict[str, Any]:
         "policy": shim.policy.to_json(),
         "restart": [shim.restart.count, shim.restart.delay_ms],
         "last_exit": shim.last_exit,
+        "exit_seq": shim.exit_seq,
         "told_streak": shim.told_streak,
         "terminal": shim.terminal,
         "network": luggage.put(shim.sandbox.network_fd),
@@ -103,6 +104,7 @@ def wake(launch: Launch, state: dict[str, Any], luggage: Luggage, support: Runti
     shim.policy = RestartPolicy.from_json(state["policy"])
     shim.restart = RestartState(*state["restart"])
     shim.last_exit = state["last_exit"]
+    shim.exit_seq = state["exit_seq"]
     shim.told_streak = state["told_streak"]
     shim.terminal = state["terminal"]
     shim.sandbox.adopt(luggage.take(state["network"]))

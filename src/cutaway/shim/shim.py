@@ -109,7 +109,7 @@ class Shim:
         self.is_at_rest = False
         self.when_started: Callable[[], object] | None = None  # a signal that came too early
         self._log_deadline_s = 0.0
-        self._exit_seq = 0
+        self.exit_seq = 0
         self.loop.on_child = self._child_ended
 
     def begin(self) -> None:
@@ -314,7 +314,7 @@ class Shim:
 
     def _tell_exit(self, facts: dict[str, Any]) -> None:
         self._keep_exit(facts)
-        self._exit_seq = seq = self.link.emit("exited", facts)
+        self.exit_seq = seq = self.link.emit("exited", facts)
         restarting = bool(facts["restarting"])
         self.waiters.container_ended(seq, int(facts["exit_code"]), restarting=restarting)
 
@@ -390,7 +390,7 @@ class Shim:
     def _engine_changed(self) -> None:
         self.waiters.engine_acknowledged(self.link.acknowledged_seq)
         if not self.link.has_engine:
-            if self.last_exit is not None and self.link.acknowledged_seq < self._exit_seq:
+            if self.last_exit is not None and self.link.acknowledged_seq < self.exit_seq:
                 self._keep_exit(self.last_exit)
             self.waiters.engine_gone()
             run = self.run
