@@ -67,7 +67,6 @@ class KeeperLink:
     def __init__(self, between: Between) -> None:
         self._between = between
         self._unread = b""
-        linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
 
     @property
     def state_read(self) -> int:
@@ -120,11 +119,15 @@ def keep(be_shim: BeShim, connection_fd: int, state_fds: tuple[int, int]) -> NoR
         child_read, child_write = os.pipe2(_PIPE_FLAGS)
         # the launcher's loop has set a handler for SIGCHLD
         signal.set_wakeup_fd(child_write, warn_on_full_buffer=False)
+        keeper_pid = os.getpid()
         is_first = True
         while True:
             epoll = select.epoll()
             pid = linux.fork()
             if pid == 0:
+                linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
+                if os.getppid() != keeper_pid:  # it was killed before that
+                    os._exit(1)
                 fds = (ended_read, ended_write, rest_read, rest_write, *state_fds, epoll.fileno())
                 be_shim(Between(*fds), is_first)
             if is_first:
