@@ -16,7 +16,7 @@ of the host lead to a container's), *hairpin* (a container that reaches itself t
 
 Read ``network.py``, ``endpoint.py``, ``sandbox.py`` (the nouns), ``ipam.py``, ``drivers/``,
 ``firewall/`` (``ruleset.py`` has one table that tells it all), ``publishing/``, ``egress.py``,
-``decisions/``, then ``controller/``.
+``decisions/``, then ``controller/``; ``remote/`` when plugins interest you.
 
 Docker's counterpart: libnetwork (``daemon/libnetwork`` of moby).
 """
