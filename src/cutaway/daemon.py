@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ssl import SSLContext
 
 from cutaway import __version__
@@ -352,11 +353,17 @@ def inherited_sockets() -> list[socket.socket]:
     return sockets
 
 
+def _free_threads(core: Core) -> None:
+    """End what threads may be waiting for, so that they see their requests' end."""
+    end_workers()
+    core.plugins.close()
+
+
 async def shut_down(core: Core, server: Server) -> None:
     """Stop serving and let go of everything; containers run on."""
     log.info("stopping; containers keep running")
     core.bus.close()
-    await server.close(before_cut=end_workers)
+    await server.close(before_cut=partial(_free_threads, core))
     for task in list(core.tasks):
         task.cancel()
     for container in core.containers:

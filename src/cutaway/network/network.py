@@ -140,7 +140,9 @@ class Network:
         """Read what ``to_json`` wrote."""
         values = dict(document)
         values["ipam"] = tuple(IpamConfig(**c) for c in values.get("ipam", ()))
-        values["subnets_given"] = tuple(values.get("subnets_given", ()))
+        # An older record has one flag for all versions.
+        old = [c.network.version for c in values["ipam"]] if values.pop("subnet_given", 0) else ()
+        values["subnets_given"] = tuple(values.get("subnets_given", old))
         return cls(**values)
 
 

@@ -12,6 +12,7 @@ sent twice, so that a plugin never does a thing twice.
 import contextlib
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -45,11 +46,47 @@ class Answer(msgspec.Struct, rename="pascal", kw_only=True):
 AnswerT = TypeVar("AnswerT", bound=Answer)
 
 
+class CallsInProgress:
+    """The calls that wait for plugins, for the engine's end to cut short. Any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._connections: set[socket.socket] = set()
+        self._is_cut = threading.Event()
+
+    @contextlib.contextmanager
+    def holding(self, connection: socket.socket) -> Iterator[socket.socket]:
+        """Hold a connection for a call, and close it."""
+        with connection:
+            with self._lock:
+                self._connections.add(connection)
+            try:
+                if self._is_cut.is_set():
+                    raise ConnectionAbortedError("the engine is stopping")
+                yield connection
+            finally:
+                with self._lock:
+                    self._connections.discard(connection)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait before another try; return whether there shall be none."""
+        return self._is_cut.wait(seconds)
+
+    def cut(self) -> None:
+        """End every call, and those to come, with an error."""
+        self._is_cut.set()
+        with self._lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+
 class PluginClient:
     """Asks one plugin. Any thread; a connection a call.
 
     Args:
         address: where it listens.
+        calls: where its calls are known while they last.
         timeout_s: for one method, from connected to answered.
         patience_s: how long one that does not listen is waited for.
     """
@@ -58,10 +95,12 @@ class PluginClient:
         self,
         address: PluginAddress,
         *,
+        calls: CallsInProgress | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
         patience_s: float = CONNECT_PATIENCE_S,
     ) -> None:
         self.address = address
+        self._calls = calls or CallsInProgress()
         self._timeout_s = timeout_s
         self._patience_s = patience_s
 
@@ -80,8 +119,7 @@ class PluginClient:
             PluginFailed: it can't be reached, does not answer in time, or not with an ``answer``.
         """
         body = b"" if arguments is None else msgspec.json.encode(arguments)
-        with self._connect(method) as connection:
-            status, text = self._exchange(connection, method, body)
+        status, text = self._exchange(self._connect(method), method, body)
         document = self._decode(method, text, status)
         reason = _error_of(document)
         if reason or status != 200:
@@ -103,15 +141,17 @@ class PluginClient:
             try:
                 return open_connection(self.address, self._timeout_s)
             except OSError as error:
-                if time.monotonic() - start + pause_s >= self._patience_s:
+                patience_ends = time.monotonic() - start + pause_s >= self._patience_s
+                if patience_ends or self._calls.pause(pause_s):
                     reason = f"nobody answers at {self.address.place}: {error.strerror or error}"
                     raise PluginFailed(self.address.name, method, reason) from error
-            time.sleep(pause_s)
             pause_s *= 2
 
     def _exchange(self, connection: socket.socket, method: str, body: bytes) -> tuple[int, bytes]:
+        deadline = time.monotonic() + self._timeout_s
         try:
-            return exchange(connection, method, body, deadline=time.monotonic() + self._timeout_s)
+            with self._calls.holding(connection):
+                return exchange(connection, method, body, deadline=deadline)
         except TimeoutError:
             reason = f"it did not answer within {self._timeout_s:g} s"
             raise self._failed(method, reason) from None

@@ -7,7 +7,13 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 
-from cutaway.plugins.client import CALL_TIMEOUT_S, CONNECT_PATIENCE_S, Answer, PluginClient
+from cutaway.plugins.client import (
+    CALL_TIMEOUT_S,
+    CONNECT_PATIENCE_S,
+    Answer,
+    CallsInProgress,
+    PluginClient,
+)
 from cutaway.plugins.discovery import PluginDirectories, find_plugin
 from cutaway.plugins.errors import PluginLacks
 
@@ -55,9 +61,16 @@ class PluginRegistry:
         patience_s: float = CONNECT_PATIENCE_S,
     ) -> None:
         self.directories = directories or PluginDirectories()
-        self._client = partial(PluginClient, timeout_s=timeout_s, patience_s=patience_s)
+        self._calls = CallsInProgress()
+        self._client = partial(
+            PluginClient, calls=self._calls, timeout_s=timeout_s, patience_s=patience_s
+        )
         self._lock = threading.Lock()
         self._plugins: dict[str, Plugin] = {}
+
+    def close(self) -> None:
+        """End the calls that wait for plugins, and those to come, with an error."""
+        self._calls.cut()
 
     def get(self, name: str, implements: str) -> Plugin:
         """Return a plugin by its name, activated; its file is looked up each time.

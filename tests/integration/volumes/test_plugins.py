@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -195,6 +196,27 @@ def test_a_plugin_that_hangs_holds_up_nobody_else(
     shelf.mood()
     for process in hanging:
         assert process.wait(60) in (0, 125)
+
+
+def test_a_plugin_that_hangs_does_not_hold_up_the_engines_end(
+    engine: EngineUnderTest, shelf: PluginProcess
+) -> None:
+    engine.docker("volume", "create", "-d", "shelf", "data")
+    shelf.path.with_suffix(".hanging").unlink(missing_ok=True)
+    shelf.mood(mount="hang")
+    words = ["docker", "run", "--name", "late", "-v", "data:/data", "busybox", "true"]
+    hanging = engine.host.popen(words, env=engine.environment(), stderr=subprocess.DEVNULL)
+    eventually(shelf.path.with_suffix(".hanging").exists)
+    assert engine.process is not None
+    engine.process.send_signal(signal.SIGTERM)
+    engine.process.wait(timeout=40)  # the plugin would have 60 s
+    hanging.wait()
+    shelf.kill()
+    shelf.start()
+    shelf.mood()
+    engine.start()
+    engine.docker("rm", "late")
+    assert shelf.users() == []
 
 
 def test_every_mount_is_given_back_over_deaths_of_the_engine(

@@ -81,6 +81,15 @@ def test_a_network_is_decided_from_facts():
     assert Network.from_json(made.to_json()) == made
 
 
+def test_a_record_with_one_flag_for_all_versions_is_read() -> None:
+    record = network(ipam=(IpamConfig(subnet="10.1.0.0/24"),)).to_json()
+    given = record.pop("subnets_given")
+    assert given == (4,)
+    old = Network.from_json({**record, "subnet_given": True})
+    assert old.subnets_given == (4,)
+    assert Network.from_json({**record, "subnet_given": False}).subnets_given == ()
+
+
 def test_the_plan_of_a_bridge():
     assert DRIVER.plan_network(network(), FACTS, CONTEXT) == (
         CreateBridge(
