@@ -211,6 +211,7 @@ class EngineUnderTest:
         """
         containers = self.data_root / "containers"
         bundles = self.exec_root / "containers"
+        trash = self.data_root / "snapshots/trash"
         return {
             "mounts": [m for m in self.host.mounts() if str(self.directory) in m],
             "links": [n for n in self.host.links() if n.startswith(("ve", "cw"))],
@@ -218,6 +219,7 @@ class EngineUnderTest:
             "processes": self.processes(),
             "directories": sorted(map(str, containers.glob("*"))) if containers.exists() else [],
             "bundles": sorted(map(str, bundles.glob("*"))) if bundles.exists() else [],
+            "trash": sorted(map(str, trash.glob("*"))) if trash.exists() else [],
         }
 
     def wait_until_clean(self, timeout_s: float = 10) -> None:

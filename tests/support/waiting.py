@@ -14,3 +14,11 @@ def eventually(condition: Callable[[], object], timeout_s: float = 15) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)  # polling the product under test, bounded by timeout_s
+
+
+def eventually_equal(look: Callable[[], object], wanted: object, timeout_s: float = 15) -> None:
+    """Poll until what is seen is what is wanted; the difference is shown when it never is."""
+    deadline = time.monotonic() + timeout_s * SLOWNESS
+    while (seen := look()) != wanted:
+        assert time.monotonic() < deadline, f"still {seen}, not {wanted}"
+        time.sleep(0.02)  # polling the product under test, bounded by timeout_s

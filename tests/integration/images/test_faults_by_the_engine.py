@@ -8,7 +8,7 @@ import pytest
 
 from support.hostile_registry import Exchange, HostileRegistry, make_image
 from support.netns import Namespace
-from support.waiting import eventually
+from support.waiting import eventually, eventually_equal
 
 BLOB = r"/v2/app/blobs/.*"
 
@@ -61,7 +61,7 @@ def test_a_registry_that_always_fails_ends_within_a_minute_with_the_reason(engin
     assert time.monotonic() - started < 60
     assert ran.returncode == 1
     assert "received unexpected HTTP status: 503 Service Unavailable" in ran.stderr
-    eventually(lambda: engine.image_files() == before)
+    eventually_equal(engine.image_files, before)
 
 
 @pytest.mark.parametrize("program", ["docker", "cutaway"])

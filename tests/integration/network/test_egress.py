@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,11 @@ def test_a_policy_on_the_default_network_leaves_nothing(out: Machine):
     namespace = os.readlink(f"/proc/self/fd/{caged.namespace.fd}")
 
     def held() -> set[str]:
-        return {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        found = set()
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since it was listed
+                found.add(os.readlink(entry))
+        return found
 
     wait_for(lambda: namespace in held())
     out.end(caged)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support.engine import EngineUnderTest
 from support.picture import differences, processes, take_picture
-from support.waiting import eventually
+from support.waiting import eventually, eventually_equal
 
 _GROWTH_LIMIT_BYTES = 16 << 20
 _RUN_RM_TRUE = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"AutoRemove": True}}
@@ -43,7 +43,7 @@ def check(engine: EngineUnderTest, work: Callable[[], None]) -> None:
     eventually(lambda: not any(engine.left_over().values()))
     picture, memory = take_picture(engine), daemons(engine)
     work()
-    eventually(lambda: not differences(picture, take_picture(engine)), timeout_s=60)
+    eventually_equal(lambda: differences(picture, take_picture(engine)), [], timeout_s=60)
     grown = {name: size - memory[name] for name, size in daemons(engine).items()}
     assert max(grown.values()) < _GROWTH_LIMIT_BYTES, grown
 
