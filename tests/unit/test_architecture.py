@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "build": {"oci", "images"},
     "plugins": set(),
     "network": {"oci", "linux", "steps", "plugins"},
-    "volumes": {"oci", "linux", "steps", "plugins"},
+    "volumes": {"oci", "linux", "steps", "cgroups", "plugins"},
     "model": {"oci"},
     "engine": {
         "oci", "linux", "steps", "security", "cgroups", "runtime", "shim", "images", "build",

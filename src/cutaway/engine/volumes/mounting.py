@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from cutaway import model
-from cutaway.cgroups import cgroup_directory, probe_cgroup_layout
 from cutaway.engine.container import Container, ContainerTable
 from cutaway.engine.core import Core
 from cutaway.engine.spec.build import cgroup_path
@@ -168,7 +167,6 @@ def give_back(core: Core, container: Container) -> None:
 
 def describe_writer(core: Core, container: Container) -> Writer:
     """Say who a container is to those with whom it shares a volume, and how it is stopped."""
-    path = cgroup_path(container.id, container.host_config, core.settings)
     return Writer(
         claim=Claim(
             host=core.machine.hostname,
@@ -176,7 +174,7 @@ def describe_writer(core: Core, container: Container) -> Writer:
             container=container.id,
             name=container.name,
         ),
-        cgroups=tuple(cgroup_directory(h, path) for h in probe_cgroup_layout().hierarchies),
+        cgroup=cgroup_path(container.id, container.host_config, core.settings),
         bundle=core.paths.bundle(container.id),
     )
 

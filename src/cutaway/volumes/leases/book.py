@@ -30,12 +30,12 @@ class Writer:
 
     Attributes:
         claim: who it is.
-        cgroups: directories of its cgroups.
+        cgroup: its own, below each hierarchy's root.
         bundle: what its shim starts.
     """
 
     claim: Claim
-    cgroups: tuple[str, ...]
+    cgroup: str
     bundle: str
 
 
@@ -81,7 +81,7 @@ class LeaseBook:
             directory=directory,
             mountpoint=volume.mountpoint,
             note=_note_path(volume),
-            cgroups=writer.cgroups,
+            cgroup=writer.cgroup,
             bundle=writer.bundle,
             epoch=taken["epoch"],
             token=taken["token"],

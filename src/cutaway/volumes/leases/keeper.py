@@ -19,11 +19,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cutaway import linux
+from cutaway.cgroups import ContainerCgroup, kill_all, list_pids, probe_cgroup_layout
 from cutaway.files import read_json, write_json
 from cutaway.volumes.leases.lease import (
     FENCE_S,
@@ -38,8 +38,6 @@ from cutaway.volumes.leases.lease import (
 TITLE_DIGITS = 16
 """So much of the token is in what ``ps`` shows: by it the next engine finds the keeper."""
 _EMPTY_S = 30.0
-_KILL_ROUNDS = 200
-_KILL_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ class Charge:
         directory: where the lease's file is.
         mountpoint: the volume's content on this host.
         note: the engine's own record of the lease; a fenced one says why.
-        cgroups: directories of the container's cgroups.
+        cgroup: of the container, below each hierarchy's root.
         bundle: of the container: what its shim starts again, and where it notes its end.
         epoch, token, claim: of the lease.
         lost: why the holder was fenced; empty while it was not.
@@ -61,7 +59,7 @@ class Charge:
     directory: str
     mountpoint: str
     note: str
-    cgroups: tuple[str, ...]
+    cgroup: str
     bundle: str
     epoch: int
     token: str
@@ -80,13 +78,7 @@ class Charge:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> "Charge":
         """Read what ``to_json`` wrote."""
-        return cls(
-            **{
-                **document,
-                "claim": Claim(**document["claim"]),
-                "cgroups": tuple(document["cgroups"]),
-            }
-        )
+        return cls(**{**document, "claim": Claim(**document["claim"])})
 
 
 def main() -> None:
@@ -103,6 +95,7 @@ class Keeper:
 
     def __init__(self, charge: Charge) -> None:
         self._charge = charge
+        self._cgroup = ContainerCgroup(probe_cgroup_layout(), charge.cgroup)
         self._renewed_s = self._alive_s = time.monotonic()
 
     def run(self) -> None:
@@ -138,7 +131,7 @@ class Keeper:
     def _has_ended(self) -> bool:
         """Say whether the container has had no process for long and awaits no restart."""
         now_s = time.monotonic()
-        if any(self._processes()) or self._awaits_restart():
+        if list_pids(self._cgroup) or self._awaits_restart():
             self._alive_s = now_s
         return now_s - self._alive_s > _EMPTY_S
 
@@ -148,12 +141,6 @@ class Keeper:
                 return bool(json.loads(file.read()).get("restarting"))
         except (OSError, ValueError):
             return False
-
-    def _processes(self) -> Iterator[int]:
-        for top in self._charge.cgroups:
-            for directory, _, _ in os.walk(top):
-                with contextlib.suppress(OSError), open(f"{directory}/cgroup.procs") as file:
-                    yield from map(int, file.read().split())
 
     def fence(self, why: str) -> None:
         """See that nothing of this holder writes any more, unless it has just given the lease back.
@@ -167,14 +154,8 @@ class Keeper:
         with contextlib.suppress(OSError, ValueError, KeyError):
             path = f"{charge.bundle}/config.json"
             write_json(path, without_writing(read_json(path), charge.mountpoint), durable=False)
-        for _ in range(_KILL_ROUNDS):
-            found = set(self._processes())
-            if not found:
-                break
-            for pid in found:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(_KILL_PAUSE_S)
+        with contextlib.suppress(OSError):  # EBUSY: one stays in a system call, and ends with that
+            kill_all(self._cgroup)
         with contextlib.suppress(OSError):
             write_json(charge.note, replace(charge, lost=why).to_json())
 
