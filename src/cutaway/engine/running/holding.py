@@ -22,6 +22,9 @@ async def held_still(core: Core, containers: Iterable[Container]) -> AsyncIterat
     """Freeze those that run until the block ends; one that is paused already stays so.
 
     The events say so, as dockerd's do; the status stays ``running``.
+
+    Raises:
+        ShimFailed, ShimLost: one can't be frozen; all go on.
     """
     held = [c for c in containers if c.state.status is Status.RUNNING and c.shim is not None]
     with core.store.change() as transaction:
@@ -29,11 +32,11 @@ async def held_still(core: Core, containers: Iterable[Container]) -> AsyncIterat
             transaction.put_document(HELD, container.id, b"{}")
     try:
         for container in held:
-            await _ask(core, container, Pause())
+            await _hold(core, container)
         yield
     finally:
         for container in held:
-            await _ask(core, container, Resume())
+            await _release(core, container)
         with core.store.change() as transaction:
             for container in held:
                 transaction.delete_document(HELD, container.id)
@@ -44,17 +47,34 @@ async def let_go(core: Core) -> None:
     for identifier, _ in core.store.documents(HELD):
         container = core.containers.get(identifier)
         if container is not None:
-            await _ask(core, container, Resume())
+            await _release(core, container)
             if container.state.status is Status.PAUSED:  # as the new engine found it
                 core.commit(container, state=replace(container.state, status=Status.RUNNING))
         with core.store.change() as transaction:
             transaction.delete_document(HELD, identifier)
 
 
+async def _hold(core: Core, container: Container) -> None:
+    """Freeze a container.
+
+    Raises:
+        ShimFailed, ShimLost: it goes on. One that has ended in this moment is still, too.
+    """
+    try:
+        await _ask(core, container, Pause())
+    except (ShimFailed, ShimLost):
+        if container.is_alive:
+            raise
+
+
+async def _release(core: Core, container: Container) -> None:
+    """Let a container go on; harmless when it was never held, or has ended."""
+    with suppress(ShimFailed, ShimLost):
+        await _ask(core, container, Resume())
+
+
 async def _ask(core: Core, container: Container, message: Pause | Resume) -> None:
-    """Tell the shim, and who listens; a container that ends in this moment is still, too."""
     if container.shim is not None:
-        with suppress(ShimFailed, ShimLost):
-            await container.shim.request(message)
-            action = "pause" if isinstance(message, Pause) else "unpause"
-            core.commit(container, told=[(action, {})])
+        await container.shim.request(message)
+        action = "pause" if isinstance(message, Pause) else "unpause"
+        core.commit(container, told=[(action, {})])
