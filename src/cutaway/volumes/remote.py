@@ -10,6 +10,7 @@ Source: Docker's "Volume plugin" protocol; moby ``volume/drivers/proxy.go``, ``a
 import json
 import logging
 import os
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -154,8 +155,12 @@ class RemoteDriver:
         plugin = self._find(volume.name, volume.driver)
         os.makedirs(os.path.dirname(note), mode=0o700, exist_ok=True)
         write_json(note, {"path": None})
-        step = MountRemote(
-            why=f"volume {volume.name}", driver=volume.driver, volume=volume.name, user=user
+        step = AskForUser(
+            why=f"volume {volume.name}",
+            method="Mount",
+            driver=volume.driver,
+            volume=volume.name,
+            user=user,
         )
         try:
             path = str(ledger.apply(step, plugin))
@@ -176,8 +181,12 @@ class RemoteDriver:
         note = self._note(volume.name, user)
         if not os.path.exists(note):
             return
-        step = UnmountRemote(
-            why=f"user of {volume.name}", driver=volume.driver, volume=volume.name, user=user
+        step = AskForUser(
+            why=f"user of {volume.name}",
+            method="Unmount",
+            driver=volume.driver,
+            volume=volume.name,
+            user=user,
         )
         try:
             ledger.apply(step, self._find(volume.name, volume.driver))
@@ -225,70 +234,40 @@ class RemoteDriver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MountRemote(Step[Plugin]):
-    """Ask a plugin to mount a volume.
+class AskForUser(Step[Plugin]):
+    """Have a plugin mount a volume for one more user, or tell it that one needs it no more.
 
     Attributes:
+        method: ``Mount`` or ``Unmount``.
         driver: the plugin's name.
         volume: its name.
         user: the id that the plugin counts.
     """
 
+    method: str
     driver: str
     volume: str
     user: str
 
     def describe(self) -> str:
         """See ``Step``."""
-        return f"have the plugin {self.driver} mount {self.volume}"
+        return f"have the plugin {self.driver} {self.method.lower()} {self.volume}"
 
     def shell(self) -> str:
         """See ``Step``."""
-        return _post(self.driver, "Mount", self.volume, self.user)
+        body = json.dumps(self._arguments())
+        socket = f"/run/docker/plugins/{self.driver}.sock"
+        url = f"http://plugin/{INTERFACE}.{self.method}"
+        return f"curl --unix-socket {shlex.quote(socket)} -d {shlex.quote(body)} {url}"
 
     def apply(self, scope: Plugin) -> Any:
-        """Call ``VolumeDriver.Mount``; return where the volume is.
+        """Call the method; return where the volume is, if the plugin says it.
 
         Raises:
             PluginFailed, PluginRefused: see ``plugins``.
         """
-        arguments = {"Name": self.volume, "ID": self.user}
-        return scope.client.call(f"{INTERFACE}.Mount", arguments, Mounted).mountpoint
+        method = f"{INTERFACE}.{self.method}"
+        return scope.client.call(method, self._arguments(), Mounted).mountpoint
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnmountRemote(Step[Plugin]):
-    """Tell a plugin that one user needs a volume no more.
-
-    Attributes:
-        driver: the plugin's name.
-        volume: its name.
-        user: the id that the plugin counts.
-    """
-
-    driver: str
-    volume: str
-    user: str
-
-    def describe(self) -> str:
-        """See ``Step``."""
-        return f"have the plugin {self.driver} unmount {self.volume}"
-
-    def shell(self) -> str:
-        """See ``Step``."""
-        return _post(self.driver, "Unmount", self.volume, self.user)
-
-    def apply(self, scope: Plugin) -> None:
-        """Call ``VolumeDriver.Unmount``.
-
-        Raises:
-            PluginFailed, PluginRefused: see ``plugins``.
-        """
-        arguments = {"Name": self.volume, "ID": self.user}
-        scope.client.call(f"{INTERFACE}.Unmount", arguments, Answer)
-
-
-def _post(driver: str, method: str, volume: str, user: str) -> str:
-    body = json.dumps({"Name": volume, "ID": user})
-    socket = f"/run/docker/plugins/{driver}.sock"
-    return f"curl --unix-socket {socket} -d '{body}' http://plugin/{INTERFACE}.{method}"
+    def _arguments(self) -> dict[str, str]:
+        return {"Name": self.volume, "ID": self.user}
