@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from support.emulation import EMULATOR, emulated, uname_s390x
+from support.emulation import emulated, uname_s390x
 from support.hostile_registry import INDEX_TYPE, HostileRegistry, described, make_image
 from support.netns import Namespace
 
@@ -28,7 +28,6 @@ def app(module_engine):
         yield f"{registry.address}/app"
 
 
-@pytest.mark.skipif(not EMULATOR.exists(), reason="no qemu-user-static")
 def test_an_image_for_another_processor_runs_where_an_emulator_is_registered(engine, app) -> None:
     with emulated(engine.host):
         ran = engine.docker("run", "--rm", "--platform=linux/s390x", app)

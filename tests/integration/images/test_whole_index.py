@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -273,7 +272,6 @@ def without(archive: bytes, *names: str) -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.skipif(not shutil.which("skopeo"), reason="no skopeo")
 def test_skopeo_reads_the_whole_index_of_our_archive_and_we_read_its(
     store, other, registry, index, whole, tmp_path
 ) -> None:

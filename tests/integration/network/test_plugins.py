@@ -1,8 +1,6 @@
 """Networks and addresses of a real plugin: a process that is asked as libnetwork asks."""
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,34 +9,15 @@ import pytest
 
 from support.engine import EngineUnderTest
 from support.images import busybox_archive
+from support.plugin_process import PluginProcess, engine_with_plugins
 from support.waiting import eventually
 
 TESTS = Path(__file__).resolve().parents[2]
 SLEEP = ("busybox", "sleep", "600")
 
 
-class PluginProcess:
-    """The plugin ``wire``, in the engine's namespaces."""
-
-    def __init__(self, engine: EngineUnderTest, name: str) -> None:
-        self.engine = engine
-        self.path = engine.directory / "plugins" / name
-        self.start()
-
-    def start(self) -> None:
-        words = (sys.executable, "-m", "support.network_plugin", self.path.parent, self.path.name)
-        self.process = self.engine.host.popen(
-            [str(word) for word in words], env={**os.environ, "PYTHONPATH": str(TESTS)}
-        )
-        eventually(self.path.with_suffix(".sock").exists)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def mood(self, **methods: Any) -> None:
-        text = json.dumps({name.replace("_", "."): how for name, how in methods.items()})
-        self.path.with_suffix(".mood").write_text(text)
+class Wire(PluginProcess):
+    """The plugin ``wire``."""
 
     def calls(self) -> list[tuple[str, dict[str, Any]]]:
         log = self.path.with_suffix(".calls")
@@ -52,30 +31,25 @@ class PluginProcess:
 
     @property
     def holds(self) -> dict[str, dict[str, Any]]:
-        state = self.path.with_suffix(".state")
-        return json.loads(state.read_text()) if state.exists() else {}  # type: ignore[no-any-return]
+        return self.state
 
     def holds_nothing(self) -> bool:
         return not any(self.holds.values())
 
 
 @pytest.fixture(scope="module")
-def plugged(archives: Path) -> Iterator[tuple[EngineUnderTest, PluginProcess]]:
-    engine = EngineUnderTest()
-    engine.flags += ["--plugin-sockets", str(engine.directory / "plugins")]
-    (engine.directory / "plugins").mkdir()
-    engine.start()
-    wire = PluginProcess(engine, "wire")
-    try:
-        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
-        yield engine, wire
-    finally:
-        wire.kill()
-        engine.close()
+def plugged(archives: Path) -> Iterator[tuple[EngineUnderTest, Wire]]:
+    with engine_with_plugins() as engine:
+        wire = Wire(engine, "support.network_plugin", "wire")
+        try:
+            engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
+            yield engine, wire
+        finally:
+            wire.kill()
 
 
 @pytest.fixture
-def wire(plugged: tuple[EngineUnderTest, PluginProcess]) -> Iterator[PluginProcess]:
+def wire(plugged: tuple[EngineUnderTest, Wire]) -> Iterator[Wire]:
     engine, wire = plugged
     wire.mood()
     wire.forget_calls()
@@ -103,7 +77,7 @@ def assert_reaches(engine: EngineUnderTest, container: str, other: str) -> None:
     )
 
 
-def test_a_network_of_a_plugin_and_its_containers(wire: PluginProcess) -> None:
+def test_a_network_of_a_plugin_and_its_containers(wire: Wire) -> None:
     engine = wire.engine
     engine.docker(
         "network", "create", "-d", "wire", "--subnet", "10.70.0.0/24", "-o", "colour=red", "yard"
@@ -156,7 +130,7 @@ def test_a_network_of_a_plugin_and_its_containers(wire: PluginProcess) -> None:
     assert wire.holds_nothing()
 
 
-def test_live_connect_and_disconnect(wire: PluginProcess) -> None:
+def test_live_connect_and_disconnect(wire: Wire) -> None:
     engine = wire.engine
     engine.docker("network", "create", "-d", "wire", "--subnet", "10.71.0.0/24", "yard")
     engine.docker("run", "-d", "--name", "one", *SLEEP)
@@ -169,7 +143,7 @@ def test_live_connect_and_disconnect(wire: PluginProcess) -> None:
         assert not wire.holds["endpoints"]
 
 
-def test_addresses_of_a_plugin_on_our_bridge(wire: PluginProcess) -> None:
+def test_addresses_of_a_plugin_on_our_bridge(wire: Wire) -> None:
     engine = wire.engine
     engine.docker(
         "network", "create", "--ipam-driver", "wire", "--ipam-opt", "site=north", "--ipv6", "hall"
@@ -201,7 +175,7 @@ def test_addresses_of_a_plugin_on_our_bridge(wire: PluginProcess) -> None:
     assert "10.77.0.20" in wire.holds["addresses"]
 
 
-def test_both_from_the_plugin_and_no_addresses_at_all(wire: PluginProcess) -> None:
+def test_both_from_the_plugin_and_no_addresses_at_all(wire: Wire) -> None:
     engine = wire.engine
     engine.docker("network", "create", "-d", "wire", "--ipam-driver", "wire", "both")
     engine.docker("run", "-d", "--name", "one", "--network", "both", *SLEEP)
@@ -236,7 +210,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_a_network_that_a_plugin_spoils_leaves_nothing(wire: PluginProcess, case: str) -> None:
+def test_a_network_that_a_plugin_spoils_leaves_nothing(wire: Wire, case: str) -> None:
     engine = wire.engine
     mood, words = REFUSALS[case]
     wire.mood(**mood)
@@ -287,7 +261,7 @@ LIES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def test_a_container_that_a_plugin_spoils_leaves_nothing(wire: PluginProcess) -> None:
+def test_a_container_that_a_plugin_spoils_leaves_nothing(wire: Wire) -> None:
     engine = wire.engine
     engine.docker("network", "create", "-d", "wire", "--ipam-driver", "wire", "yard")
     engine.docker("run", "-d", "--name", "first", "--network", "yard", *SLEEP)
@@ -304,7 +278,7 @@ def test_a_container_that_a_plugin_spoils_leaves_nothing(wire: PluginProcess) ->
     )
 
 
-def test_one_that_hangs_stops_nobody_else(wire: PluginProcess) -> None:
+def test_one_that_hangs_stops_nobody_else(wire: Wire) -> None:
     engine = wire.engine
     engine.docker("network", "create", "-d", "wire", "yard")
     wire.mood(NetworkDriver_Join={"hang": True}, NetworkDriver_CreateNetwork={"hang": True})
@@ -327,7 +301,7 @@ def test_one_that_hangs_stops_nobody_else(wire: PluginProcess) -> None:
     assert [client.wait(timeout=60) != 0 for client in waiting] == [True, True]
 
 
-def test_what_a_plugin_holds_is_released_after_deaths(wire: PluginProcess) -> None:
+def test_what_a_plugin_holds_is_released_after_deaths(wire: Wire) -> None:
     engine = wire.engine
     engine.docker("network", "create", "-d", "wire", "--ipam-driver", "wire", "yard")
     engine.docker("run", "-d", "--name", "gone", "--network", "yard", *SLEEP)
@@ -352,7 +326,7 @@ def test_what_a_plugin_holds_is_released_after_deaths(wire: PluginProcess) -> No
     engine.docker("network", "rm", "yard")
 
 
-def test_an_unknown_driver_is_refused_at_once(wire: PluginProcess) -> None:
+def test_an_unknown_driver_is_refused_at_once(wire: Wire) -> None:
     for words in (("-d", "nobody"), ("--ipam-driver", "nobody")):
         refused = wire.engine.docker("network", "create", *words, "yard", check=False)
         assert "could not find plugin nobody in v1 plugin registry: plugin not found" in (

@@ -1,10 +1,7 @@
 """Volumes of a real plugin: a process that is asked as Docker asks; it hangs, lies and dies."""
 
-import json
-import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,60 +10,34 @@ import pytest
 
 from support.engine import EngineUnderTest
 from support.images import busybox_archive
+from support.plugin_process import PluginProcess, engine_with_plugins
 from support.waiting import eventually
 
-TESTS = Path(__file__).resolve().parents[2]
 
-
-class PluginProcess:
-    """The plugin ``shelf``, in the engine's namespaces."""
-
-    def __init__(self, engine: EngineUnderTest) -> None:
-        self.path = engine.directory / "plugins" / "shelf"
-        self._host = engine.host
-        self.start()
-
-    def start(self) -> None:
-        words = (sys.executable, "-m", "support.volume_plugin", self.path.parent, self.path.name)
-        self.path.with_suffix(".sock").unlink(missing_ok=True)
-        self.process = self._host.popen(
-            [str(word) for word in words], env={**os.environ, "PYTHONPATH": str(TESTS)}
-        )
-        eventually(self.path.with_suffix(".sock").exists)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def mood(self, **methods: Any) -> None:
-        self.path.with_suffix(".mood").write_text(json.dumps(methods))
+class Shelf(PluginProcess):
+    """The plugin ``shelf``."""
 
     @property
     def volumes(self) -> dict[str, dict[str, Any]]:
-        state = self.path.with_suffix(".state")
-        return json.loads(state.read_text()) if state.exists() else {}  # type: ignore[no-any-return]
+        return self.state
 
     def users(self, name: str = "data") -> list[str]:
         return list(self.volumes[name]["users"])
 
 
 @pytest.fixture(scope="module")
-def plugged(archives: Path) -> Iterator[tuple[EngineUnderTest, PluginProcess]]:
-    engine = EngineUnderTest()
-    engine.flags += ["--plugin-sockets", str(engine.directory / "plugins")]
-    (engine.directory / "plugins").mkdir()
-    engine.start()
-    shelf = PluginProcess(engine)
-    try:
-        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
-        yield engine, shelf
-    finally:
-        shelf.kill()
-        engine.close()
+def plugged(archives: Path) -> Iterator[tuple[EngineUnderTest, Shelf]]:
+    with engine_with_plugins() as engine:
+        shelf = Shelf(engine, "support.volume_plugin", "shelf")
+        try:
+            engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
+            yield engine, shelf
+        finally:
+            shelf.kill()
 
 
 @pytest.fixture
-def shelf(plugged: tuple[EngineUnderTest, PluginProcess]) -> Iterator[PluginProcess]:
+def shelf(plugged: tuple[EngineUnderTest, Shelf]) -> Iterator[Shelf]:
     engine, shelf = plugged
     shelf.mood()
     yield shelf
@@ -78,7 +49,7 @@ def shelf(plugged: tuple[EngineUnderTest, PluginProcess]) -> Iterator[PluginProc
 
 
 @pytest.fixture
-def engine(plugged: tuple[EngineUnderTest, PluginProcess]) -> EngineUnderTest:
+def engine(plugged: tuple[EngineUnderTest, Shelf]) -> EngineUnderTest:
     return plugged[0]
 
 
@@ -88,7 +59,7 @@ def run(
     return engine.docker("run", "--rm", "-v", "data:/data", *words, check=check)
 
 
-def test_a_plugins_volume_from_create_to_rm(engine: EngineUnderTest, shelf: PluginProcess) -> None:
+def test_a_plugins_volume_from_create_to_rm(engine: EngineUnderTest, shelf: Shelf) -> None:
     engine.docker("volume", "create", "-d", "shelf", "-o", "depth=40cm", "--label", "a=b", "data")
     assert shelf.volumes["data"]["opts"] == {"depth": "40cm"}
     engine.docker("volume", "create", "-d", "shelf", "data")  # it is there
@@ -114,7 +85,7 @@ def test_a_plugins_volume_from_create_to_rm(engine: EngineUnderTest, shelf: Plug
     assert shelf.volumes == {}
 
 
-def test_anonymous_and_by_flag(engine: EngineUnderTest, shelf: PluginProcess) -> None:
+def test_anonymous_and_by_flag(engine: EngineUnderTest, shelf: Shelf) -> None:
     done = engine.docker(
         "run", "--rm", "--volume-driver", "shelf", "-v", "named:/n", "busybox", "df"
     )
@@ -124,7 +95,7 @@ def test_anonymous_and_by_flag(engine: EngineUnderTest, shelf: PluginProcess) ->
     eventually(lambda: set(shelf.volumes) == {"named"})
 
 
-def test_live_mounts_of_a_plugin(engine: EngineUnderTest, shelf: PluginProcess) -> None:
+def test_live_mounts_of_a_plugin(engine: EngineUnderTest, shelf: Shelf) -> None:
     engine.docker("volume", "create", "-d", "shelf", "data")
     engine.docker("run", "-d", "--name", "web", "busybox", "sleep", "1000")
     engine.cutaway("mount", "add", "web", "data:/x")
@@ -146,7 +117,7 @@ def test_live_mounts_of_a_plugin(engine: EngineUnderTest, shelf: PluginProcess) 
     ],
 )
 def test_a_mount_that_a_plugin_spoils_leaves_nothing(
-    engine: EngineUnderTest, shelf: PluginProcess, mood: dict[str, Any], message: str
+    engine: EngineUnderTest, shelf: Shelf, mood: dict[str, Any], message: str
 ) -> None:
     engine.docker("volume", "create", "-d", "shelf", "data")
     shelf.mood(**mood)
@@ -163,7 +134,7 @@ def test_a_mount_that_a_plugin_spoils_leaves_nothing(
 
 
 def test_a_volume_that_a_plugin_will_not_make_is_not_there(
-    engine: EngineUnderTest, shelf: PluginProcess
+    engine: EngineUnderTest, shelf: Shelf
 ) -> None:
     shelf.mood(create="refuse")
     refused = engine.docker("volume", "create", "-d", "shelf", "data", check=False)
@@ -178,9 +149,7 @@ def test_a_volume_that_a_plugin_will_not_make_is_not_there(
     assert engine.docker("volume", "ls", "-q").stdout == "data\n"
 
 
-def test_a_plugin_that_hangs_holds_up_nobody_else(
-    engine: EngineUnderTest, shelf: PluginProcess
-) -> None:
+def test_a_plugin_that_hangs_holds_up_nobody_else(engine: EngineUnderTest, shelf: Shelf) -> None:
     engine.docker("volume", "create", "-d", "shelf", "data")
     shelf.mood(mount="hang", list="hang")
     words = ["docker", "run", "-v", "data:/data", "busybox", "true"]
@@ -199,7 +168,7 @@ def test_a_plugin_that_hangs_holds_up_nobody_else(
 
 
 def test_a_plugin_that_hangs_does_not_hold_up_the_engines_end(
-    engine: EngineUnderTest, shelf: PluginProcess
+    engine: EngineUnderTest, shelf: Shelf
 ) -> None:
     engine.docker("volume", "create", "-d", "shelf", "data")
     shelf.path.with_suffix(".hanging").unlink(missing_ok=True)
@@ -220,7 +189,7 @@ def test_a_plugin_that_hangs_does_not_hold_up_the_engines_end(
 
 
 def test_every_mount_is_given_back_over_deaths_of_the_engine(
-    engine: EngineUnderTest, shelf: PluginProcess
+    engine: EngineUnderTest, shelf: Shelf
 ) -> None:
     engine.docker("volume", "create", "-d", "shelf", "data")
     engine.docker("run", "-d", "--name", "web", "-v", "data:/data", "busybox", "sleep", "1000")
