@@ -330,13 +330,13 @@ def test_macvlan_talks_to_the_neighbour_but_not_to_its_own_host(machine: Machine
         assert not machine.host.reaches(web.address, 5000)
 
 
-def test_missing_ipvlan_is_named(machine: Machine):
+def test_ipvlan_talks_to_the_neighbour_or_its_missing_option_is_named(machine: Machine):
     controller = machine.start()
     request = NetworkRequest(
         name="v",
         driver="ipvlan",
         options={"parent": "lan0"},
-        ipam=(IpamConfig(subnet="10.99.0.0/24"),),
+        ipam=(IpamConfig(subnet="10.99.0.0/24", gateway="10.99.0.2", ip_range="10.99.0.64/26"),),
     )
     try:
         machine.host.run(lambda: controller.create_network(request))
