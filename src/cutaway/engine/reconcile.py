@@ -4,7 +4,8 @@ The store says what should be; shims and exit files say what is. In order:
 
 1. read the store (a damaged one is rebuilt from the containers' own config.json);
 2. connect to every shim that lives, take over its events, and let go those that never started;
-3. account for exits that nobody heard of, finish removals that were begun;
+3. account for exits that nobody heard of (a shim that left has written what it told nobody into
+   state.json), finish removals that were begun;
 4. remove everything that carries the id of no container: cgroups, bundles, layers, directories
    (links and firewall elements are the network controller's).
 """
@@ -31,6 +32,7 @@ from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import Link, ShimFailed, ShimLost
 from cutaway.engine.running import exits
 from cutaway.errors import CutawayError, NotFound
+from cutaway.files import read_json
 from cutaway.images.snapshots import Kind
 from cutaway.linux.abi import MNT
 from cutaway.model import ExecConfig
@@ -95,6 +97,19 @@ async def reconnect(core: Core) -> None:
             partial(exits.on_end, core, container),
         )
         await _take_over(core, container, container.shim)
+
+
+def _hear_the_gone(core: Core, container: Container) -> None:
+    """Take up the events that a shim told nobody, since no engine was there until it left."""
+    try:
+        state = read_json(f"{core.paths.bundle(container.id)}/state.json")
+        events = [protocol.Event.from_json(event) for event in state["unacknowledged"]]
+    except (OSError, ValueError, KeyError, protocol.ProtocolError):
+        return
+    container.early = [event for event in events if event.seq > container.state.last_seq]
+    first = next((event.facts for event in container.early if event.name == "started"), None)
+    if first is not None:
+        _adopt(core, container, {**first, "status": "running"})
 
 
 async def _take_over(core: Core, container: Container, link: Link) -> None:
@@ -167,10 +182,14 @@ def live_namespaces(core: Core) -> dict[str, int | None]:
 async def settle(core: Core) -> None:
     """Account for what happened while no engine was there; needs the network controller."""
     for container in core.containers:
+        if container.shim is None:
+            _hear_the_gone(core, container)
         if container.early is not None:
             _restore_volumes(core, container)
             exits.replay_early(core, container)
-        elif container.is_alive or container.state.status is Status.RESTARTING:
+        if container.shim is None and (
+            container.is_alive or container.state.status is Status.RESTARTING
+        ):
             exits.on_end(core, container)
     # In the background: a plugin that does not answer must not keep the engine from starting.
     core.spawn(core.in_long_thread(core.volumes.settle), "settling volumes")

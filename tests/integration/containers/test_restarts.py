@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,38 @@ def test_on_failure_counts_and_gives_up(engine: EngineUnderTest, run: Run) -> No
     assert engine.docker("logs", "fails").stdout == "run\n" * 3
     eventually(lambda: status(engine, "works") == "exited")
     assert inspect(engine, "works")["RestartCount"] == 0
+
+
+def test_a_user_who_starts_it_again_lets_the_policy_count_anew(
+    engine: EngineUnderTest, run: Run
+) -> None:
+    run("fails", "sh", "-c", "echo run; exit 3", HostConfig=policy("on-failure", 1))
+    eventually(lambda: status(engine, "fails") == "exited")
+    engine.client.post("/containers/fails/start")
+    eventually(lambda: engine.docker("logs", "fails").stdout == "run\n" * 4)
+    eventually(lambda: status(engine, "fails") == "exited")
+    assert inspect(engine, "fails")["RestartCount"] == 1
+
+
+def test_what_ends_while_no_engine_is_there_is_told_whole_by_the_next(
+    engine: EngineUnderTest, run: Run
+) -> None:
+    since = time.time()
+    script = "echo run; sleep 0.2; exit 3"
+    identifier = run("fails", "sh", "-c", script, HostConfig=policy("on-failure", 2))
+    engine.kill()
+    farewell = engine.exec_root / "containers" / identifier / "state.json"
+    eventually(farewell.exists)
+    engine.start()
+    eventually(lambda: status(engine, "fails") == "exited")
+    shown = inspect(engine, "fails")
+    assert (shown["RestartCount"], shown["State"]["ExitCode"]) == (2, 3)
+    assert engine.docker("logs", "fails").stdout == "run\n" * 3
+    span = ("--since", f"{since:.6f}", "--until", f"{time.time():.6f}")
+    told = engine.docker(
+        "events", *span, "--filter", f"container={identifier}", "--format", "{{.Action}}"
+    ).stdout.split()
+    assert told == ["create", *["start", "die"] * 3]
 
 
 @pytest.mark.parametrize("way", ["label", "flag"])

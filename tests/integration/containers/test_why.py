@@ -86,7 +86,8 @@ def test_each_sender_of_a_signal_is_named(engine: EngineUnderTest, run: Run) -> 
 
 
 def test_a_signal_that_was_not_to_end_it_is_not_its_end(engine: EngineUnderTest, run: Run) -> None:
-    run("deaf", "sh", "-c", "trap 'exit 3' USR1; while :; do sleep 0.05; done")
+    run("deaf", "sh", "-c", "trap 'exit 3' USR1; echo ready; while :; do sleep 0.05; done")
+    eventually(lambda: engine.docker("logs", "deaf").stdout == "ready\n")
     engine.client.post("/containers/deaf/kill", signal="WINCH")
     os.kill(state(engine, "deaf")["Pid"], signal.SIGUSR1)
     assert ended_by(engine, "deaf") == ("program", "")

@@ -157,6 +157,7 @@ def exited_state(
         status=status,
         pid=0,
         exit_code=int(facts.get("exit_code") or 0),
+        restart_count=max(state.restart_count, int(facts.get("restart_count") or 0)),
         oom_killed=bool(facts.get("oom_killed")) or state.oom_killed,
         finished_ns=int(facts.get("exited_ns") or time.time_ns()),
         error=ending.reason if facts.get("lost") else "",

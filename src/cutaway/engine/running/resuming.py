@@ -9,8 +9,6 @@ import asyncio
 import logging
 from functools import partial
 
-from msgspec.structs import replace
-
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.events import Event
@@ -75,12 +73,8 @@ async def resume_all(core: Core) -> None:
 
 async def _start(core: Core, container: Container) -> None:
     await container.cleaned.wait()
-    core.commit(
-        container,
-        state=replace(container.state, restart_count=container.state.restart_count + 1),
-    )
     try:
-        await starting.start(core, container)
+        await starting.start(core, container, restart_count=container.state.restart_count + 1)
     except NotModified:
         log.debug("%s runs already", container.short_id)
     except CutawayError as error:

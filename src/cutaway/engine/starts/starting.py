@@ -55,8 +55,13 @@ _ETC_BYTES = 1 << 20
 _INITS = ("docker-init", "tini-static")  # statically linked: the image may have no libc
 
 
-async def start(core: Core, container: Container) -> None:
+async def start(core: Core, container: Container, *, restart_count: int = 0) -> None:
     """Run a container. Returns once its program has been executed.
+
+    Args:
+        core: the engine.
+        container: which one.
+        restart_count: how often its restart policy has started it by now; a user begins anew.
 
     Raises:
         NotModified: it runs already. Conflict: it is paused or being removed.
@@ -65,6 +70,7 @@ async def start(core: Core, container: Container) -> None:
     async with container.lock:
         _check_startable(container)
         await removal.see_clean(core, container)
+        _begin_life(core, container, restart_count)
         try:
             await _start(core, container)
         except BaseException as error:
@@ -82,6 +88,13 @@ def _check_startable(container: Container) -> None:
         raise NotModified(f"container {container.id} is already running")
     if status in (Status.REMOVING, Status.DEAD):
         raise Conflict("container is marked for removal and cannot be started")
+
+
+def _begin_life(core: Core, container: Container, restart_count: int) -> None:
+    """Begin to count anew, on the disk too: the next shim numbers its events from 1 again."""
+    state = replace(container.state, restart_count=restart_count, last_seq=0)
+    if state != container.state:
+        core.commit(container, state=state)
 
 
 async def _start(core: Core, container: Container) -> None:
@@ -251,7 +264,6 @@ class _Watch:
 
 def _launch(core: Core, container: Container, watch: _Watch) -> None:
     container.early = []
-    container.state = replace(container.state, last_seq=0)
     container.shim, answer = core.launcher.launch(
         plan_launch(core, container), watch.on_event, watch.on_end
     )
