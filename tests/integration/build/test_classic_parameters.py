@@ -47,7 +47,7 @@ def image(engine: EngineUnderTest, documents: list[dict[str, Any]]) -> dict[str,
 SEEN = {
     "buildargs": ({"buildargs": '{"A":"given"}'}, "echo got $A", "got given"),
     "networkmode": ({"networkmode": "none"}, "ip -o link | wc -l", "\n1\n"),
-    "extrahosts": ({"extrahosts": "db:10.9.8.7"}, "grep db /etc/hosts", r"10\.9\.8\.7\s+db"),
+    "extrahosts": ({"extrahosts": "db:10.9.8.7"}, "grep -w db /etc/hosts", r"10\.9\.8\.7\s+db"),
     "memory": (
         {"memory": 64 << 20},
         CGROUP.format(v2="memory.max", v1="memory/memory.limit_in_bytes"),

@@ -26,7 +26,7 @@ services:
 OTHER = """\
 FROM busybox AS one
 ARG WORD
-RUN echo $WORD > /word; grep db /etc/hosts >> /word; ip -o link | wc -l >> /word
+RUN echo $WORD > /word; grep -w db /etc/hosts >> /word; ip -o link | wc -l >> /word
 CMD ["cat", "/word"]
 FROM one AS two
 RUN exit 1

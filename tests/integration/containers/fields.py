@@ -168,7 +168,7 @@ HOST_CONFIG: dict[str, Case] = {
     "Dns": Seen(["9.9.9.9"], "grep 9.9.9.9 /etc/resolv.conf", ".*9.9.9.9.*"),
     "DnsOptions": Seen(["ndots:7"], "grep ^options /etc/resolv.conf", ".*ndots:7.*"),
     "DnsSearch": Seen(["a.example"], "grep ^search /etc/resolv.conf", "search a.example"),
-    "ExtraHosts": Seen(["db:10.0.0.9"], "grep db /etc/hosts", "10.0.0.9\tdb"),
+    "ExtraHosts": Seen(["db:10.0.0.9"], "grep -w db /etc/hosts", "10.0.0.9\tdb"),
     "GroupAdd": Seen(["77"], "id -G", ".* 77"),
     "IpcMode": Seen("none", "grep -c ' /dev/shm ' /proc/mounts", "0", "no network"),
     "Cgroup": Refused("container:x", "invalid cgroup mode: container:x"),

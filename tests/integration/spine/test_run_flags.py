@@ -120,7 +120,9 @@ SEEN = [
     pytest.param("", "mount -t tmpfs none /tmp 2>&1; echo $?", None, id="no mount"),
     pytest.param("--device /dev/null:/dev/nix:rw", "test -c /dev/nix && echo y", "y\n", id="dev"),
     pytest.param("--dns 9.9.9.9 --dns-search a.b", "cat /etc/resolv.conf", None, id="--dns"),
-    pytest.param("--add-host db:10.0.0.9", "grep db /etc/hosts", "10.0.0.9\tdb\n", id="add-host"),
+    pytest.param(
+        "--add-host db:10.0.0.9", "grep -w db /etc/hosts", "10.0.0.9\tdb\n", id="add-host"
+    ),
     pytest.param("--pid host", "ls /proc/$PPID/comm; test $$ -gt 1; echo $?", None, id="pid host"),
     pytest.param(
         "--oom-score-adj 123", "cat /proc/self/oom_score_adj", "123\n", id="--oom-score-adj"
