@@ -185,19 +185,7 @@ class NetworkPlugin:
         return {}
 
 
-def keep_frames_from_the_firewall() -> None:
-    """Have frames on bridges pass no IP rules: a host that is no router forwards none of them.
-
-    The kernel does so unless br_netfilter is loaded; then it is said for this namespace.
-    """
-    for version in ("ip", "ip6"):
-        setting = Path(f"/proc/sys/net/bridge/bridge-nf-call-{version}tables")
-        if setting.exists():
-            setting.write_text("0")
-
-
 if __name__ == "__main__":
-    keep_frames_from_the_firewall()
     plugin = NetworkPlugin(Path(sys.argv[1]), sys.argv[2])
     socket = plugin.path.with_suffix(".sock")
     make_server(socket, ["NetworkDriver", "IpamDriver"], plugin.methods()).serve_forever()

@@ -1,13 +1,14 @@
 """The default bridge and user bridges on the real kernel."""
 
 import errno
+import os
 
 import pytest
 
 from cutaway.linux import KernelError
 from cutaway.linux.netlink import NETLINK_NETFILTER, NetlinkSocket
 from cutaway.linux.nftables import Batch, dump_tables
-from cutaway.linux.rtnetlink import link_add, link_delete
+from cutaway.linux.rtnetlink import link_add, link_delete, link_set
 from cutaway.network import EndpointRequest, IpamConfig, NetworkRequest
 from cutaway.network.errors import MissingLinkKind, NetworkInUse, PoolOverlaps
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
@@ -192,6 +193,26 @@ def test_a_host_that_was_a_router_stays_one(machine: Machine, namespaces):
     machine.start()
     with far.listen("0.0.0.0", 80):
         assert machine.neighbour.reaches("10.98.0.2", 80)
+
+
+def test_frames_on_a_foreign_bridge_are_not_routed_and_pass(machine: Machine, namespaces):
+    guests = [namespaces("guest1"), namespaces("guest2")]
+    machine.host.configure([link_add("virbr9", "bridge", up=True)])
+    for number, guest in enumerate(guests, 1):
+        port = f"vnet{number}"
+        machine.host.wire(port, guest, "lan0")
+        machine.host.configure([link_set(port, master=machine.host.index("virbr9"))])
+        guest.add_address("lan0", f"10.98.0.{number}/24", f"fd98::{number}/64")
+    machine.start(ipv6=True)
+    for version in ("ip", "ip6"):  # as of a kernel with br_netfilter, per namespace
+        name = f"net.bridge.bridge-nf-call-{version}tables"
+        if os.path.exists("/proc/sys/" + name.replace(".", "/")):
+            machine.host.sysctl(name, "1")
+    # Ports of a new bridge forward when the kernel has seen their carrier.
+    with guests[1].listen("0.0.0.0", 80):
+        wait_for(lambda: guests[0].reaches("10.98.0.2", 80))
+    with guests[1].listen("::", 80):
+        wait_for(lambda: guests[0].reaches("fd98::2", 80))
 
 
 def test_remove_network(machine: Machine):

@@ -62,6 +62,7 @@ from cutaway.network.firewall.egress import (
     fencing_rules,
     lan_entries,
 )
+from cutaway.network.firewall.same_link import same_digit_entries, same_link
 from cutaway.network.firewall.sets import (
     SETS,
     Entry,
@@ -84,7 +85,7 @@ def build_ruleset(
         tables: whose.
         entries: all elements.
         no_router: the IP versions whose forwarding was off before this engine switched it on:
-            packets between links that are none of ours are dropped, as they were.
+            packets routed between links that are none of ours are dropped, as they were.
         carried: elements that others than the engine added, by set.
     """
     batch = Batch()
@@ -94,7 +95,7 @@ def build_ruleset(
     for name in SETS:
         batch.add_set(tables.set(name))
     grouped = {name: list(elements) for name, elements in (carried or {}).items()}
-    for entry in (*entries, *lan_entries()):
+    for entry in (*entries, *lan_entries(), *same_digit_entries()):
         grouped.setdefault(entry.set_name, []).append(encode_entry(entry))
     for name, elements in grouped.items():
         batch.add_elements(tables.set(name), elements)
@@ -238,6 +239,8 @@ def _forwarding_rules(chain: Chain, no_router: Sequence[int]) -> list[Rule]:
         rules.append(Rule(chain, (out_link("routed"), icmp, accept), "gateway mode routed"))
         rules.append(Rule(chain, opened, "gateway mode routed"))
     rules.append(Rule(chain, (out_link("bridges"), drop), "unpublished"))
+    if no_router:
+        rules.append(Rule(chain, (same_link(), accept), "switched, not routed"))
     for version in no_router:
         family = NFPROTO.IPV4 if version == 4 else NFPROTO.IPV6
         nothing_of_ours = (matches.ip_version(family), in_link("bridges", invert=True), drop)
