@@ -66,7 +66,7 @@ class Endpoint:
         container_id: the sandbox's id, too.
         container_name: without the slash.
         interface: inside the container: ``eth0``.
-        host_interface: on the host: ``ve3f2a9b1c2d0``; empty for macvlan and the like.
+        host_interface: on the host: ``ve3f2a9b1c2d04e``; empty for macvlan and the like.
         mac: of ``interface``.
         ipv4: with the subnet's prefix, ``172.17.0.2/16``; empty when the network has no IPv4.
         ipv6: the same.

@@ -1,5 +1,8 @@
 """Plans as values: what a network, a sandbox, a change of networks takes."""
 
+import os
+from dataclasses import replace
+
 import pytest
 
 from cutaway.errors import Forbidden, InvalidParameter
@@ -163,7 +166,7 @@ def test_the_plan_of_a_sandbox(book: Book):
         settings=SETTINGS,
     )
     why = "--network back"
-    host = f"ve{'c' * 10}{endpoint.id[:3]}"
+    host = f"ve{'c' * 7}{endpoint.id[:6]}"
     assert plan[:4] == (
         RaiseLoopback(why="default"),
         CreateVeth(
@@ -190,6 +193,17 @@ def test_the_plan_of_a_sandbox(book: Book):
     for step in plan:
         assert step.describe()
         assert step.shell()
+
+
+def test_links_of_one_container_differ_though_their_endpoints_ids_begin_alike(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+):
+    ids = iter(("abc001" + "0" * 58, "abc002" + "0" * 58))
+    monkeypatch.setattr(os, "urandom", lambda _: bytes.fromhex(next(ids)))
+    other = replace(book.find_network("back"), id="f" * 64, name="front")
+    book.add_network(other)
+    links = [attach(book, EndpointRequest(network=n)).host_interface for n in ("back", "front")]
+    assert links == ["vecccccccabc001", "vecccccccabc002"]
 
 
 def test_a_container_is_once_on_a_network(book: Book):
