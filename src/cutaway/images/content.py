@@ -30,6 +30,7 @@ from cutaway.oci.hashing import digest_of
 MAX_DOCUMENT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
 _SPACE_CHECK_BYTES = 64 * 1024 * 1024
+_UNCACHED_BYTES = 4 * 1024 * 1024
 _FREE_SOME = "free some, for example by 'image prune -a'"
 
 
@@ -140,15 +141,17 @@ class ContentStore:
             ingest.write(data)
             ingest.commit()
 
-    def ingest(self, expected: Descriptor | None = None) -> "Ingest":
+    def ingest(self, expected: Descriptor | None = None, *, is_read_soon: bool = True) -> "Ingest":
         """Start writing a blob; use as a context manager, which aborts unless committed.
 
         Args:
             expected: digest and size it must have. The partial file of an interrupted ingest of
                 the same digest is taken up: ``Ingest.offset`` says how much is there. Hold
                 ``exclusive(expected.digest)``. None: the digest is what the bytes give.
+            is_read_soon: without, the bytes are on their way to the disk while more are written,
+                and don't stay in memory that others could use.
         """
-        return Ingest(self, expected)
+        return Ingest(self, expected, is_read_soon=is_read_soon)
 
     @contextlib.contextmanager
     def exclusive(
@@ -282,15 +285,19 @@ class Ingest:
     the digest) or ``abort`` (nothing kept); leaving the ``with`` block otherwise aborts.
     """
 
-    def __init__(self, store: ContentStore, expected: Descriptor | None) -> None:
+    def __init__(
+        self, store: ContentStore, expected: Descriptor | None, *, is_read_soon: bool
+    ) -> None:
         self._store = store
         self._expected = expected
+        self._is_read_soon = is_read_soon
         self._path = _ingest_path(store, expected)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         self._fd = os.open(self._path, flags, 0o600)
         self._hasher = hashlib.new(expected.digest.algorithm if expected else "sha256")
         self.offset = 0
         self._checked_at = -_SPACE_CHECK_BYTES
+        self._uncached_at = 0
         self._take_up()
 
     def __enter__(self) -> "Ingest":
@@ -323,6 +330,10 @@ class Ingest:
         except OSError as error:
             raise _write_failed(self._path, error) from error
         self.offset = end
+        if not self._is_read_soon and end - self._uncached_at >= _UNCACHED_BYTES:
+            # Starts writing what is dirty, and forgets what is on the disk.
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            self._uncached_at = end
 
     def restart(self) -> None:
         """Forget the bytes written so far: the sender starts from the beginning."""

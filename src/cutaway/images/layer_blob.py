@@ -29,10 +29,13 @@ class LayerBlobWriter:
         content: where the blob goes; hold a lease.
         is_compressed: gzipped, which costs more time than all the rest; without, a push
             compresses it.
+        is_read_soon: without, the blob does not stay in memory.
     """
 
-    def __init__(self, content: ContentStore, *, is_compressed: bool = True) -> None:
-        self._ingest = content.ingest()
+    def __init__(
+        self, content: ContentStore, *, is_compressed: bool = True, is_read_soon: bool = True
+    ) -> None:
+        self._ingest = content.ingest(is_read_soon=is_read_soon)
         self._compressor: Any = None
         if is_compressed:
             self._compressor = isal_zlib.compressobj(_LEVEL, wbits=_GZIP_WINDOW)

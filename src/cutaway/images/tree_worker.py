@@ -141,7 +141,12 @@ def _copy(control: Control, request: dict[str, Any]) -> int:
     now_ns = time.time_ns()
     origin_fd, root_fd = _enter_pair(request, WRITE_TREE_CAPABILITIES)
     return copy_operations.copy(
-        origin_fd, root_fd, request["copy"], floor_bytes=request["floor_bytes"], now_ns=now_ns
+        origin_fd,
+        root_fd,
+        request["copy"],
+        floor_bytes=request["floor_bytes"],
+        now_ns=now_ns,
+        tell_link=lambda *paths: control.send("note", [os.fsdecode(path) for path in paths]),
     )
 
 

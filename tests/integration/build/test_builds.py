@@ -396,3 +396,18 @@ def test_a_context_that_is_not_there_is_refused_before_an_engine_is_asked(engine
     done = engine.host.run(*words, check=False)
     assert done.stderr == 'unable to prepare context: path "/nowhere" not found\n'
     assert done.returncode == 1
+
+
+def test_a_large_file_of_the_context_is_each_stage_s_own(engine, cutaway, context):
+    directory = context(
+        "FROM busybox AS one\nCOPY large /l\nRUN echo more >> /l && chmod 600 /l\n"
+        "FROM busybox AS two\nCOPY large /l\n"
+        "FROM two\nCOPY --from=one /l /one\nCOPY large large2 /again/\n",
+        large="x" * 300_000, large2="y" * 300_000,
+    )  # fmt: skip
+    cutaway("build", "-q", "-t", "linked", directory)
+    told = files_of(engine, "linked", "stat -c '%n %s %a' /l /one /again/large /again/large2")
+    assert told.splitlines() == [
+        "/l 300000 644", "/one 300005 600", "/again/large 300000 644",
+        "/again/large2 300000 644",
+    ]  # fmt: skip

@@ -12,6 +12,7 @@ from cutaway.images.layers import tar_header as tar
 from cutaway.images.layers.errors import BadLayer
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.trees.copying import CopyRequest, copy_files, digest_files, make_directory
+from cutaway.images.trees.linking import SharedFiles
 from cutaway.images.trees.tree import Tree, export_tree, put_archive, stat_path
 from support.tars import build, directory, file, gzipped, hard_link, node, symlink
 
@@ -38,12 +39,15 @@ class Builder:
         put_archive(Tree.stopped(self.snapshots, key), "/", fd)
         os.close(fd)
 
-    def copy(self, *patterns: str, to: str, **options: object) -> int:
+    def copy(
+        self, *patterns: str, to: str, shared: SharedFiles | None = None, **options: object
+    ) -> int:
         request = CopyRequest(patterns=patterns, destination=to, **options)  # type: ignore[arg-type]
         return copy_files(
             Tree.stopped(self.snapshots, "work"),
             Tree.of_snapshot(self.snapshots, "context"),
             request,
+            shared=shared,
         )
 
     def digest(self, *patterns: str) -> str:
@@ -262,3 +266,69 @@ def test_excluded_files_are_left_out(builder: Builder) -> None:
                             file("d/__x/c.py")])  # fmt: skip
     builder.copy("d", to="/app/", exclude_regexes=(r"[^/]*\.pyc", "__x"))
     assert {n for n in builder.files() if n.startswith("app/")} == {"app/a.py"}
+
+
+LARGE = b"large" * 100_000
+
+
+class Linker(Builder):
+    """A builder whose copies go onto a layer and may link."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.snapshots.commit("base", "work")
+        self.snapshots.prepare("work", "base")
+
+    def copy(self, *patterns: str, to: str, **options: object) -> int:
+        directories = map(self.snapshots.directory, ("context", "work"))
+        return super().copy(*patterns, to=to, shared=SharedFiles(*directories), **options)
+
+    def inode(self, key: str, path: str) -> int:
+        return os.lstat(f"{self.snapshots.directory(key)}/{path}").st_ino
+
+
+@pytest.fixture
+def linker(tmp_path: Path) -> Linker:
+    return Linker(tmp_path)
+
+
+def test_large_file_that_a_copy_leaves_as_it_is_is_linked_once(linker: Linker) -> None:
+    linker.put("context", [directory("d"), file("d/large", LARGE), file("d/small", b"x"),
+                           symlink("d/again", "large"), symlink("s", "d/large")])  # fmt: skip
+    linker.copy("d", "s", to="/app/")
+    assert linker.inode("work", "app/large") == linker.inode("context", "d/large")
+    assert linker.inode("work", "app/small") != linker.inode("context", "d/small")
+    assert linker.inode("work", "app/s") != linker.inode("context", "d/large")
+    found = linker.files()
+    assert [found[f"app/{name}"].size for name in ("large", "s")] == [len(LARGE)] * 2
+    assert all(found[f"app/{name}"].isreg() for name in ("large", "s"))
+    assert linker.copy("d/large", to="/second") == 1
+    assert linker.inode("work", "second") != linker.inode("context", "d/large")
+
+
+@pytest.mark.parametrize("option", [{"owner": "7"}, {"mode": "0600"}, {"epoch": 1000}])
+def test_large_file_that_a_copy_changes_is_copied(linker: Linker, option: dict) -> None:
+    entry, data = file("large", LARGE)
+    entry.mtime_ns = 2000 * 10**9
+    linker.put("context", [(entry, data)])
+    linker.copy("large", to="/app/", **option)
+    assert linker.inode("work", "app/large") != linker.inode("context", "large")
+    origin = os.stat(f"{linker.snapshots.directory('context')}/large")
+    assert (origin.st_uid, origin.st_mode & 0o777, origin.st_mtime) == (0, 0o644, 2000)
+    assert linker.files()["app/large"].size == len(LARGE)
+
+
+def test_linking_keeps_times_of_directories_and_goes_where_links_of_the_image_lead(
+    linker: Linker, outside: Path
+) -> None:
+    timed, _ = directory("d/timed")
+    timed.mtime_ns = 3000 * 10**9
+    linker.put("context", [file("d/timed/large", LARGE), file("d/sub/large", LARGE), (timed, b"")])
+    linker.put("work", [directory("dst"), symlink("dst/sub", str(outside)),
+                        directory(str(outside).lstrip("/"))])  # fmt: skip
+    linker.copy("d", to="/dst/")
+    inside = str(outside).lstrip("/")
+    assert linker.inode("work", f"{inside}/large") == linker.inode("context", "d/sub/large")
+    assert os.listdir(outside) == ["canary"]
+    assert linker.inode("work", "dst/timed/large") == linker.inode("context", "d/timed/large")
+    assert linker.files()["dst/timed"].mtime == 3000

@@ -13,9 +13,10 @@ from cutaway.build.solve.cache import Layer
 from cutaway.build.solve.command import WORKING_PREFIX, CommandRunner
 from cutaway.build.solve.progress import VertexLog
 from cutaway.images.layer_blob import LayerBlobWriter
-from cutaway.images.snapshots import Snapshots
+from cutaway.images.snapshots import Kind, Snapshots
 from cutaway.images.store import ImageStore
 from cutaway.images.trees.copying import CopyRequest, copy_files, digest_files, make_directory
+from cutaway.images.trees.linking import SharedFiles
 from cutaway.images.trees.tree import Tree, diff_layer
 from cutaway.oci import Digest
 from cutaway.oci.hashing import chain_ids, digest_of
@@ -119,7 +120,14 @@ class StepWork:
                 epoch=vertex.epoch,
                 keyword=_keyword(vertex),
             )
-            copy_files(destination, self._tree(name), request)
+            shared = self._shared(name, key)
+            copy_files(destination, self._tree(name), request, shared=shared)
+
+    def _shared(self, origin: str, key: str) -> SharedFiles | None:
+        """Return where a copy may link: what the build made for itself is never written to."""
+        if not origin or self.snapshots.stat(origin).kind is not Kind.ACTIVE:
+            return None
+        return SharedFiles(self.snapshots.directory(origin), self.snapshots.directory(key))
 
     def _commit(
         self, key: str, base_chain_id: str, epoch: int | None
@@ -140,7 +148,7 @@ class StepWork:
     def _write_layer(self, key: str, epoch: int | None) -> Layer:
         with (
             diff_layer(self.snapshots, key, latest_mtime=epoch) as stream,
-            LayerBlobWriter(self._store.content, is_compressed=False) as writer,
+            LayerBlobWriter(self._store.content, is_compressed=False, is_read_soon=False) as writer,
         ):
             while chunk := os.read(stream.fd, _READ_BYTES):
                 writer.write(chunk)

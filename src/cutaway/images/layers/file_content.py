@@ -27,6 +27,10 @@ class FileContent:
     def __iter__(self) -> Iterator[bytes]:
         yield from self._pieces(0, self._size)
 
+    def status(self) -> os.stat_result:
+        """Return the open file's status."""
+        return os.fstat(self._fd)
+
     def segments(self) -> tuple[Segment, ...]:
         """Return where data is: (offset, length) each; what is between them are holes."""
         found: list[Segment] = []

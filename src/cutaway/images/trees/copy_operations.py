@@ -13,6 +13,7 @@ from cutaway.images.layers.compression import DecompressedStream
 from cutaway.images.layers.disk_guard import DiskGuard
 from cutaway.images.layers.errors import BadLayer
 from cutaway.images.layers.extract import Extractor, Policy
+from cutaway.images.layers.file_content import FileContent
 from cutaway.images.layers.tar_read import Entry, TarReader
 from cutaway.images.resolve import (
     is_missing,
@@ -28,6 +29,7 @@ from cutaway.images.trees.copy_sources import (
     add_source,
     find_sources,
 )
+from cutaway.images.trees.linking import LinkOffers, Tell
 from cutaway.images.trees.paths import resolve_links
 
 _MAX_ID = (1 << 31) - 1
@@ -49,11 +51,13 @@ class Making(EntryTarget):
         change_mode: Callable[[int, bool], int],
         epoch: int | None,
         floor_bytes: int,
+        links: LinkOffers | None = None,
     ) -> None:
         self._root_fd = root_fd
         self._owner = owner
         self._change_mode = change_mode
         self._latest_ns = None if epoch is None else epoch * 10**9
+        self._links = links
         self.extractor = Extractor(
             root_fd,
             mark_opaque=lambda fd: None,
@@ -66,18 +70,30 @@ class Making(EntryTarget):
         """Make one entry; a directory that is there keeps what it is."""
         if entry.kind == tar.DIRECTORY and is_directory(self._root_fd, entry.name):
             return
+        found = _attributes(entry)
         if self._owner is not None:
             entry.uid, entry.gid = self._owner
         if entry.kind != tar.SYMLINK:
             entry.mode = self._change_mode(entry.mode, entry.kind == tar.DIRECTORY)
+        self._limit_time(entry)
+        if _attributes(entry) == found and self._is_linked(entry, pieces):
+            pieces = ()
         self.make(entry, pieces)
+
+    def _is_linked(self, entry: Entry, pieces: Iterable[bytes]) -> bool:
+        if self._links is None or not isinstance(pieces, FileContent):
+            return False
+        return self._links.offer(entry.name, pieces)
 
     def make(self, entry: Entry, pieces: Iterable[bytes | memoryview] = ()) -> None:
         """Make an entry as it is, but for times later than the epoch."""
-        if self._latest_ns is not None:
-            entry.mtime_ns = min(entry.mtime_ns, self._latest_ns)
+        self._limit_time(entry)
         entry.stored_size = entry.size if entry.sparse is None else entry.stored_size
         self.extractor.apply(entry, pieces)
+
+    def _limit_time(self, entry: Entry) -> None:
+        if self._latest_ns is not None:
+            entry.mtime_ns = min(entry.mtime_ns, self._latest_ns)
 
     def make_directories(self, path: bytes, now_ns: int) -> bool:
         """Make a directory and its parents where they are missing; True if any was.
@@ -98,6 +114,10 @@ class Making(EntryTarget):
             self.make(entry)
             made = True
         return made
+
+
+def _attributes(entry: Entry) -> tuple[int, int, int, int]:
+    return entry.uid, entry.gid, entry.mode, entry.mtime_ns
 
 
 def is_directory(root_fd: int, path: bytes) -> bool:
@@ -123,16 +143,24 @@ def exists(root_fd: int, path: bytes) -> bool:
 
 
 def copy(
-    origin_fd: int, root_fd: int, request: dict[str, Any], *, floor_bytes: int, now_ns: int
+    origin_fd: int,
+    root_fd: int,
+    request: dict[str, Any],
+    *,
+    floor_bytes: int,
+    now_ns: int,
+    tell_link: Tell,
 ) -> int:
     """Copy what a request names; returns the entries made."""
     owner = look_up_owner(root_fd, request["owner"]) if request["owner"] else None
+    links = LinkOffers(root_fd, tell_link) if request["links"] else None
     target = Making(
         root_fd,
         owner=owner or (0, 0),
         change_mode=parse_mode(request["mode"]),
         epoch=request["epoch"],
         floor_bytes=floor_bytes,
+        links=links,
     )
     destination = os.fsencode(request["destination"])
     place = resolve_links(root_fd, b"/" + destination.strip(b"/"))
@@ -142,6 +170,8 @@ def copy(
             continue
         name = _name_of(source, place, request, root_fd)
         target.make_directories(name if source.is_directory else name.rpartition(b"/")[0], now_ns)
+        if links is not None:
+            links.begin(name.lstrip(b"/"), source.real)
         excluding = Excluding(target, name.lstrip(b"/"), request["exclude_regexes"])
         add_source(origin_fd, source, name.lstrip(b"/"), excluding)  # type: ignore[arg-type]
     target.extractor.finish()

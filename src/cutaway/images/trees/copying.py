@@ -6,10 +6,12 @@ protects copying; there is no archive in between.
 Source: Dockerfile reference, "COPY" and "ADD"; BuildKit for what these leave open.
 """
 
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from cutaway.images.layers.disk_guard import free_space_floor
+from cutaway.images.trees.linking import SharedFiles
 from cutaway.images.trees.tree import KIND, Tree
 from cutaway.images.worker_process import Worker
 
@@ -44,15 +46,37 @@ class CopyRequest:
     keyword: str = "COPY"
 
 
-def copy_files(destination: Tree, origin: Tree, request: CopyRequest) -> int:
+def copy_files(
+    destination: Tree,
+    origin: Tree,
+    request: CopyRequest,
+    *,
+    shared: SharedFiles | None = None,
+) -> int:
     """Copy, and return how many files and directories were made.
+
+    Args:
+        destination: not in use otherwise.
+        origin: not written to meanwhile.
+        request: what is copied where.
+        shared: the two trees' own directories, when large files may be linked.
 
     Raises:
         InvalidParameter: a source is not there, a glob matches nothing, a user is unknown.
         BadLayer: an archive that ADD unpacks is hostile or damaged; what came before it stays.
     """
+    asked = {**asdict(request), "links": shared is not None}
+    links: list[tuple[bytes, bytes]] = []
+
+    def note(link: list[str], _: list[int]) -> None:
+        origin_path, path = map(os.fsencode, link)
+        links.append((origin_path, path))
+
     with destination.writing():
-        entries = _start("copy", destination, origin, asdict(request)).run()
+        entries = _start("copy", destination, origin, asked).run(on_note=note)
+        if shared is not None:
+            for link in links:
+                shared.link(*link)
     return int(entries)
 
 
