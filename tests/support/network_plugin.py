@@ -125,6 +125,11 @@ class NetworkPlugin:
         ip("link", "set", outer, "master", network["bridge"], "up")
         endpoint["joined"] = [outer, inner]
         gateways = [d["Gateway"].partition("/")[0] for d in network["IPv4Data"]]
+        options = network["Options"]["com.docker.network.generic"]
+        if "gateway" in options:  # it names none; "off": the engine shall not add one either
+            named = {"SrcName": inner, "DstPrefix": "plug"}
+            off = options["gateway"] == "off"
+            return {"InterfaceName": named, "DisableGatewayService": off}
         return {
             "InterfaceName": {"SrcName": inner, "DstPrefix": "plug"},
             "Gateway": gateways[0] if gateways else "",

@@ -145,7 +145,7 @@ class Book:
             NotConnected: it has none.
         """
         for endpoint in sandbox.endpoints:
-            if endpoint.network_id == network.id:
+            if endpoint.network_id == network.id and not endpoint.is_gateway:
                 return endpoint
         raise NotConnected(sandbox.request.container_name, network.name)
 

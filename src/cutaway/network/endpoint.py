@@ -76,6 +76,8 @@ class Endpoint:
         egress: the policy, see ``egress``; empty: it may reach everything.
         source_interface: what a plugin's link is called on the host, before and after.
         static_routes: (destination, next hop) that a plugin wants; no next hop: on the interface.
+        gateway_service: its plugin lets the engine add a way out if no network has one.
+        is_gateway: it is that way out, on ``docker_gwbridge``: the container did not ask for it.
     """
 
     id: str
@@ -99,6 +101,8 @@ class Endpoint:
     egress: str = ""
     source_interface: str = ""
     static_routes: tuple[tuple[str, str], ...] = ()
+    gateway_service: bool = False
+    is_gateway: bool = False
     driver_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -123,6 +127,8 @@ class Endpoint:
 
     def renamed(self, old: str, new: str) -> "Endpoint":
         """Return it for a container that has a new name."""
+        if self.is_gateway:
+            return self
         names = (new if n == old else n for n in self.dns_names)
         return replace(self, container_name=new, dns_names=tuple(dict.fromkeys(names)))
 

@@ -103,7 +103,8 @@ class Sandbox:
     def gateway_endpoint(self) -> Endpoint | None:
         """The endpoint whose gateway is the IPv4 default route.
 
-        The highest priority wins, then the network whose name comes first, as in Docker.
+        The highest priority wins, then the network whose name comes first, as in Docker; the one
+        that the engine added is the last.
         """
         return _first_with(self.endpoints, "gateway")
 
@@ -144,4 +145,8 @@ def _tuples(value: Any) -> Any:
 
 def _first_with(endpoints: tuple[Endpoint, ...], gateway: str) -> Endpoint | None:
     candidates = [e for e in endpoints if getattr(e, gateway)]
-    return min(candidates, key=lambda e: (-e.gateway_priority, e.network_name), default=None)
+    return min(candidates, key=_rank, default=None)
+
+
+def _rank(endpoint: Endpoint) -> tuple[bool, int, str]:
+    return endpoint.is_gateway, -endpoint.gateway_priority, endpoint.network_name

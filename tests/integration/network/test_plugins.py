@@ -332,3 +332,122 @@ def test_an_unknown_driver_is_refused_at_once(wire: Wire) -> None:
         assert "could not find plugin nobody in v1 plugin registry: plugin not found" in (
             refused.stderr
         )
+
+
+OUTSIDE = "198.18.0.1"
+
+
+@pytest.fixture
+def outside(wire: Wire) -> Iterator[EngineUnderTest]:
+    """An address behind the host, and a network whose plugin names no gateway."""
+    engine = wire.engine
+    engine.host.run("ip", "addr", "add", f"{OUTSIDE}/32", "dev", "lo")
+    engine.docker("network", "create", "-d", "wire", "-o", "gateway=none", "yard")
+    yield engine
+    engine.host.run("ip", "addr", "del", f"{OUTSIDE}/32", "dev", "lo")
+
+
+def links(engine: EngineUnderTest, container: str) -> list[str]:
+    return sh(engine, container, "ls /sys/class/net").split()
+
+
+def in_gateway_network(engine: EngineUnderTest) -> list[str]:
+    found = inspect(engine, "network", "docker_gwbridge")["Containers"].values()
+    return sorted(endpoint["Name"] for endpoint in found)
+
+
+def address_on_gateway_network(engine: EngineUnderTest, container: str) -> str:
+    container_id = inspect(engine, "container", container)["Id"]
+    found = inspect(engine, "network", "docker_gwbridge")["Containers"][container_id]
+    return str(found["IPv4Address"]).partition("/")[0]
+
+
+def test_without_a_gateway_of_the_plugin_docker_gwbridge_is_the_way_out(
+    outside: EngineUnderTest,
+) -> None:
+    engine = outside
+    serve = ("busybox", "sh", "-c", "while :; do echo hello | nc -l -p 80; done")
+    engine.docker("run", "-d", "--name", "one", "--network", "yard", "-p", "8080:80", *serve)
+    engine.docker("run", "-d", "--name", "two", "--network", "yard", *SLEEP)
+    shown = inspect(engine, "network", "docker_gwbridge")
+    assert shown["Options"] == {
+        "com.docker.network.bridge.enable_icc": "false",
+        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        "com.docker.network.bridge.name": "docker_gwbridge",
+    }
+    one = inspect(engine, "container", "one")
+    assert list(one["NetworkSettings"]["Networks"]) == ["yard"]
+    assert one["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"] == "8080"
+    two = inspect(engine, "container", "two")
+    assert in_gateway_network(engine) == sorted(f"gateway_{c['Id'][:12]}" for c in (one, two))
+    assert links(engine, "one") == ["eth0", "lo", "plug0"]
+    assert_reaches(engine, "one", OUTSIDE)
+    assert_reaches(engine, "one", "two")  # by the plugin's network; by the gateway's it can't:
+    ping = ("exec", "one", "ping", "-c", "1", "-W", "1", address_on_gateway_network(engine, "two"))
+    assert engine.docker(*ping, check=False).returncode != 0
+    assert engine.host.run("busybox", "nc", "-w", "5", OUTSIDE, "8080").stdout == "hello\n"
+    refused = engine.docker("network", "rm", "docker_gwbridge", check=False)
+    assert f'name:"gateway_{one["Id"][:12]}"' in refused.stderr
+    engine.kill()
+    engine.start()
+    assert_reaches(engine, "one", OUTSIDE)
+    engine.docker("rm", "-f", "one", "two")
+    assert in_gateway_network(engine) == []
+
+
+def test_the_way_out_by_docker_gwbridge_goes_when_a_network_leads_out(
+    outside: EngineUnderTest,
+) -> None:
+    engine = outside
+    engine.docker("run", "-d", "--name", "one", "--network", "yard", *SLEEP)
+    engine.docker("network", "connect", "bridge", "one")
+    assert links(engine, "one") == ["eth1", "lo", "plug0"]
+    assert in_gateway_network(engine) == []
+    assert_reaches(engine, "one", OUTSIDE)
+    engine.docker("network", "disconnect", "bridge", "one")
+    assert links(engine, "one") == ["eth0", "lo", "plug0"]
+    assert_reaches(engine, "one", OUTSIDE)
+    refused = engine.docker("network", "disconnect", "docker_gwbridge", "one", check=False)
+    assert "is not connected to network docker_gwbridge" in refused.stderr
+    engine.docker("network", "disconnect", "yard", "one")
+    assert links(engine, "one") == ["lo"]
+    engine.docker("network", "connect", "yard", "one")
+    assert links(engine, "one") == ["eth0", "lo", "plug0"]
+    assert_reaches(engine, "one", OUTSIDE)
+
+
+@pytest.mark.parametrize("words", [("-o", "gateway=off"), ("-o", "gateway=none", "--internal")])
+def test_no_way_out_where_the_plugin_or_the_user_wants_none(
+    wire: Wire, words: tuple[str, ...]
+) -> None:
+    engine = wire.engine
+    engine.docker("network", "create", "-d", "wire", *words, "yard")
+    engine.docker("run", "-d", "--name", "one", "--network", "yard", *SLEEP)
+    assert links(engine, "one") == ["lo", "plug0"]
+    assert "default" not in sh(engine, "one", "ip route")
+
+
+def test_a_network_of_global_scope_is_made_at_once(wire: Wire) -> None:
+    """As by a dockerd outside a swarm: nobody allocates it first, and nobody hears of nodes."""
+    engine = wire.engine
+    wire.mood(NetworkDriver_GetCapabilities={"answer": {"Scope": "global"}})
+    engine.docker("network", "create", "-d", "wire", "--ipam-driver", "wire", "wide")
+    assert inspect(engine, "network", "wide")["Scope"] == "global"
+    assert wire.holds["pools"]["pool0"]["AddressSpace"] == "far"
+    engine.docker("run", "-d", "--name", "one", "--network", "wide", *SLEEP)
+    assert_reaches(engine, "one", "10.77.0.1")
+    engine.docker("rm", "-f", "one")
+    engine.docker("network", "rm", "wide")
+    asked = {name.partition(".")[2] for name in wire.methods() if name.startswith("Network")}
+    assert asked == {
+        "GetCapabilities",
+        "CreateNetwork",
+        "CreateEndpoint",
+        "Join",
+        "EndpointOperInfo",
+        "ProgramExternalConnectivity",
+        "RevokeExternalConnectivity",
+        "Leave",
+        "DeleteEndpoint",
+        "DeleteNetwork",
+    }

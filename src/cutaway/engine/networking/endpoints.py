@@ -144,7 +144,7 @@ def describe_endpoints(
     """Return each network's endpoint: what was asked, and what it has while it runs."""
     leased: Mapping[str, Endpoint] = {}
     if sandbox is not None:
-        leased = {endpoint.network_name: endpoint for endpoint in sandbox.endpoints}
+        leased = {e.network_name: e for e in sandbox.endpoints if not e.is_gateway}
     names = list(container.document.networks)
     names += [name for name in leased if name not in names]
     return {name: _describe_endpoint(core, container, name, leased) for name in names}

@@ -42,7 +42,7 @@ def _settle_endpoints(core: Core, container: Container, sandbox: Sandbox, ledger
     wanted = container.document.networks
     if not wanted:
         return
-    for endpoint in sandbox.endpoints:
+    for endpoint in (e for e in sandbox.endpoints if not e.is_gateway):
         if not {endpoint.network_name, endpoint.network_id} & set(wanted):
             log.info("taking back the connect of %s to %s", container.name, endpoint.network_name)
             core.network.disconnect(container.id, endpoint.network_id, container.netns_fd, ledger)

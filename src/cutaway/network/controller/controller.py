@@ -13,7 +13,6 @@ from cutaway.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocke
 from cutaway.linux.nftables import get_generation
 from cutaway.network.controller.answers import Answers
 from cutaway.network.controller.live import LiveChanges
-from cutaway.network.controller.networks import Networks
 from cutaway.network.controller.repairs import Repairs
 from cutaway.network.facts import (
     NetworkFacts,
@@ -26,7 +25,7 @@ from cutaway.network.userland.protocol import Refill
 from cutaway.steps import Ledger
 
 
-class Controller(Networks, LiveChanges, Answers, Repairs):
+class Controller(LiveChanges, Answers, Repairs):
     """All networks of one engine. Synchronous; any thread.
 
     Args:
@@ -64,6 +63,7 @@ class Controller(Networks, LiveChanges, Answers, Repairs):
             self._book.load()
             gone = [s for i, s in self._book.sandboxes.items() if i not in live]
             self._book.remove_sandboxes(gone)
+            self._forget_idle_gateways()
             self._release_due()
             facts = probe_network_facts(scope.host)
             self._ensure_predefined(facts)

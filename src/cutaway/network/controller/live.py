@@ -1,11 +1,13 @@
 """What changes while a container runs: its networks, its ports, its name."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
 from cutaway.errors import InvalidParameter
 from cutaway.network.controller.sandboxes import Sandboxes
 from cutaway.network.decisions import endpoints as attaching
+from cutaway.network.decisions.gateways import without_idle_gateway
 from cutaway.network.endpoint import Endpoint, EndpointRequest
 from cutaway.network.errors import EndpointExists
 from cutaway.network.naming.files import has_name_server
@@ -20,6 +22,8 @@ from cutaway.network.sandbox import Sandbox
 from cutaway.network.services.keeper import NOTHING
 from cutaway.network.services.plans import publishing_network
 from cutaway.steps import Ledger
+
+log = logging.getLogger(__name__)
 
 
 class LiveChanges(Sandboxes):
@@ -45,10 +49,12 @@ class LiveChanges(Sandboxes):
             self._check_connectable(before, request)
             self.ask_plugins(asked, ledger)
         after = self._lease_more(before, request)
+        place = len(before.endpoints)
         try:
             after = self._join_plugged(after, netns_fd, ledger)
             with self._lock:
-                why = f"network connect {after.endpoints[-1].network_name}"
+                why = f"network connect {after.endpoints[place].network_name}"
+                after = self._add_gateway(after)
                 self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
             self._move_way_out(before, after, ledger)
         except BaseException:
@@ -57,7 +63,8 @@ class LiveChanges(Sandboxes):
                 self._book.write_sandbox(before)
                 self._release_due()
             raise
-        return after.endpoints[-1]
+        self._drop_idle_gateway(after, netns_fd, ledger)
+        return after.endpoints[place]
 
     def _check_connectable(self, sandbox: Sandbox, request: EndpointRequest) -> None:
         with self._lock:
@@ -103,7 +110,7 @@ class LiveChanges(Sandboxes):
             network = self._book.find_network(reference)
             endpoint = self._book.endpoint_on(before, network)
             kept = tuple(e for e in before.endpoints if e.id != endpoint.id)
-            after = replace(before, endpoints=kept)
+            after = self._add_gateway(replace(before, endpoints=kept), recorded=before)
             why = f"network disconnect {network.name}"
             ledger = ledger or Ledger("engine")
             self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
@@ -111,7 +118,26 @@ class LiveChanges(Sandboxes):
             self._release_due()
         self._settle([network.id])
         self._move_way_out(before, after, ledger)
+        self._drop_idle_gateway(after, netns_fd, ledger)
         return endpoint
+
+    def _drop_idle_gateway(self, before: Sandbox, netns_fd: int | None, ledger: Ledger) -> None:
+        """Take the endpoint on ``docker_gwbridge`` away when it is needed no more.
+
+        What was asked for is done: that this can't be is told in the log only, as by libnetwork.
+        """
+        after = without_idle_gateway(before)
+        if after is before:
+            return
+        own = Ledger("engine")
+        with self._lock:
+            try:
+                why = "another network leads out"
+                self._change(before, after, netns_fd=netns_fd, ledger=own, why=why)
+                self._book.write_sandbox(after)
+            except OSError as error:
+                log.warning("%s keeps its way out by docker_gwbridge: %s", before.id[:12], error)
+        ledger.take(own.records())
 
     def publish(
         self,

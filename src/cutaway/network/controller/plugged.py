@@ -201,6 +201,8 @@ class Plugged(ControllerParts):
                 answer = asker.ask(call, Joined)
                 joined = AnswerReader(call.plugin, call.method).joined(endpoint, answer)
                 prefix = answer.interface_name.dst_prefix or "eth"
+                if network.internal:
+                    joined = replace(joined, gateway_service=False)
                 endpoints[place] = self._with_link(network.driver, joined, prefix, taken)
                 self._ask_for_information(network, endpoint, asker)
         after = replace(sandbox, endpoints=tuple(endpoints))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cutaway.network.controller.plugged import Plugged
+from cutaway.network.controller.gateways import Gateways
 from cutaway.network.endpoint import Endpoint, EndpointRequest
 from cutaway.network.facts import (
     host_hosts,
@@ -26,7 +26,7 @@ from cutaway.network.steps import NetworkScope
 from cutaway.steps import Ledger, Plan
 
 
-class Sandboxes(Plugged):
+class Sandboxes(Gateways):
     """What the controller does with sandboxes as wholes."""
 
     def sandbox(self, sandbox_id: str) -> Sandbox:
@@ -115,7 +115,7 @@ class Sandboxes(Plugged):
     def join(self, sandbox_id: str, netns_fd: int | None, ledger: Ledger) -> None:
         """Connect a sandbox: make its interfaces, addresses, routes, open its ports.
 
-        Does not write the store; any thread.
+        Any thread. Plugins of its networks are asked, and the store is written then only.
 
         Args:
             sandbox_id: of ``create_sandbox``.
@@ -124,9 +124,14 @@ class Sandboxes(Plugged):
 
         Raises:
             NotFound: there is no such sandbox.
+            CutawayError: a plugin can't, or won't; a port is taken.
             OSError: the kernel refused.
         """
         sandbox = self._join_plugged(self.sandbox(sandbox_id), netns_fd, ledger)
+        with self._lock:
+            joined = self._add_gateway(sandbox)
+            if joined is not sandbox:
+                sandbox = self._publish(joined)
         if netns_fd is not None and has_name_server(sandbox, self._book.networks):
             with self._lock:
                 self._services.remember(sandbox_id, netns_fd)

@@ -106,7 +106,8 @@ def _own_addresses(
 ) -> list[tuple[str, Sequence[str]]]:
     if not names:
         return []
-    return [(a, names) for e in endpoints for a in (e.address, e.address_v6) if a]
+    asked_for = [e for e in endpoints if not e.is_gateway]
+    return [(a, names) for e in asked_for for a in (e.address, e.address_v6) if a]
 
 
 def _resolv_conf(sandbox: Sandbox, book: Book, settings: NetworkSettings, host_text: str) -> str:

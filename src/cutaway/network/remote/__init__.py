@@ -13,6 +13,11 @@ a plugin holds, and releases are carried out until the plugin has heard them.
 Words: *offer* (what plugins gave for an endpoint to be), *address space* (plugins may have several,
 in which addresses repeat), *pool id* (what an IPAM plugin calls a subnet).
 
+What only a swarm's nodes say is never said, as by a dockerd outside a swarm: ``AllocateNetwork``
+and ``FreeNetwork`` (a manager reserves a network of global scope for all nodes; here
+``CreateNetwork`` is told at once), ``DiscoverNew`` and ``DiscoverDelete`` (an agent tells drivers
+of global scope of the nodes that its gossip hears of, itself included; without an agent, of none).
+
 Read ``messages.py``, ``calls.py``, ``answers.py``, ``asking.py``, ``releases.py``;
 ``drivers/remote.py`` has the steps, ``controller/plugged.py`` the order of it all.
 

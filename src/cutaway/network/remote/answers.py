@@ -142,6 +142,7 @@ class AnswerReader:
             gateway=self._next_hop(answer.gateway, 4),
             gateway_v6=self._next_hop(answer.gateway_ipv6, 6),
             static_routes=tuple(self._route(route) for route in answer.static_routes),
+            gateway_service=not answer.disable_gateway_service,
         )
 
     def _next_hop(self, text: str, version: int) -> str:

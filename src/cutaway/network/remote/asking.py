@@ -20,7 +20,6 @@ AnswerT = TypeVar("AnswerT", bound=Answer)
 ANSWERS: dict[str, type[Answer]] = {
     "NetworkDriver.GetCapabilities": messages.DriverCapabilities,
     "NetworkDriver.GwAllocCheck": messages.GatewayCheck,
-    "NetworkDriver.AllocateNetwork": messages.AllocatedNetwork,
     "NetworkDriver.CreateEndpoint": messages.CreatedEndpoint,
     "NetworkDriver.Join": messages.Joined,
     "NetworkDriver.EndpointOperInfo": messages.OperationalInfo,

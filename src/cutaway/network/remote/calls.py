@@ -80,19 +80,14 @@ def network_options(
     return found
 
 
-def create_network(network: Network, more_options: Mapping[str, str]) -> Call:
-    """Return the call that makes a network.
-
-    Args:
-        network: as decided.
-        more_options: what ``AllocateNetwork`` answered.
-    """
+def create_network(network: Network) -> Call:
+    """Return the call that makes a network."""
     return network_call(
         network.driver,
         "CreateNetwork",
         NetworkID=network.id,
         Options=network_options(
-            {**network.options, **more_options},
+            network.options,
             ipv4=network.enable_ipv4,
             ipv6=network.enable_ipv6,
             internal=network.internal,
@@ -102,22 +97,9 @@ def create_network(network: Network, more_options: Mapping[str, str]) -> Call:
     )
 
 
-def allocate_network(network: Network) -> Call:
-    """Return the call that reserves a network of global scope."""
-    return network_call(
-        network.driver,
-        "AllocateNetwork",
-        NetworkID=network.id,
-        Options=dict(network.options),
-        IPv4Data=describe_ipam(network, 4),
-        IPv6Data=describe_ipam(network, 6),
-    )
-
-
 def give_back_network(network: Network) -> tuple[Call, ...]:
-    """Return what takes ``CreateNetwork`` and ``AllocateNetwork`` back."""
-    methods = ("DeleteNetwork", "FreeNetwork") if network.scope == "global" else ("DeleteNetwork",)
-    return tuple(network_call(network.driver, m, NetworkID=network.id) for m in methods)
+    """Return what takes ``CreateNetwork`` back."""
+    return (network_call(network.driver, "DeleteNetwork", NetworkID=network.id),)
 
 
 def give_back_pools(ipam_driver: str, configs: Sequence[IpamConfig]) -> tuple[Call, ...]:

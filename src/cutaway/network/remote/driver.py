@@ -10,11 +10,7 @@ from cutaway.network.network import BUILT_IN_DRIVERS, BUILT_IN_IPAM, Network, Ne
 from cutaway.network.remote import calls
 from cutaway.network.remote.answers import AnswerReader
 from cutaway.network.remote.asking import Asker
-from cutaway.network.remote.messages import (
-    AllocatedNetwork,
-    DriverCapabilities,
-    GatewayCheck,
-)
+from cutaway.network.remote.messages import DriverCapabilities, GatewayCheck
 
 
 class PluggedDriver:
@@ -59,16 +55,10 @@ class PluggedDriver:
     def create(self, network: Network) -> None:
         """Have the plugin make a network.
 
-        One of global scope is reserved first: there is no swarm manager but this engine.
-
         Raises:
             CutawayError: it can't, or won't.
         """
-        more: dict[str, str] = {}
-        if network.scope == "global":
-            call = calls.allocate_network(network)
-            more = self._asker.ask_if_known(call, AllocatedNetwork, AllocatedNetwork()).options
-        self._asker.tell(calls.create_network(network, more))
+        self._asker.tell(calls.create_network(network))
 
 
 def is_plugged_driver(request: NetworkRequest) -> bool:

@@ -32,12 +32,6 @@ class GatewayCheck(Answer):
     skip_ipv6: bool = msgspec.field(default=False, name="SkipIPv6")
 
 
-class AllocatedNetwork(Answer):
-    """``NetworkDriver.AllocateNetwork``: more options for ``CreateNetwork``."""
-
-    options: dict[str, str] = {}
-
-
 class EndpointInterface(msgspec.Struct, rename="pascal", kw_only=True, frozen=True):
     """Addresses, with prefix lengths; empty when there is none."""
 
@@ -70,8 +64,9 @@ class StaticRoute(msgspec.Struct, rename="pascal", kw_only=True, frozen=True):
 class Joined(Answer):
     """``NetworkDriver.Join``.
 
-    ``disable_gateway_service`` is always so: there is no ``docker_gwbridge`` that would give a way
-    out to a container whose plugin named no gateway.
+    Attributes:
+        disable_gateway_service: the container needs no way out by ``docker_gwbridge``, though no
+            gateway is named.
     """
 
     interface_name: InterfaceName = InterfaceName()
