@@ -2,18 +2,20 @@
 
 Run as root from a clone: ``.venv/bin/python bench/networks.py``. Both engines run in namespaces of
 their own on this machine and are asked in turns; ratios are what to trust. Servers and clients are
-plain sockets opened in the containers' namespaces, so that only the network is measured.
+plain sockets opened in the containers' namespaces, so that only the network is measured. A second
+dockerd, without its iptables, publishes by its userland proxy alone.
 """
 
+import multiprocessing
 import os
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -25,9 +27,10 @@ from support.images import busybox_archive
 from support.netns import Namespace
 from support.peer import Dockerd
 
-ROUNDS = 15
+ROUNDS, STREAMS = 15, 9
 SECONDS = 1.5
 HOST, NEIGHBOUR = "10.99.0.1", "10.99.0.2"
+FORKED = multiprocessing.get_context("fork")
 
 
 def milliseconds(act: Callable[[], object]) -> float:
@@ -35,6 +38,14 @@ def milliseconds(act: Callable[[], object]) -> float:
     started = time.perf_counter()
     act()
     return (time.perf_counter() - started) * 1000
+
+
+def busy_s() -> float:
+    """Return the seconds that this machine's processors have worked, for whomever."""
+    user, nice, system, _idle, _iowait, *rest = map(
+        int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    )
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
 
 
 class Side:
@@ -50,7 +61,7 @@ class Side:
         self.neighbour.add_address("lan0", f"{NEIGHBOUR}/24")
         engine.docker("network", "create", "names")
         self.web = self._run("web", "-p", "8080:80", "--network", "names")
-        self._run("other", "--network", "names")
+        self.other = self._run("other", "--network", "names")
         self.plain = self._run("plain")
 
     def _run(self, name: str, *flags: str) -> Namespace:
@@ -81,36 +92,68 @@ class Side:
 
     def throughput_from_lan(self) -> float:
         """Return megabytes a second from the neighbour."""
-        return self._throughput(self.neighbour, HOST)
+        return self._throughput(self.neighbour, HOST)[0]
+
+    def cost_from_lan(self) -> float:
+        """Return the processor time of a gigabyte from the neighbour, sender and receiver too."""
+        return self._throughput(self.neighbour, HOST)[1]
 
     def throughput_by_loopback(self) -> float:
         """Return megabytes a second from the host itself."""
-        return self._throughput(self.host, "127.0.0.1")
+        return self._throughput(self.host, "127.0.0.1")[0]
+
+    def throughput_between_containers(self) -> float:
+        """Return megabytes a second from a container of the same network: nothing is translated."""
+        web = self.engine.client.get("/containers/web/json")
+        address = web["NetworkSettings"]["Networks"]["names"]["IPAddress"]
+        return self._throughput(self.other, address, port=80)[0]
 
     def _latency(self, client: Namespace, address: str) -> float:
-        with self.web.listen("0.0.0.0", 80) as server:
-            threading.Thread(target=echo, args=(server,), daemon=True).start()
-            with client.open() as connection:
-                connection.connect((address, 8080))
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                started, count = time.perf_counter(), 0
-                while (took := time.perf_counter() - started) < SECONDS:
-                    connection.sendall(b"x")
-                    connection.recv(1)
-                    count += 1
+        with self._serve(echo), client.open() as connection:
+            connection.connect((address, 8080))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            started, count = time.perf_counter(), 0
+            while (took := time.perf_counter() - started) < SECONDS:
+                connection.sendall(b"x")
+                connection.recv(1)
+                count += 1
         return took / count * 1e6
 
-    def _throughput(self, client: Namespace, address: str) -> float:
+    def _throughput(self, client: Namespace, address: str, port: int = 8080) -> tuple[float, float]:
+        block, sent = bytes(1 << 18), 0
+        with self._serve(swallow), client.open() as connection:
+            connection.settimeout(10)
+            connection.connect((address, port))
+            worked, started = busy_s(), time.perf_counter()
+            while (took := time.perf_counter() - started) < SECONDS:
+                sent += connection.send(block)
+            worked = busy_s() - worked
+        return sent / took / 1e6, worked / sent * 1e9
+
+    def connections_from_lan(self) -> float:
+        """Return connections a second from the neighbour: open, ask, be answered, close."""
+        started, count = time.perf_counter(), 0
+        with self._serve(answer_each):
+            while (took := time.perf_counter() - started) < SECONDS:
+                with self.neighbour.open() as connection:
+                    connection.connect((HOST, 8080))
+                    connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                    connection.recv(64)
+                count += 1
+        return count / took
+
+    @contextmanager
+    def _serve(self, serve: Callable[[socket.socket], None]) -> Iterator[None]:
+        """Let a process serve port 80 of the web container meanwhile."""
         with self.web.listen("0.0.0.0", 80) as server:
-            threading.Thread(target=swallow, args=(server,), daemon=True).start()
-            block, sent = bytes(1 << 18), 0
-            with client.open() as connection:
-                connection.settimeout(10)
-                connection.connect((address, 8080))
-                started = time.perf_counter()
-                while (took := time.perf_counter() - started) < SECONDS:
-                    sent += connection.send(block)
-        return sent / took / 1e6
+            server.settimeout(None)
+            process = FORKED.Process(target=serve, args=(server,))
+            process.start()
+            try:
+                yield
+            finally:
+                process.kill()
+                process.join()
 
     def answers(self) -> float:
         """Return names answered a second, one question at a time."""
@@ -165,9 +208,19 @@ def echo(server: socket.socket) -> None:
 def swallow(server: socket.socket) -> None:
     """Read all that comes."""
     connection, _ = server.accept()
+    buffer = bytearray(1 << 18)
     with connection:
-        while connection.recv(1 << 18):
+        while connection.recv_into(buffer):
             pass
+
+
+def answer_each(server: socket.socket) -> None:
+    """Answer one request for each connection."""
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(64)
+            connection.sendall(b"HTTP/1.0 204 No Content\r\n\r\n")
 
 
 def compare(name: str, measure: Callable[[Side], float], ours: Side, theirs: Side, n: int) -> None:
@@ -177,22 +230,39 @@ def compare(name: str, measure: Callable[[Side], float], ours: Side, theirs: Sid
     print(f"{name:<34}{mine:>12.2f}{other:>12.2f}{other / mine:>9.2f}", flush=True)
 
 
+def proxied() -> Dockerd:
+    """Return a dockerd whose published ports its userland proxy serves."""
+    return Dockerd("--iptables=false", "--ip6tables=false")
+
+
+def compare_streams(ours: Side, theirs: Side, proxied: Side) -> None:
+    """Measure published ports: by translation, by loopback, and against the userland proxy."""
+    compare("published port from LAN, us", Side.latency_from_lan, ours, theirs, STREAMS)
+    compare("published port from LAN, MB/s", Side.throughput_from_lan, ours, theirs, STREAMS)
+    compare("published port from LAN, s/GB", Side.cost_from_lan, ours, theirs, STREAMS)
+    compare("published port from LAN, conn/s", Side.connections_from_lan, ours, theirs, STREAMS)
+    compare("published port by loopback, us", Side.latency_by_loopback, ours, theirs, 3)
+    compare("published port by loopback, MB/s", Side.throughput_by_loopback, ours, theirs, 3)
+    compare("between containers, MB/s", Side.throughput_between_containers, ours, theirs, 3)
+    compare("over the proxy: us", Side.latency_from_lan, ours, proxied, STREAMS)
+    compare("over the proxy: MB/s", Side.throughput_from_lan, ours, proxied, STREAMS)
+    compare("over the proxy: s/GB", Side.cost_from_lan, ours, proxied, STREAMS)
+    compare("over the proxy: conn/s", Side.connections_from_lan, ours, proxied, STREAMS)
+
+
 def main() -> None:
     """Measure everything."""
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors, {os.uname().release}")
     archive = busybox_archive(Path(tempfile.mkdtemp(prefix="cutaway-bench-")))
     sides: list[Side] = []
     try:
-        for engine in (EngineUnderTest(), Dockerd()):
+        for engine in (EngineUnderTest(), Dockerd(), proxied()):
             sides.append(Side(engine, archive))
-        ours, theirs = sides
+        ours, theirs, by_proxy = sides
         print(f"{'':<34}{'cutaway':>12}{'dockerd':>12}{'theirs/ours':>13}")
         compare("network create, ms", Side.create, ours, theirs, ROUNDS)
         compare("attach to a network, ms", Side.attach, ours, theirs, ROUNDS)
-        compare("published port from LAN, us", Side.latency_from_lan, ours, theirs, 3)
-        compare("published port from LAN, MB/s", Side.throughput_from_lan, ours, theirs, 3)
-        compare("published port by loopback, us", Side.latency_by_loopback, ours, theirs, 3)
-        compare("published port by loopback, MB/s", Side.throughput_by_loopback, ours, theirs, 3)
+        compare_streams(ours, theirs, by_proxy)
         compare("names, answers/s", Side.answers, ours, theirs, 3)
         before = statistics.median(ours.start() for _ in range(ROUNDS))
         ours.grow()

@@ -29,14 +29,14 @@ def _unless(load: bytes, set_name: str) -> bytes:
 
 
 def spoofing_rules(table: Table) -> list[Rule]:
-    """Return the rules of the chain ``spoofing``."""
+    """Return the rules of the chain ``spoofing``: each packet passes them, so IPv4's come first."""
     chain = Chain(table, "spoofing", "filter", HOOK.PREROUTING, RAW)
     ethernet = expressions.payload(PAYLOAD.LINK, 6, 6, 4)
     return [
         Rule(chain, (in_link("allotted", invert=True), _ACCEPT), "not a link of ours"),
         Rule(chain, (_unless(ethernet, "macs"), _DROP), "another's Ethernet address"),
-        *_arp_rules(chain),
         *_ipv4_rules(chain),
+        *_arp_rules(chain),
         *_ipv6_rules(chain),
     ]
 
@@ -62,6 +62,7 @@ def _ipv4_rules(chain: Chain) -> list[Rule]:
     return [
         Rule(chain, (_IS_IPV4, _unless(address, "addresses4"), _DROP), "another's IPv4 address"),
         Rule(chain, (_IS_IPV4, *dhcp_answer, _DROP), "a container is no DHCP server"),
+        Rule(chain, (_IS_IPV4, _ACCEPT), "its own"),
     ]
 
 
