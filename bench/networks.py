@@ -27,8 +27,8 @@ from support.images import busybox_archive
 from support.netns import Namespace
 from support.peer import Dockerd
 
-ROUNDS, STREAMS = 15, 9
-SECONDS = 1.5
+ROUNDS, STREAMS = 15, 7
+SECONDS = 0.8
 HOST, NEIGHBOUR = "10.99.0.1", "10.99.0.2"
 FORKED = multiprocessing.get_context("fork")
 
