@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from typing import Any, Generic, TypeVar
 
 from cutaway.errors import System
+from cutaway.images.worker_process import wide_pipe
 from cutaway.model import ByteStream
 
 T = TypeVar("T")
@@ -19,7 +20,6 @@ T = TypeVar("T")
 DEPTH = 16
 # What is read ahead of a worker that takes a request's body.
 READ_AHEAD_BYTES = 4 << 20
-_FEED_BYTES = 1 << 18
 
 
 class ClientGone(System):
@@ -192,22 +192,63 @@ class Inflow:
                 raise ClientGone from self._error
         return piece
 
-    def feed(self, write_fd: int) -> None:
-        """Write all of it into a pipe, and close that; a reader that wants no more is no error.
-
-        Raises:
-            ClientGone: the connection broke in the middle.
-        """
-        try:
-            while piece := self.read(_FEED_BYTES):
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(write_fd, view) :]
-        except BrokenPipeError:
-            pass  # it has met an error of its own, which is the one that is told
-        finally:
-            os.close(write_fd)
-
     def close(self) -> None:
         """Stop reading ahead; any thread, harmless when the body has ended."""
         self._loop.call_soon_threadsafe(self._pump.cancel)
+
+
+async def read_by_pipe(executor: Executor, body: ByteStream, read: Callable[[int], T]) -> T:
+    """Let blocking code, or a process that it starts, read a request's body from a pipe.
+
+    The loop writes what it receives: a thread between the two would cost more than the bytes.
+
+    Args:
+        executor: whose thread calls ``read``.
+        body: what is left of it when ``read`` returns is not wanted.
+        read: gets the pipe's descriptor. Where the body breaks, the pipe ends.
+
+    Raises:
+        What broke the body; else whatever ``read`` raises.
+    """
+    read_fd, write_fd = wide_pipe()
+
+    def work() -> T:
+        try:
+            return read(read_fd)
+        finally:
+            os.close(read_fd)
+
+    loop = asyncio.get_running_loop()
+    pouring = loop.create_task(_pour(body, write_fd))
+    # Not closed by the task itself: one that is cancelled before its first step does nothing.
+    pouring.add_done_callback(lambda _: os.close(write_fd))
+    try:
+        return await loop.run_in_executor(executor, work)
+    finally:
+        pouring.cancel()
+        (failure,) = await asyncio.gather(pouring, return_exceptions=True)
+        if isinstance(failure, Exception):
+            raise failure  # what the reader met is only the consequence
+
+
+async def _pour(body: ByteStream, write_fd: int) -> None:
+    os.set_blocking(write_fd, False)
+    async for piece in body:
+        view = memoryview(piece)
+        while view:
+            try:
+                view = view[os.write(write_fd, view) :]
+            except BlockingIOError:
+                await _writable(write_fd)
+            except BrokenPipeError:
+                return  # the reader has met an error of its own, which is the one that is told
+
+
+async def _writable(fd: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_writer(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(fd)

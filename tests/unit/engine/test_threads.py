@@ -1,11 +1,13 @@
 """Bytes between the loop and a worker's thread."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cutaway.engine.threads import ClientGone, Inflow
+from cutaway.engine.threads import ClientGone, Inflow, read_by_pipe
 
 
 async def body(*pieces: bytes) -> AsyncIterator[bytes]:
@@ -51,3 +53,41 @@ def test_a_loop_that_ends_before_anything_came_ends_the_reader() -> None:
 
     with pytest.raises(ClientGone):
         asyncio.run(run())
+
+
+def read_pipe(body: AsyncIterator[bytes], size: int = 1 << 30) -> bytes:
+    """Read up to ``size`` bytes of a body from a pipe; count descriptors before and after."""
+
+    def read(fd: int) -> bytes:
+        found = b""
+        while len(found) < size and (piece := os.read(fd, 1 << 16)):
+            found += piece
+        return found
+
+    async def run() -> bytes:
+        with ThreadPoolExecutor(1) as executor:
+            before = len(os.listdir("/proc/self/fd"))
+            try:
+                return await read_by_pipe(executor, body, read)
+            finally:
+                assert len(os.listdir("/proc/self/fd")) == before
+
+    return asyncio.run(run())
+
+
+def test_a_body_comes_whole_by_a_pipe_that_is_smaller() -> None:
+    large = b"0123456789abcdef" * 100_000
+    assert read_pipe(body(b"one", large, b"two")) == b"one" + large + b"two"
+
+
+def test_what_a_reader_of_a_pipe_does_not_want_is_no_error() -> None:
+    assert read_pipe(body(b"one", b"x" * 5_000_000), size=3).startswith(b"one")
+
+
+def test_what_breaks_a_body_is_told_not_what_the_reader_met() -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise OSError("reset")
+
+    with pytest.raises(OSError, match="reset"):
+        read_pipe(broken())

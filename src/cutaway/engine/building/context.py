@@ -1,6 +1,5 @@
 """What a build is made from: a client's tar, a URL or a git repository, with its Dockerfile."""
 
-import asyncio
 import errno
 import os
 import stat
@@ -12,10 +11,9 @@ from cutaway.build.graph import Git
 from cutaway.build.solve.fetch import fetch_git, fetch_url
 from cutaway.build.solve.origins import OriginStore
 from cutaway.engine.core import Core
-from cutaway.engine.threads import Inflow
+from cutaway.engine.threads import read_by_pipe
 from cutaway.errors import InvalidParameter
 from cutaway.images.resolve import INSIDE_NO_LINKS, open_in_root
-from cutaway.images.worker_process import wide_pipe
 from cutaway.linux import openat2
 from cutaway.model import BuildRequest, ByteStream
 
@@ -58,22 +56,8 @@ async def read_context(
             return fetched
         key = fetched
     else:
-        key = await _receive(core, body, origins)
+        key = await read_by_pipe(core.transfers, body, origins.add_archive)
     return ReadContext(key, await core.in_thread(_take_dockerfile, core, key, name), name)
-
-
-async def _receive(core: Core, body: ByteStream, origins: OriginStore) -> str:
-    """Unpack the request's body while it arrives."""
-    read_end, write_end = wide_pipe()
-    with Inflow(body) as reader:
-        feeding = core.loop.run_in_executor(core.transfers, reader.feed, write_end)
-        try:
-            return await core.loop.run_in_executor(core.transfers, origins.add_archive, read_end)
-        finally:
-            os.close(read_end)
-            reader.close()
-            # Its failure is the consequence of the other's, which is the one that is told.
-            await asyncio.gather(feeding, return_exceptions=True)
 
 
 def _take_dockerfile(core: Core, key: str, name: str) -> str:

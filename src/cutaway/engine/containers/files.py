@@ -7,13 +7,13 @@ has the container's root as its own.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
-from cutaway.engine.threads import Inflow, Outflow, flow_out
+from cutaway.engine.threads import Outflow, flow_out, read_by_pipe
 from cutaway.engine.units import format_time
-from cutaway.errors import CutawayError, NotFound
+from cutaway.errors import NotFound
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.trees import tree as trees
 from cutaway.images.trees.tree import Bind, Tree
@@ -169,38 +169,15 @@ async def archive_put(
 ) -> None:
     """Unpack a tar at a directory of the container."""
     owner = find_owner(container.config.user) if copy_uid_gid else None
-    reader = Inflow(body)
-    read_end, write_end = os.pipe()
 
-    def unpack() -> None:
-        try:
-            with open_tree(core, container) as tree:
-                trees.put_archive(
-                    tree,
-                    path,
-                    read_end,
-                    keeps_kinds=no_overwrite_dir_non_dir,
-                    owner=owner,
-                )
-        finally:
-            os.close(read_end)
+    def unpack(tar_fd: int) -> None:
+        with open_tree(core, container) as tree:
+            trees.put_archive(tree, path, tar_fd, keeps_kinds=no_overwrite_dir_non_dir, owner=owner)
 
-    with reader, _naming(path, container):
-        await _feed_and_unpack(core, container, lambda: reader.feed(write_end), unpack)
+    with _naming(path, container):
+        async with container.lock:
+            await read_by_pipe(core.transfers, body, unpack)
     core.commit(container, told=[("extract-to-dir", {})])
-
-
-async def _feed_and_unpack(
-    core: Core, container: Container, feed: Callable[[], None], unpack: Callable[[], None]
-) -> None:
-    async with container.lock:
-        feeding = core.loop.run_in_executor(core.transfers, feed)
-        try:
-            await core.loop.run_in_executor(core.transfers, unpack)
-        finally:
-            # Its failure is the consequence of the other's, which is the one to be told.
-            with suppress(ConnectionError, OSError, CutawayError):
-                await feeding
 
 
 def find_owner(user: str) -> tuple[int, int] | None:

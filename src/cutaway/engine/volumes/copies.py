@@ -14,7 +14,7 @@ from typing import Any
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
 from cutaway.engine.running.holding import held_still
-from cutaway.engine.threads import Inflow, Outflow, flow_out
+from cutaway.engine.threads import Outflow, flow_out, read_by_pipe
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.trees.copying import clone_tree
 from cutaway.images.trees.tree import Tree, export_tree, put_archive
@@ -53,23 +53,14 @@ async def import_tar(core: Core, name: str, body: ByteStream, options: Mapping[s
         VolumeExists: the name is taken. BadLayer: the tar is damaged or hostile. System: the disk
             is full. Nothing is left then.
     """
-    read_end, write_end = os.pipe()
 
-    def unpack() -> None:
-        try:
-            with core.volumes.filling(name, options=options, labels={}) as path:
-                tree = Tree.of_directory(core.snapshots, path)
-                step = ImportArchive(why="volume import", target=path)
-                Ledger("engine").apply(step, _Archive(tree, read_end, _floor(path)))
-        finally:
-            os.close(read_end)
+    def unpack(tar_fd: int) -> None:
+        with core.volumes.filling(name, options=options, labels={}) as path:
+            tree = Tree.of_directory(core.snapshots, path)
+            step = ImportArchive(why="volume import", target=path)
+            Ledger("engine").apply(step, _Archive(tree, tar_fd, _floor(path)))
 
-    with Inflow(body) as reader:
-        feeding = core.loop.run_in_executor(core.transfers, reader.feed, write_end)
-        try:
-            await core.in_long_thread(unpack)
-        finally:
-            await feeding
+    await read_by_pipe(core.transfers, body, unpack)
     return _made(core, name)
 
 
