@@ -16,8 +16,9 @@ that goes in or comes out).
 
 Read ``tree.py`` (what the engine calls), ``enter.py`` (how the worker gets in), ``paths.py``,
 ``operations.py``, ``changes.py``; then ``copying.py`` with ``copy_sources.py`` and
-``copy_operations.py``, and ``squash.py`` with ``merging.py``. Workers: ``../worker_process.py``
-(the parent's side), ``../worker_template.py`` (what they are forked from).
+``copy_operations.py``, ``linking.py`` (large files), and ``squash.py`` with ``merging.py``.
+Workers: ``../worker_process.py`` (the parent's side), ``../worker_template.py`` (what they are
+forked from).
 
 Docker's counterpart: moby ``daemon/archive_unix.go``, ``daemon/changes.go``,
 ``daemon/containerfs_linux.go``.
