@@ -12,6 +12,7 @@ import stat
 import struct
 from ctypes import c_int, c_uint, c_void_p
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 from cutaway.linux.errors import Verbatim, kernel_error
 from cutaway.linux.libc import check, system_call
@@ -170,20 +171,30 @@ def has_project_quotas(fd: int) -> bool:
     return bool(flags & _PDQ_ENFD)
 
 
-def project_usage_bytes(fd: int, project: int) -> int:
-    """Return what a project has; 0 when the file system has never heard of it."""
+class ProjectQuota(NamedTuple):
+    """What a project may have (0: no limit), and what it has."""
+
+    limit_bytes: int
+    used_bytes: int
+
+
+def project_quota(fd: int, project: int) -> ProjectQuota:
+    """Return a project's limit and use; zeros when the file system has never heard of it."""
     buffer = ctypes.create_string_buffer(_DQBLK.size)
     try:
         _quotactl(fd, Q.GETQUOTA, project, buffer)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ESRCH):
-            return 0
+            return ProjectQuota(0, 0)
         raise
-    return int(_DQBLK.unpack(buffer.raw[: _DQBLK.size])[2])
+    hard_limit, _, used_bytes = _DQBLK.unpack(buffer.raw)[:3]
+    return ProjectQuota(hard_limit * _QUOTA_BLOCK_BYTES, used_bytes)
 
 
 def limit_project(fd: int, project: int, limit_bytes: int) -> None:
     """Limit what a project may have; 0 lifts the limit.
+
+    ext4 does not stop who has CAP_SYS_RESOURCE, so a privileged container; xfs stops everybody.
 
     Raises:
         KernelError: ESRCH, ENOSYS (no project quotas), EPERM.

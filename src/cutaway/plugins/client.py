@@ -105,7 +105,12 @@ class PluginClient:
         self._patience_s = patience_s
 
     def call(
-        self, method: str, arguments: Mapping[str, Any] | None, answer: type[AnswerT]
+        self,
+        method: str,
+        arguments: Mapping[str, Any] | None,
+        answer: type[AnswerT],
+        *,
+        timeout_s: float | None = None,
     ) -> AnswerT:
         """Ask the plugin for one thing.
 
@@ -113,13 +118,16 @@ class PluginClient:
             method: ``VolumeDriver.Mount``.
             arguments: the request's JSON object; None sends an empty body.
             answer: what is expected.
+            timeout_s: of somebody who can do without the answer; for all of it, the time in which
+                nobody listens included.
 
         Raises:
             PluginRefused: the plugin answered with an error of its own.
             PluginFailed: it can't be reached, does not answer in time, or not with an ``answer``.
         """
         body = b"" if arguments is None else msgspec.json.encode(arguments)
-        status, text = self._exchange(self._connect(method), method, body)
+        connection = self._connect(method, self._patience_s if timeout_s is None else timeout_s)
+        status, text = self._exchange(connection, method, body, timeout_s or self._timeout_s)
         document = self._decode(method, text, status)
         reason = _error_of(document)
         if reason or status != 200:
@@ -134,26 +142,28 @@ class PluginClient:
     def _failed(self, method: str, reason: str) -> PluginFailed:
         return PluginFailed(self.address.name, method, reason, answered=True)
 
-    def _connect(self, method: str) -> socket.socket:
+    def _connect(self, method: str, patience_s: float) -> socket.socket:
         """Return a connection, waiting for somebody to listen: 1 s, 2 s, 4 s … as Docker does."""
         start, pause_s = time.monotonic(), 1.0
         while True:
             try:
-                return open_connection(self.address, self._timeout_s)
+                return open_connection(self.address, min(patience_s, self._timeout_s))
             except OSError as error:
-                patience_ends = time.monotonic() - start + pause_s >= self._patience_s
+                patience_ends = time.monotonic() - start + pause_s >= patience_s
                 if patience_ends or self._calls.pause(pause_s):
                     reason = f"nobody answers at {self.address.place}: {error.strerror or error}"
                     raise PluginFailed(self.address.name, method, reason) from error
             pause_s *= 2
 
-    def _exchange(self, connection: socket.socket, method: str, body: bytes) -> tuple[int, bytes]:
-        deadline = time.monotonic() + self._timeout_s
+    def _exchange(
+        self, connection: socket.socket, method: str, body: bytes, timeout_s: float
+    ) -> tuple[int, bytes]:
+        deadline = time.monotonic() + timeout_s
         try:
             with self._calls.holding(connection):
                 return exchange(connection, method, body, deadline=deadline)
         except TimeoutError:
-            reason = f"it did not answer within {self._timeout_s:g} s"
+            reason = f"it did not answer within {timeout_s:g} s"
             raise self._failed(method, reason) from None
         except (OSError, ValueError, h11.ProtocolError) as error:
             raise self._failed(method, f"it answered no HTTP: {error}") from error

@@ -72,8 +72,13 @@ class PluginRegistry:
         """End the calls that wait for plugins, and those to come, with an error."""
         self._calls.cut()
 
-    def get(self, name: str, implements: str) -> Plugin:
+    def get(self, name: str, implements: str, *, timeout_s: float | None = None) -> Plugin:
         """Return a plugin by its name, activated; its file is looked up each time.
+
+        Args:
+            name: the plugin's.
+            implements: what is wanted of it.
+            timeout_s: see ``PluginClient.call``.
 
         Raises:
             PluginNotFound: no plugin directory knows the name; at once.
@@ -85,7 +90,8 @@ class PluginRegistry:
             plugin = self._plugins.get(name)
         if plugin is None or plugin.client.address != address:
             client = self._client(address)
-            plugin = Plugin(client, client.call(ACTIVATE, None, Manifest).implements)
+            manifest = client.call(ACTIVATE, None, Manifest, timeout_s=timeout_s)
+            plugin = Plugin(client, manifest.implements)
             with self._lock:
                 self._plugins[name] = plugin
         if implements not in plugin.implements:

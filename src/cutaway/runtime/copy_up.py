@@ -7,6 +7,8 @@ without following links, so a link in the image is copied as a link.
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from cutaway import linux
 from cutaway.linux.abi import AT, RESOLVE
@@ -33,17 +35,46 @@ def copy_tree(source_fd: int, target_fd: int) -> None:
         target_fd: O_PATH descriptor, or mount, of an empty directory.
 
     Raises:
-        KernelError: ENOSPC, EDQUOT, EPERM. What was copied stays, in the target.
+        OSError: ENOSPC, EDQUOT, EPERM. The target is then as empty as before.
     """
     source = linux.openat2(source_fd, ".", os.O_RDONLY | os.O_DIRECTORY)
+    target = linux.openat2(target_fd, ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        target = linux.openat2(target_fd, ".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
+        with _stopped_by_quotas():
             _copy_directory(source, target)
-        finally:
-            os.close(target)
+    except OSError:
+        _empty_directory(target)
+        raise
     finally:
+        os.close(target)
         os.close(source)
+
+
+@contextmanager
+def _stopped_by_quotas() -> Iterator[None]:
+    """Do without CAP_SYS_RESOURCE for a while: who has it, ext4's project quotas don't stop."""
+    held = linux.capget()
+    effective = held.effective & ~(1 << linux.CAP.SYS_RESOURCE)
+    linux.capset(effective, held.permitted, held.inheritable)
+    try:
+        yield
+    finally:
+        linux.capset(held.effective, held.permitted, held.inheritable)
+
+
+def _empty_directory(directory: int) -> None:
+    with os.scandir(directory) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in found:
+        if is_directory:
+            inner = linux.openat2(directory, name, os.O_RDONLY | os.O_DIRECTORY, 0, _SINGLE)
+            try:
+                _empty_directory(inner)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=directory)
+        else:
+            os.unlink(name, dir_fd=directory)
 
 
 def _copy_directory(source: int, target: int) -> None:

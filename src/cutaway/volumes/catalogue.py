@@ -36,8 +36,9 @@ class Catalogue:
     def _remove_leftovers(self) -> None:
         """Delete what an engine that died was making or deleting; no name begins with a dot."""
         ledger, root = Ledger("engine"), escape(self.root)
-        for path in (*glob(f"{root}/.*"), *glob(f"{root}/*/snapshots/.*")):
-            ledger.apply(EmptyTrash(why="left over", path=path), None)
+        places = (f"{root}/.trash/*", f"{root}/.*", f"{root}/*/snapshots/.*")
+        for path in (path for place in places for path in glob(place)):
+            self._delete(path, ledger, "left over")
 
     @property
     def _trash(self) -> str:
@@ -142,8 +143,14 @@ class Catalogue:
         """Take a volume away, with all that is in it."""
         trash = os.path.join(self._trash, f"{volume.name}.{os.urandom(4).hex()}")
         ledger.apply(DiscardVolume(why=why, path=self.directory(volume.name), trash=trash), None)
-        ledger.apply(EmptyTrash(why=why, path=trash), None)
-        ledger.apply_all(plan_removal(volume, self.root), None)
+        self._delete(trash, ledger, why)
+
+    def _delete(self, path: str, ledger: Ledger, why: str) -> None:
+        """Delete a directory that was a volume; what else there is of it goes first."""
+        volume = read_volume(path)
+        if volume is not None:
+            ledger.apply_all(plan_removal(volume, self.root), None)
+        ledger.apply(EmptyTrash(why=why, path=path), None)
 
 
 def describe(volume: Volume) -> dict[str, object]:

@@ -8,8 +8,9 @@ from cutaway.errors import Conflict, InvalidParameter, NotFound, System
 class VolumeNotFound(NotFound):
     """No volume has this name."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"get {name}: no such volume")
+    def __init__(self, name: str, silent: Sequence[str] = ()) -> None:
+        asked = f" here; {'; '.join(silent)}" if silent else ""
+        super().__init__(f"get {name}: no such volume{asked}")
         self.name = name
 
 
@@ -129,6 +130,16 @@ class VolumeMountFailed(System):
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"error while mounting volume '{name}': {reason}")
+
+
+class ServerUnknown(System):
+    """The server of a volume has a name that nobody knows."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(
+            f"error resolving passed in network volume address: lookup {name}: {reason}"
+        )
+        self.name = name
 
 
 class UnknownVolumeDriver(NotFound):

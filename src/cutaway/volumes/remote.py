@@ -12,6 +12,7 @@ import logging
 import os
 import shlex
 from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,13 @@ from cutaway.errors import CutawayError, System
 from cutaway.files import read_json, write_json
 from cutaway.plugins import Answer, Plugin, PluginNotFound, PluginRefused, PluginRegistry
 from cutaway.steps import Ledger, Step
-from cutaway.volumes.errors import UnknownVolumeDriver, VolumeMountFailed
+from cutaway.volumes.errors import UnknownVolumeDriver, VolumeMountFailed, VolumeNotFound
 from cutaway.volumes.volume import Volume
 
 log = logging.getLogger(__name__)
 INTERFACE = "VolumeDriver"
+LIST_S = 2.0
+"""How long a list waits for a plugin; dockerd waits a minute, and so does whoever asked."""
 
 
 class RemoteVolume(msgspec.Struct, frozen=True, rename="pascal"):
@@ -113,31 +116,48 @@ class RemoteDriver:
             return None
 
     def listed(self) -> tuple[list[Volume], list[str]]:
-        """Return the volumes of all plugins that were asked so far, and what could not be asked."""
+        """Return the volumes of all plugins that were asked so far, and who did not answer.
+
+        All are asked at once, and waited for ``LIST_S``.
+        """
+        drivers = self._plugins.active(INTERFACE)
+        if not drivers:
+            return [], []
         found: list[Volume] = []
         warnings: list[str] = []
-        for driver in self._plugins.active(INTERFACE):
-            try:
-                plugin = self._plugins.get(driver, INTERFACE)
-                volumes = plugin.client.call(f"{INTERFACE}.List", {}, Listed).volumes
-            except CutawayError as error:
-                warnings.append(str(error))
-                continue
-            found += (
-                Volume(
-                    name=volume.name,
-                    driver=driver,
-                    mountpoint=volume.mountpoint,
-                    created_at=volume.created_at,
-                )
-                for volume in volumes
-                if volume.name
-            )
+        with ThreadPoolExecutor(len(drivers), "plugins' volumes") as pool:
+            for answer in [pool.submit(self._list, driver) for driver in drivers]:
+                try:
+                    found += answer.result()
+                except CutawayError as error:
+                    warnings.append(str(error))
         return found, warnings
 
-    def find(self, name: str) -> Volume | None:
-        """Return a volume that a plugin knows, and perhaps this engine does not."""
-        return next((volume for volume in self.listed()[0] if volume.name == name), None)
+    def _list(self, driver: str) -> list[Volume]:
+        plugin = self._plugins.get(driver, INTERFACE, timeout_s=LIST_S)
+        answer = plugin.client.call(f"{INTERFACE}.List", {}, Listed, timeout_s=LIST_S)
+        return [
+            Volume(
+                name=volume.name,
+                driver=driver,
+                mountpoint=volume.mountpoint,
+                created_at=volume.created_at,
+            )
+            for volume in answer.volumes
+            if volume.name
+        ]
+
+    def find(self, name: str) -> Volume:
+        """Return a volume that a plugin knows, and perhaps this engine does not.
+
+        Raises:
+            VolumeNotFound: none has it; it names those that did not say.
+        """
+        found, silent = self.listed()
+        volume = next((volume for volume in found if volume.name == name), None)
+        if volume is None:
+            raise VolumeNotFound(name, silent)
+        return volume
 
     def needs_mount(self, volume: Volume) -> bool:
         """See ``VolumeDriver``: a plugin must always be asked."""

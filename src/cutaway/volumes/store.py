@@ -259,13 +259,12 @@ class VolumeStore(Catalogue):
                 raise VolumeInUse(name, users)
             volume = self.find(name)
             if volume is None:
-                volume = self.remote.find(name)
-                if volume is not None:
-                    self._remove_remote(volume, force=force)
-                    return
-                if force:
-                    return
-                raise VolumeNotFound(name)
+                try:
+                    self._remove_remote(self.remote.find(name), force=force)
+                except VolumeNotFound:
+                    if not force:
+                        raise
+                return
             snapshots = self.snapshots(name)
             if snapshots and not force:
                 raise VolumeHasSnapshots(name, [s.name for s in snapshots])

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from support.engine import EngineUnderTest
 from support.images import busybox_archive
 from support.plugin_process import PluginProcess, engine_with_plugins
-from support.waiting import eventually
+from support.waiting import SLOWNESS, eventually
 
 
 class Shelf(PluginProcess):
@@ -165,6 +166,28 @@ def test_a_plugin_that_hangs_holds_up_nobody_else(engine: EngineUnderTest, shelf
     shelf.mood()
     for process in hanging:
         assert process.wait(60) in (0, 125)
+
+
+def test_a_list_does_not_wait_for_a_plugin_that_hangs(
+    engine: EngineUnderTest, shelf: Shelf
+) -> None:
+    """What is known is listed soon, with a warning; what is not known is said with a caveat."""
+    engine.docker("volume", "create", "-d", "shelf", "data")
+    silent = 'plugin "shelf": VolumeDriver.List: it did not answer within 2 s'
+    shelf.mood(list="hang")
+    started = time.monotonic()
+    listed = engine.cutaway("volume", "ls", "-q")
+    assert time.monotonic() - started < 20 * SLOWNESS  # a call may take 60 s
+    assert listed.stdout == "data\n"
+    assert listed.stderr == f"WARNING: {silent}\n"
+    refused = engine.docker("volume", "rm", "other", check=False)
+    assert f"get other: no such volume here; {silent}" in refused.stderr
+    shelf.mood()
+    shelf.kill()  # nobody listens any more
+    listed = engine.cutaway("volume", "ls", "-q")
+    assert listed.stdout == "data\n"
+    assert 'plugin "shelf": VolumeDriver.List: nobody answers at ' in listed.stderr
+    shelf.start()
 
 
 def test_a_plugin_that_hangs_does_not_hold_up_the_engines_end(

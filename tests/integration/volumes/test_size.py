@@ -61,6 +61,17 @@ def test_a_small_one_is_filled_from_the_image_and_kept(engine: EngineUnderTest) 
         )
 
 
+def test_one_too_small_for_what_the_image_has_stays_empty(engine: EngineUnderTest) -> None:
+    engine.docker("volume", "create", "-o", "size=2m", "tiny")
+    engine.docker("run", "--name", "fat", "busybox", "dd", "if=/dev/zero", "of=/var/fat", "bs=4M",
+                  "count=1")  # fmt: skip
+    engine.docker("commit", "fat", "fat")
+    refused = engine.docker("run", "--rm", "-v", "tiny:/var", "fat", "true", check=False)
+    assert refused.returncode == 125
+    assert "No space left on device" in refused.stderr
+    assert run(engine, "ls -A /x", "-v", "tiny:/x") == ""
+
+
 def test_two_containers_have_one_disk(engine: EngineUnderTest) -> None:
     engine.docker("run", "-d", "--name", "one", "-v", "data:/data", "busybox", "sleep", "1000")
     run(engine, "echo two > /data/file")

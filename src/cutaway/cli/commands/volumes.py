@@ -1,5 +1,6 @@
 """``volume create``, ``ls`` and ``rm``."""
 
+import sys
 from typing import Any
 
 from cutaway.cli.command import Command, Context
@@ -35,6 +36,8 @@ def list_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
     """List volumes."""
     answer = context.client.get("/volumes", filters=encode_filters(flags["filter"]))
     volumes = sorted(answer.get("Volumes") or [], key=lambda volume: volume["Name"])
+    for warning in answer.get("Warnings") or []:
+        print(f"WARNING: {warning}", file=sys.stderr)
     if flags["quiet"] and not flags["format"]:
         for volume in volumes:
             print(volume["Name"])

@@ -93,10 +93,7 @@ class VolumeService:
         try:
             return self._core.volumes.get(name)
         except VolumeNotFound:
-            volume = self._core.volumes.remote.find(name)
-            if volume is None:
-                raise
-            return volume
+            return self._core.volumes.remote.find(name)
 
     async def create(self, request: VolumeCreateRequest) -> VolumeAnswer:
         """Make one, or return the existing one of that name."""

@@ -8,7 +8,7 @@ has them, else by being a *disk* of its own in a file.
 The model: ``plan_local`` reads the options and decides; ``LocalDriver`` does what is to be done at
 create, at the first use, after the last, and at rm, all by steps.
 
-Read ``options.py``, ``driver.py``, ``steps.py``.
+Read ``options.py``, ``driver.py``, ``steps.py``, ``servers.py``.
 
 Docker's counterpart: ``volume/local``.
 """

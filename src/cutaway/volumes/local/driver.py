@@ -10,8 +10,9 @@ from cutaway import linux
 from cutaway.errors import InvalidParameter
 from cutaway.linux import storage
 from cutaway.steps import Ledger, Step
-from cutaway.volumes.errors import VolumeMountFailed
+from cutaway.volumes.errors import ServerUnknown, VolumeMountFailed
 from cutaway.volumes.local.options import plan_local
+from cutaway.volumes.local.servers import explain_failure, resolve_server
 from cutaway.volumes.local.steps import (
     FormatDisk,
     LiftQuota,
@@ -58,7 +59,7 @@ def choose_limit(root: str) -> dict[str, Any]:
 def _free_project(fd: int) -> int:
     while True:
         project = secrets.randbelow(_LAST_PROJECT - _FIRST_PROJECT) + _FIRST_PROJECT
-        if not storage.project_usage_bytes(fd, project):
+        if not any(storage.project_quota(fd, project)):
             return project
 
 
@@ -92,13 +93,13 @@ def plan_creation(volume: Volume, directory: str) -> list[Step[None]]:
 
 
 def plan_removal(volume: Volume, root: str) -> list[Step[None]]:
-    """Decide what else goes when the volume's files are gone."""
+    """Decide what else goes with the volume's files."""
     if not volume.project:
         return []
     return [LiftQuota(why=f"volume rm {volume.name}", path=root, project=volume.project)]
 
 
-def plan_mount(volume: Volume) -> Step[None] | None:
+def plan_mount(volume: Volume) -> MountDisk | MountVolume | None:
     """Decide what makes a volume's content available; None: it is there."""
     if volume.has_disk:
         disk = os.path.join(os.path.dirname(volume.mountpoint), DISK)
@@ -139,11 +140,15 @@ class LocalDriver:
             VolumeMountFailed: its device, server or file system type can't be had.
         """
         step = plan_mount(volume)
-        if step is not None and not is_mounted(volume.mountpoint):
-            try:
-                ledger.apply(step, None)
-            except OSError as error:
-                raise VolumeMountFailed(volume.name, str(error)) from error
+        if step is None or is_mounted(volume.mountpoint):
+            return volume.mountpoint
+        try:
+            step = resolve_server(step)
+            ledger.apply(step, None)
+        except ServerUnknown as error:
+            raise VolumeMountFailed(volume.name, str(error)) from error
+        except OSError as error:
+            raise VolumeMountFailed(volume.name, explain_failure(step, error)) from error
         return volume.mountpoint
 
     def unmount(self, volume: Volume, user: str, *, is_last: bool, ledger: Ledger) -> None:

@@ -109,9 +109,10 @@ class LimitByQuota(Step[None]):
 
     def shell(self) -> str:
         """See ``Step``."""
-        blocks = self.size_bytes // 1024
-        path = shlex.quote(self.path)
-        return f"chattr +P -p {self.project} {path}; setquota -P {self.project} 0 {blocks} 0 0 -a"
+        kib, path = -(-self.size_bytes // 1024), shlex.quote(self.path)
+        return (
+            f"setquota -P {self.project} {kib} {kib} 0 0 -a && chattr +P -p {self.project} {path}"
+        )
 
     def apply(self, scope: None) -> None:
         """Set the limit first: nothing is ever in the project without one."""
@@ -121,14 +122,12 @@ class LimitByQuota(Step[None]):
 
     def undo(self, scope: None, result: Any) -> None:
         """Lift the limit."""
-        lift = LiftQuota(why="undo", path=os.path.dirname(self.path), project=self.project)
-        with contextlib.suppress(OSError):
-            lift.apply(scope)
+        LiftQuota(why="undo", path=os.path.dirname(self.path), project=self.project).apply(scope)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiftQuota(Step[None]):
-    """Forget the limit of a project that has nothing any more.
+    """Forget the limit of a project that is being deleted.
 
     Attributes:
         path: any directory on the file system.
@@ -147,9 +146,10 @@ class LiftQuota(Step[None]):
         return f"setquota -P {self.project} 0 0 0 0 -a"
 
     def apply(self, scope: None) -> None:
-        """Set a limit of 0, which is none."""
+        """Set a limit of 0, which is none; fine when quotas are off by now."""
         with _opened(self.path) as fd:
-            storage.limit_project(fd, self.project, 0)
+            if storage.has_project_quotas(fd):
+                storage.limit_project(fd, self.project, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
