@@ -86,6 +86,23 @@ def test_a_plugins_volume_from_create_to_rm(engine: EngineUnderTest, shelf: Shel
     assert shelf.volumes == {}
 
 
+def test_a_stopped_containers_volume_is_copied_from(
+    engine: EngineUnderTest, shelf: Shelf, tmp_path: Path
+) -> None:
+    words = ("--name", "web", "-v", "data:/data", "--volume-driver", "shelf")
+    engine.docker("run", *words, "busybox", "sh", "-c", "echo kept > /data/file")
+    eventually(lambda: shelf.users() == [])
+    engine.docker("cp", "web:/data/file", str(tmp_path))
+    assert (tmp_path / "file").read_text() == "kept\n"
+    engine.docker("cp", str(tmp_path / "file"), "web:/data/back")
+    assert (shelf.path.with_suffix(".data") / "data/back").read_text() == "kept\n"
+    assert shelf.users() == []
+    shelf.mood(mount="refuse")
+    refused = engine.docker("cp", "web:/data/file", str(tmp_path), check=False)
+    assert "error while mounting volume 'data'" in refused.stderr
+    assert "no room" in refused.stderr
+
+
 def test_anonymous_and_by_flag(engine: EngineUnderTest, shelf: Shelf) -> None:
     done = engine.docker(
         "run", "--rm", "--volume-driver", "shelf", "-v", "named:/n", "busybox", "df"

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
+from cutaway.engine.spec.namespaces import shares
+from cutaway.engine.starts.intents import etc_files
 from cutaway.engine.threads import Outflow, flow_out, read_by_pipe
 from cutaway.engine.units import format_time
+from cutaway.engine.volumes.mounting import lent_sources
 from cutaway.errors import NotFound
 from cutaway.errors import NotImplemented as Unsupported
 from cutaway.images.trees import tree as trees
@@ -33,22 +36,44 @@ ENGINE_TARGETS = frozenset(
 
 
 @contextmanager
-def open_tree(core: Core, container: Container) -> Iterator[Tree]:
-    """Give access to a container's files as its processes see them, running or not."""
-    if not container.is_alive:
-        binds = [
-            Bind(point.source, point.destination, not point.read_write, point.subpath)
-            for point in container.document.mount_points
-            if point.source and point.kind is not MountKind.IMAGE
-        ]
-        yield Tree.stopped(core.snapshots, container.id, binds)
-        return
-    # Held by descriptor: the process may end, and its number may be another's, at any moment.
-    fd = os.open(f"/proc/{container.state.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield Tree.running(core.snapshots, fd)
-    finally:
-        os.close(fd)
+def open_tree(core: Core, container: Container, *, with_mounts: bool = True) -> Iterator[Tree]:
+    """Give access to a container's files as its processes see them, running or not.
+
+    Args:
+        core: the engine.
+        container: whose files.
+        with_mounts: what is mounted in it is wanted, too.
+
+    Raises:
+        VolumeMountFailed: it does not run, and one of its volumes can't be had.
+    """
+    if not container.is_alive and not with_mounts:
+        yield Tree.stopped(core.snapshots, container.id)
+    elif not container.is_alive:
+        with lent_sources(core, container) as points:
+            binds = [
+                Bind(point.source, point.destination, not point.read_write, point.subpath)
+                for point in points
+                if point.source and point.kind is not MountKind.IMAGE
+            ]
+            binds += _etc_binds(core, container)
+            yield Tree.stopped(core.snapshots, container.id, binds)
+    else:
+        # Held by descriptor: the process may end, and its number may be another's, at any moment.
+        fd = os.open(f"/proc/{container.state.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield Tree.running(core.snapshots, fd)
+        finally:
+            os.close(fd)
+
+
+def _etc_binds(core: Core, container: Container) -> list[Bind]:
+    """Return the files about names that a container had when it ran last; those there are."""
+    reference = shares(container.host_config.network_mode)
+    owner = core.containers.get(reference) if reference else container
+    files = etc_files(core, container, owner or container, container.document.mount_points)
+    is_read_only = container.host_config.readonly_rootfs
+    return [Bind(source, destination, is_read_only) for destination, source in files.items()]
 
 
 async def changes(core: Core, container: Container) -> list[FilesystemChange]:
@@ -87,7 +112,7 @@ def without_mount_points(
 
 async def export(core: Core, container: Container) -> ByteStream:
     """Read the whole file system as a tar."""
-    chunks, _ = await _stream(core, container, trees.export_tree)
+    chunks, _ = await _stream(core, container, trees.export_tree, with_mounts=False)
     core.commit(container, told=[("export", {})])
     return chunks
 
@@ -103,7 +128,11 @@ async def archive(core: Core, container: Container, path: str) -> ArchiveStream:
 
 
 async def _stream(
-    core: Core, container: Container, start: "Callable[[Tree], trees.ArchiveStream]"
+    core: Core,
+    container: Container,
+    start: "Callable[[Tree], trees.ArchiveStream]",
+    *,
+    with_mounts: bool = True,
 ) -> tuple[ByteStream, trees.PathStat | None]:
     """Start a worker that writes a tar; return its bytes as they come, and what they are."""
     known: asyncio.Future[trees.PathStat | None] = core.loop.create_future()
@@ -113,7 +142,8 @@ async def _stream(
             known.set_result(stat)
 
     def work(flow: "Outflow[bytes]") -> None:
-        with open_tree(core, container) as tree, start(tree) as stream:
+        opened = open_tree(core, container, with_mounts=with_mounts)
+        with opened as tree, start(tree) as stream:
             core.loop.call_soon_threadsafe(tell, stream.stat)
             while piece := os.read(stream.fd, _READ_SIZE):
                 flow.put(piece)
@@ -144,7 +174,7 @@ async def archive_stat(core: Core, container: Container, path: str) -> PathStat:
 
     with _naming(path, container):
         async with container.lock:
-            return await core.in_thread(work)
+            return await core.in_long_thread(work)
 
 
 def describe(found: trees.PathStat) -> PathStat:

@@ -88,7 +88,7 @@ def make_intent(
         seccomp=plan_seccomp(confinement, granted),
         no_new_privileges=confinement.no_new_privileges,
         mounts=mounts,
-        etc=_etc(core, container, etc_owner, mounts),
+        etc=etc_files(core, container, etc_owner, mounts),
         joins=joins,
         link_variables=link_variables(core, container),
         shm_path=shm_path,
@@ -99,10 +99,17 @@ def make_intent(
     )
 
 
-def _etc(
+def etc_files(
     core: Core, container: Container, owner: Container, mounts: tuple[MountPoint, ...]
 ) -> Mapping[str, str]:
-    # A container that shares a network shares its files about names, its own hostname excepted.
+    """Return the host paths of a container's files about names, by destination.
+
+    Args:
+        core: the engine.
+        container: that has them mounted, from its first start on.
+        owner: whose network it has: these share hosts and resolv.conf, but no hostname.
+        mounts: what the user mounts; a file that is among them is the user's.
+    """
     taken = {point.destination for point in mounts}
     files = {}
     for name in _ETC_FILES:

@@ -3,8 +3,8 @@
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from cutaway import model
@@ -203,6 +203,30 @@ def open_sources(core: Core, container: Container, ledger: Ledger) -> tuple[Moun
             _prepare_bind(point, ledger)
         ready.append(point)
     return tuple(ready)
+
+
+@contextmanager
+def lent_sources(core: Core, container: Container) -> Iterator[tuple[MountPoint, ...]]:
+    """Have the volumes of a container that does not run mounted for who looks into it.
+
+    What another container alone may write to is lent read-only.
+
+    Raises:
+        VolumeMountFailed: a volume can't be had.
+    """
+    user, ledger = f"lent.{os.urandom(4).hex()}", Ledger("engine")
+    lent: list[MountPoint] = []
+    try:
+        for point in container.document.mount_points:
+            if point.kind is MountKind.VOLUME:
+                source = core.volumes.mount(point.name, user, ledger)
+                lease = core.volumes.lease(point.name)
+                read_write = point.read_write and not (lease and lease.is_live)
+                point = replace(point, source=source, read_write=read_write)
+            lent.append(point)
+        yield tuple(lent)
+    finally:
+        core.volumes.unmount(user, ledger)
 
 
 def _prepare_bind(point: MountPoint, ledger: Ledger) -> None:
