@@ -24,7 +24,12 @@ from cutaway.api.tls import make_server_context
 from cutaway.engine import reconcile
 from cutaway.engine.building.run import sweep_builds
 from cutaway.engine.building.service import BuildService
-from cutaway.engine.configuration.directives import load_settings, parse_command_line, usage
+from cutaway.engine.configuration.directives import (
+    CommandLine,
+    load_settings,
+    parse_command_line,
+    usage,
+)
 from cutaway.engine.configuration.settings import BadSettings, DaemonSettings, instance_name
 from cutaway.engine.containers.service import ContainerService
 from cutaway.engine.core import Core
@@ -40,6 +45,7 @@ from cutaway.engine.running.execs import ExecService
 from cutaway.engine.running.holding import let_go
 from cutaway.engine.store import Store
 from cutaway.engine.system.machine import probe_machine, read_engine_id
+from cutaway.engine.system.reloading import reload
 from cutaway.engine.system.reserve import DiskReserve
 from cutaway.engine.system.service import SystemService
 from cutaway.engine.system.upkeep import keep_up
@@ -47,7 +53,6 @@ from cutaway.engine.volumes.own import OwnVolumeService
 from cutaway.engine.volumes.service import VolumeService
 from cutaway.errors import Conflict, CutawayError
 from cutaway.files import FileLock, sweep_temporaries, write_json
-from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.store import ImageStore
 from cutaway.images.worker_process import end_workers
@@ -93,7 +98,7 @@ def serve(arguments: Sequence[str]) -> int:
                 f"failed to start daemon: another engine holds {settings.lock_path}: stop it, or "
                 "give this one its own --pidfile, --data-root and --exec-root"
             )
-        asyncio.run(run(settings))
+        asyncio.run(run(settings, command_line))
     except (CutawayError, OSError) as error:
         log.error("failed to start daemon: %s", error)
         return 1
@@ -121,15 +126,23 @@ def _version() -> str:
 
 def set_up_logging(settings: DaemonSettings) -> None:
     """Send the log to stderr, as dockerd does."""
-    level = logging.DEBUG if settings.debug else _LEVELS[settings.log_level]
     text = "%(asctime)s %(levelname)s %(name)s: %(message)s"
     if settings.log_format == "json":
         text = (
             '{"time":"%(asctime)s","level":"%(levelname)s","logger":"%(name)s","msg":"%(message)s"}'
         )
-    logging.basicConfig(level=level, format=text, stream=sys.stderr, force=True)
+    logging.basicConfig(level=_level(settings), format=text, stream=sys.stderr, force=True)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def _level(settings: DaemonSettings) -> int:
+    return logging.DEBUG if settings.debug else _LEVELS[settings.log_level]
+
+
+def _reload(core: Core, command_line: CommandLine) -> None:
+    if reload(core, command_line):
+        logging.getLogger().setLevel(_level(core.settings))
 
 
 def make_roots(settings: DaemonSettings) -> None:
@@ -148,8 +161,8 @@ def make_roots(settings: DaemonSettings) -> None:
         os.chmod(directory, 0o700)
 
 
-async def run(settings: DaemonSettings) -> None:
-    """Build an engine, serve it, and return after SIGTERM or SIGINT.
+async def run(settings: DaemonSettings, command_line: CommandLine) -> None:
+    """Build an engine, serve it, and return after SIGTERM or SIGINT; SIGHUP reloads.
 
     Raises:
         CutawayError, OSError: it could not start.
@@ -159,6 +172,7 @@ async def run(settings: DaemonSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     core = build_core(settings)
+    loop.add_signal_handler(signal.SIGHUP, _reload, core, command_line)
     server = build_server(core)
     try:
         await recover(core)
@@ -224,6 +238,7 @@ def network_settings(settings: DaemonSettings) -> NetworkSettings:
         ip_forward=settings.ip_forward,
         ipv6=settings.ipv6,
         host_address=settings.ip,
+        host_gateways=settings.host_gateway_ips,
         publish_mode=settings.publish_mode,
         default_address_pools=pools or DEFAULT_POOLS,
         dns=settings.dns,
@@ -232,34 +247,23 @@ def network_settings(settings: DaemonSettings) -> NetworkSettings:
     )
 
 
-def registry_settings(settings: DaemonSettings) -> RegistrySettings:
-    """Say to the registry client what the daemon was told about registries."""
-    return RegistrySettings(
-        insecure_registries=settings.insecure_registries,
-        mirrors=settings.registry_mirrors,
-        max_downloads=settings.max_concurrent_downloads,
-        max_uploads=settings.max_concurrent_uploads,
-    )
-
-
 def build_server(core: Core) -> Server:
     """Join the engine's services with the API."""
-    registry = registry_settings(core.settings)
-    images = ImageService(core, registry)
+    images = ImageService(core)
     identifier = engine_id(core.paths.engine_id)
-    builds = BuildService(core, images, registry)
+    builds = BuildService(core, images)
     backends = Backends(
         containers=ContainerService(core),
         execs=ExecService(core),
         images=images,
-        system=SystemService(core, images, registry, identifier, builds=builds),
+        system=SystemService(core, images, identifier, builds=builds),
         networks=NetworkService(core),
         volumes=VolumeService(core),
         builds=builds,
         own_networks=OwnNetworkService(core),
         own_volumes=OwnVolumeService(core),
         own_images=images,
-        manifests=ManifestService(core, registry),
+        manifests=ManifestService(core),
     )
     return Server(
         backends, product=f"cutaway/{__version__}", experimental=core.settings.experimental

@@ -60,6 +60,8 @@ class NetworkSettings:
         ip_forward: ``--ip-forward``: switch on the kernel's forwarding.
         ipv6: ``--ipv6``: the default bridge has IPv6.
         host_address: ``--ip``: where ports without an address are published.
+        host_gateways: ``--host-gateway-ip``: what ``host-gateway`` stands for in ``--add-host``;
+            empty: the default bridge's addresses.
         publish_mode: ``--publish-mode``: ``dnat``, or ``host``: by a listener.
         default_address_pools: where subnets come from, in order.
         dns: ``--dns``.
@@ -82,6 +84,7 @@ class NetworkSettings:
     ip_forward: bool = True
     ipv6: bool = False
     host_address: str = "0.0.0.0"  # noqa: S104, RUF100 - Docker's default for published ports
+    host_gateways: tuple[str, ...] = ()
     publish_mode: str = "dnat"
     default_address_pools: tuple[AddressPool, ...] = DEFAULT_POOLS
     dns: tuple[str, ...] = ()

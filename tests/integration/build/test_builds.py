@@ -18,11 +18,11 @@ def files_of(engine: EngineUnderTest, image: str, command: str) -> str:
     return engine.docker("run", "--rm", "--network", "none", image, "sh", "-c", command).stdout
 
 
-def classic(engine: EngineUnderTest, *words: str, check: bool = True):
+def classic(engine: EngineUnderTest, *words: str, check: bool = True, **options: object):
     """Build with the stock client's classic builder."""
     return engine.host.run(
         "docker", "build", *words, check=check,
-        env={**engine.environment(), "DOCKER_BUILDKIT": "0"},
+        env={**engine.environment(), "DOCKER_BUILDKIT": "0"}, **options,
     )  # fmt: skip
 
 
@@ -94,6 +94,46 @@ def test_arguments_of_the_command_line_and_triggers(engine, context):
     told = classic(engine, "--build-arg", "X=5", "--build-arg", "Y=7", "-t", "child", child).stdout
     assert "# Executing 2 build triggers" in told
     assert files_of(engine, "child", "cat /x /y") == "5\n7 5\n"
+
+
+@pytest.mark.parametrize("program", ["cutaway", "docker"])
+def test_a_dockerfile_from_elsewhere_is_no_part_of_the_context(engine, context, tmp_path, program):
+    """By ``-f -`` and ``-f ../x``: the context's own is not used, COPY doesn't see the other."""
+    directory = context("FROM nowhere\n", a=program)
+    text = "FROM busybox\nCOPY . /c/\n"
+    outside = tmp_path.with_suffix(".Dockerfile")
+    outside.write_text(text)
+    words = ("-t", "elsewhere", directory)
+    if program == "docker":
+        told = classic(engine, "-f", "-", *words, input=text).stdout
+        again = classic(engine, "-f", str(outside), *words).stdout
+    else:
+        told = engine.cutaway("build", "-f", "-", *words, input=text).stdout
+        again = engine.cutaway("build", "-f", str(outside), *words).stdout
+    assert files_of(engine, "elsewhere", "ls -A /c") == "Dockerfile\na\n"
+    cached = "Using cache" if program == "docker" else "CACHED"
+    assert cached not in told
+    assert cached in again
+
+
+@pytest.mark.parametrize("form", ["Dockerfile", "tar", "tar.gz"])
+def test_standard_input_is_a_dockerfile_or_a_context(engine, context, form):
+    directory = context("FROM busybox\nRUN echo default >/made\n", D="FROM busybox\nCOPY D /made\n")
+    if form == "Dockerfile":
+        told = engine.cutaway("build", "-q", "-", input="FROM busybox\nRUN echo alone >/made\n")
+        wanted = "alone\n"
+    else:
+        archive = f"{directory}.{form}"
+        subprocess.run(["tar", "-C", directory, "-caf", archive, "."], check=True)
+        with open(archive, "rb") as file:
+            told = engine.cutaway("build", "-q", "-f", "D", "-", stdin=file)
+        wanted = "FROM busybox\nCOPY D /made\n"
+    assert files_of(engine, told.stdout.strip(), "cat /made") == wanted
+
+
+def test_standard_input_can_not_be_both(engine):
+    done = engine.cutaway("build", "-f", "-", "-", check=False, input="")
+    assert "can't use stdin for both build context and dockerfile" in done.stderr
 
 
 @contextmanager

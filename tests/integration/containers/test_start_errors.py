@@ -50,6 +50,7 @@ def test_a_program_that_does_not_run(
     done = engine.docker(*words, check=False)
     assert done.returncode == code, done.stderr
     assert sentence in done.stderr
+    assert "Error waiting" not in done.stderr  # said once, not by `wait`, too
 
 
 def test_a_program_on_a_noexec_mount(engine: EngineUnderTest) -> None:

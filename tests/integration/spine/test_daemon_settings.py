@@ -5,6 +5,8 @@ What can't be honoured is refused by a sentence: ``tests/unit/engine/test_direct
 
 import fcntl
 import json
+import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +19,14 @@ from support.engine import EngineUnderTest
 from support.host import TestHost
 from support.images import busybox_archive
 from support.registry import Registry
+from support.waiting import eventually
 
 WAYS = ("flags", "file")
 MIRROR = "127.0.0.1:5000"
 PLAIN = "10.99.0.1:5001"  # not loopback: plain HTTP must be allowed there
 BRIDGE = "given0"
+PROXY = "http://user:secret@127.0.0.1:9"
+MASKED_PROXY = "http://xxxxx:xxxxx@127.0.0.1:9"
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,25 @@ class SetEngine(EngineUnderTest):
         self._way = way
         self._settings = settings
         self.second_socket = f"{self.directory}/second.sock"
+        self._file = self.directory / "daemon.json"
 
     def arguments(self) -> list[str]:
         if self._way == "flags":
             given = [f"--{setting.flag}={setting.value}" for setting in self._settings]
+            self.rewrite()
+            given.append(f"--config-file={self._file}")
             return [*super().arguments(), f"-Hunix://{self.second_socket}", *given]
-        document = {
+        self.rewrite()
+        return ["--config-file", str(self._file)]
+
+    def rewrite(self, **changes: Any) -> None:
+        """Write daemon.json: what was told by it, and changes."""
+        self._file.write_text(json.dumps({**self._document(), **changes}))
+
+    def _document(self) -> dict[str, Any]:
+        if self._way == "flags":
+            return {}
+        return {
             "data-root": str(self.data_root),
             "exec-root": str(self.exec_root),
             "pidfile": f"{self.directory}/engine.pid",
@@ -59,9 +77,6 @@ class SetEngine(EngineUnderTest):
             "hosts": [f"unix://{self.socket}", f"unix://{self.second_socket}"],
             **{setting.key: setting.document for setting in self._settings},
         }
-        path = self.directory / "daemon.json"
-        path.write_text(json.dumps(document))
-        return ["--config-file", str(path)]
 
 
 def run(engine: EngineUnderTest, *words: str) -> str:
@@ -111,6 +126,16 @@ def is_on_the_given_bridge(engine: EngineUnderTest) -> bool:
     return bool(ports) and address.startswith("10.78.0.")
 
 
+def pulls_by_the_proxy(engine: EngineUnderTest) -> bool:
+    answer = engine.docker("pull", "nowhere.test/x", check=False).stderr
+    shown = info(engine)["HttpsProxy"]
+    return "proxyconnect tcp: connection refused" in answer and shown == MASKED_PROXY
+
+
+def kept_by_builds(engine: EngineUnderTest) -> str:
+    return engine.docker("system", "df", "-v", "--format", "{{json .BuildCache}}").stdout
+
+
 RUNC = {"path": "/usr/sbin/runc"}
 NOFILE = {"Name": "nofile", "Soft": 99, "Hard": 100}
 MANY = (
@@ -147,6 +172,16 @@ MANY = (
     Setting("label", "a=b", "labels", ["a=b"], lambda e: info(e)["Labels"] == ["a=b"]),
 )  # fmt: skip
 OTHERS = (
+    Setting("https-proxy", PROXY, "https-proxy", PROXY, pulls_by_the_proxy),
+    Setting(
+        "host-gateway-ip",
+        "10.9.9.9",
+        "host-gateway-ips",
+        ["10.9.9.9"],
+        lambda e: (
+            "10.9.9.9\tx\n" in run(e, "--add-host=x:host-gateway", "busybox", "cat", "/etc/hosts")
+        ),
+    ),
     Setting("bridge", BRIDGE, "bridge", BRIDGE, is_on_the_given_bridge),
     Setting("debug", "true", "debug", True, lambda e: " DEBUG " in e.log.read_text()),
     Setting("live-restore", "true", "live-restore", True, keeps_containers_alive),
@@ -216,3 +251,40 @@ def test_a_second_engine_in_the_same_place_is_refused_by_a_sentence(told: SetEng
     assert second.returncode == 1
     assert "another engine holds" in second.stderr
     assert told.answers()
+
+
+def test_sighup_takes_over_what_may_change_and_nothing_else(told_otherwise: SetEngine) -> None:
+    engine = told_otherwise
+    assert engine.process is not None
+    began = time.time()
+    before = info(engine)
+    engine.rewrite(labels=["again=yes"], mtu=1300)
+    engine.process.send_signal(signal.SIGHUP)
+    eventually(lambda: info(engine)["Labels"] == ["again=yes"])
+    assert info(engine)["Runtimes"] == before["Runtimes"]
+    assert run(engine, "busybox", "cat", "/sys/class/net/eth0/mtu") != "1300\n"
+
+    engine.rewrite(labels=["third=time"], nonsense=1)
+    engine.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "don't match any configuration option: nonsense" in engine.log.read_text())
+    assert info(engine)["Labels"] == ["again=yes"]
+    shown = engine.docker(
+        "events", "--since", f"{began:.9f}", "--until", f"{time.time():.9f}",
+        "--filter", "type=daemon", "--format", "{{.Action}} {{.Actor.Attributes.labels}}",
+    ).stdout  # fmt: skip
+    assert shown == 'reload ["again=yes"]\n'
+
+
+def test_builds_keep_their_cache_within_its_limit(told_otherwise: SetEngine) -> None:
+    engine = told_otherwise
+    assert engine.process is not None
+    engine.rewrite(builder={"gc": {"enabled": True, "defaultMaxUsedSpace": "5MB"}})
+    engine.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "the configuration was reloaded: build_gc" in engine.log.read_text())
+    for step in ("first", "second"):
+        text = f"FROM busybox\nRUN head -c 3000000 /dev/urandom >{step}\n"
+        image = engine.cutaway("build", "-q", "-", input=text).stdout.strip()
+        engine.docker("rmi", image)
+
+    eventually(lambda: "first" not in kept_by_builds(engine))
+    assert "second" in kept_by_builds(engine)

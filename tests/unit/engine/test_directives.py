@@ -10,6 +10,7 @@ from cutaway.engine.configuration.options import OPTIONS, Kind, Option
 from cutaway.engine.configuration.settings import (
     AddressPool,
     BadSettings,
+    BuildGc,
     DaemonSettings,
     Runtime,
     instance_name,
@@ -60,6 +61,9 @@ def test_the_file_says_the_same_as_flags(tmp_path: Path) -> None:
         "insecure-registries": ["r:5000"],
         "proxies": {"http-proxy": "http://p"},
         "features": {"buildkit": True},
+        "host-gateway-ip": "10.9.9.9",
+        "builder": {"gc": {"enabled": True, "defaultKeepStorage": "20GB"}},
+        "storage-opts": ["overlay2.override_kernel_check=true"],
     }
     assert settings(tmp_path, document=document) == DaemonSettings(
         hosts=("unix:///a.sock",),
@@ -70,7 +74,8 @@ def test_the_file_says_the_same_as_flags(tmp_path: Path) -> None:
         default_address_pools=(AddressPool("10.1.0.0/16", 24),),
         insecure_registries=("r:5000",),
         http_proxy="http://p",
-        features={"buildkit": "true"},
+        host_gateway_ips=("10.9.9.9",),
+        build_gc=BuildGc(max_used_bytes=20 << 30),
     )
 
 
@@ -117,6 +122,14 @@ def test_unknown_keys_are_all_named(tmp_path: Path) -> None:
         (["--data-root=relative"], "relative is not an absolute path"),
         (["--exec-opt=native.cgroupdriver=systemd"], "cgroups are driven by cgroupfs"),
         (["--default-ulimit=nofile=3:2"], "soft limit must be less than or equal to hard limit"),
+        (["--storage-opt=overlay2.size=1G"], "can't be honoured: layers are overlay mounts"),
+        (["--mtu=-1"], "invalid default MTU: -1"),
+        (["--max-concurrent-downloads=-1"], "invalid max concurrent downloads: -1"),
+        (["--ip=nowhere"], "nowhere is not an ip address"),
+        (["--host-gateway-ip=nowhere"], "nowhere is not an ip address"),
+        (["--default-gateway=nowhere"], "nowhere is not an ip address"),
+        (["--registry-mirror=m:5000"], 'invalid mirror: no scheme specified for "m:5000"'),
+        (["--label=a=1", "--label=a=2"], "conflict labels for a=2 and a=1"),
         (["--storage-driver=btrfs"], 'invalid value "btrfs" for --storage-driver'),
     ],
 )
@@ -152,6 +165,26 @@ def test_every_flag_without_a_meaning_here_is_accepted(tmp_path: Path, option: O
 def test_a_flag_without_its_value_is_refused() -> None:
     with pytest.raises(BadSettings, match="flag needs an argument: --data-root"):
         parse_command_line(["--data-root"])
+
+
+@pytest.mark.parametrize(
+    ("gc", "sentence"),
+    [
+        ({"enabled": True, "policy": [{"keepStorage": "1GB"}]}, "builder.gc.policy can't be"),
+        ({"enabled": True, "defaultKeepStorage": "much"}, "builder.gc: invalid size: 'much'"),
+    ],
+)
+def test_a_clean_up_of_builds_that_would_not_happen_is_refused(
+    tmp_path: Path, gc: object, sentence: str
+) -> None:
+    with pytest.raises(BadSettings) as caught:
+        settings(tmp_path, document={"builder": {"gc": gc}})
+    assert sentence in str(caught.value)
+
+
+def test_zero_means_the_default(tmp_path: Path) -> None:
+    document = {"max-concurrent-downloads": 0, "mtu": 0, "builder": {"gc": {"enabled": False}}}
+    assert settings(tmp_path, document=document) == DaemonSettings()
 
 
 @pytest.mark.parametrize("text", ["not json", "[]", '{"debug": "yes"}', '{"mtu": true}'])

@@ -81,6 +81,14 @@ def test_end_without_zero_blocks_is_an_end() -> None:
     assert len(read_all(raw_entry(b"0", b"x"))) == 1
 
 
+def test_end_without_padding_is_an_end() -> None:
+    """As docker sends the context of ``build -f -``; data that is cut is damage all the same."""
+    whole = raw_entry(b"0", b"xyz")
+    assert read_all(whole[:515]) == read_all(whole)
+    with pytest.raises(BadLayer, match="cut short"):
+        read_all(whole[:514])
+
+
 def test_what_follows_the_end_mark_is_not_read_as_entries() -> None:
     assert len(read_all(build([file("a")]) + build([file("b")]))) == 1
 

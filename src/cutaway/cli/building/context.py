@@ -4,10 +4,14 @@ import io
 import os
 import tarfile
 from collections.abc import Iterator
+from typing import BinaryIO
 
 from cutaway.build.dockerfile.dockerignore import IgnoreRules, parse_dockerignore
 from cutaway.cli.flags import UsageError
 from cutaway.cli.tar_stream import TarStream
+
+_COMPRESSED = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+_PIECE_BYTES = 1 << 20
 
 
 class ContextSize:
@@ -61,7 +65,7 @@ def pack_context(
     Args:
         directory: the context.
         rules: what is left out.
-        extra: files by name that are added (a Dockerfile from elsewhere).
+        extra: files by name that are added, or stand for the directory's own.
         size: told how much was sent.
 
     Raises:
@@ -69,13 +73,56 @@ def pack_context(
     """
     stream = TarStream()
     for name, content in extra.items():
-        info = tarfile.TarInfo(name)
-        info.size, info.mode = len(content), 0o644
-        yield from stream.add(info, io.BytesIO(content))
+        yield from _given(stream, name, content)
     for path, name in walk_context(directory, rules):
+        if name in extra:
+            continue
         yield from _entry(stream, path, name)
         size.sent_bytes = stream.written_bytes
     yield from stream.end()
+
+
+def bring_dockerfile(directory: str, content: bytes) -> tuple[str, dict[str, bytes]]:
+    """Return a name for a Dockerfile from elsewhere, and the files that bring it along.
+
+    As with docker, ``.dockerignore`` tells the engine to take it out again: ``COPY .`` would copy
+    it, and miss the cache for its name.
+    """
+    name = f".dockerfile.{os.urandom(10).hex()}"
+    try:
+        with open(os.path.join(directory, ".dockerignore"), "rb") as file:
+            ignore = file.read()
+    except FileNotFoundError:
+        ignore = b".dockerignore"
+    return name, {name: content, ".dockerignore": ignore + f"\n{name}\n".encode()}
+
+
+def pack_input(source: BinaryIO) -> Iterator[bytes]:
+    """Yield the context that standard input is: an archive as it comes, or a Dockerfile alone."""
+    begin = source.read(tarfile.BLOCKSIZE)
+    if _is_archive(begin):
+        yield begin
+        yield from iter(lambda: source.read(_PIECE_BYTES), b"")
+        return
+    stream = TarStream()
+    yield from _given(stream, "Dockerfile", begin + source.read())
+    yield from stream.end()
+
+
+def _is_archive(begin: bytes) -> bool:
+    if begin.startswith(_COMPRESSED):
+        return True
+    try:
+        tarfile.TarInfo.frombuf(begin, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _given(stream: TarStream, name: str, content: bytes) -> Iterator[bytes]:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), 0o644
+    yield from stream.add(info, io.BytesIO(content))
 
 
 def _entry(stream: TarStream, path: str, name: str) -> Iterator[bytes]:

@@ -8,7 +8,13 @@ from functools import partial
 from typing import Any
 
 from cutaway.cli.building.cache import export_to, import_sources, parse_place
-from cutaway.cli.building.context import ContextSize, pack_context, read_rules
+from cutaway.cli.building.context import (
+    ContextSize,
+    bring_dockerfile,
+    pack_context,
+    pack_input,
+    read_rules,
+)
 from cutaway.cli.building.display import choose_display
 from cutaway.cli.building.lent import open_session
 from cutaway.cli.command import Command, Context
@@ -91,7 +97,11 @@ def _source(flags: Values, place: str) -> tuple[Iterator[bytes] | None, dict[str
     if place.startswith(("http://", "https://", "git://", "git@")):
         return None, {"remote": place, "dockerfile": flags["file"] or None}
     if place == "-":
-        body, dockerfile = iter(lambda: sys.stdin.buffer.read(1 << 20), b""), None
+        if flags["file"] == "-":
+            raise UsageError(
+                "invalid argument: can't use stdin for both build context and dockerfile"
+            )
+        body, dockerfile = pack_input(sys.stdin.buffer), flags["file"] or None
     else:
         body, dockerfile = _local(flags, place)
     return _gzipped(body) if flags["compress"] else body, {"dockerfile": dockerfile}
@@ -131,8 +141,7 @@ def _local(flags: Values, directory: str) -> tuple[Iterator[bytes], str]:
     dockerfile = flags["file"] or os.path.join(directory, "Dockerfile")
     extra: dict[str, bytes] = {}
     if dockerfile == "-":
-        extra["Dockerfile"] = sys.stdin.buffer.read()
-        inside = "Dockerfile"
+        inside, extra = bring_dockerfile(directory, sys.stdin.buffer.read())
     else:
         if not os.path.isfile(dockerfile):
             raise UsageError(
@@ -142,8 +151,7 @@ def _local(flags: Values, directory: str) -> tuple[Iterator[bytes], str]:
         inside = os.path.relpath(os.path.realpath(dockerfile), os.path.realpath(directory))
         if inside.startswith(".."):
             with open(dockerfile, "rb") as file:
-                inside = f".dockerfile.{os.urandom(10).hex()}"
-                extra[inside] = file.read()
+                inside, extra = bring_dockerfile(directory, file.read())
     rules = read_rules(directory, dockerfile)
     size = ContextSize()
     packed = pack_context(directory, rules, extra, size)

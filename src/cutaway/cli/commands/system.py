@@ -125,10 +125,35 @@ def _info_text(facts: dict[str, Any]) -> str:
         f" ID: {facts.get('ID', '')}",
         f" Docker Root Dir: {facts.get('DockerRootDir', '')}",
         f" Debug Mode: {str(facts.get('Debug', False)).lower()}",
-        f" Experimental: {str(facts.get('ExperimentalBuild', False)).lower()}",
-        f" Live Restore Enabled: {str(facts.get('LiveRestoreEnabled', False)).lower()}",
+        *_configured(facts),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _configured(facts: dict[str, Any]) -> list[str]:
+    """Return the last lines of ``info``: what the engine was told."""
+    registries = facts.get("RegistryConfig") or {}
+    insecure = [n for n, one in (registries.get("IndexConfigs") or {}).items() if not one["Secure"]]
+    networks = registries.get("InsecureRegistryCIDRs") or []
+    lines = [
+        f" {kind} Proxy: {facts[key]}"
+        for kind, key in (("HTTP", "HttpProxy"), ("HTTPS", "HttpsProxy"), ("No", "NoProxy"))
+        if facts.get(key)
+    ]
+    lines += _titled("Labels", facts.get("Labels"))
+    lines.append(f" Experimental: {str(facts.get('ExperimentalBuild', False)).lower()}")
+    lines += _titled("Insecure Registries", [*insecure, *networks])
+    lines += _titled("Registry Mirrors", registries.get("Mirrors"))
+    lines.append(f" Live Restore Enabled: {str(facts.get('LiveRestoreEnabled', False)).lower()}")
+    pools = facts.get("DefaultAddressPools") or []
+    lines += _titled(
+        "Default Address Pools", [f"  Base: {pool['Base']}, Size: {pool['Size']}" for pool in pools]
+    )
+    return lines
+
+
+def _titled(title: str, items: list[str] | None) -> list[str]:
+    return [f" {title}:", *(f"  {item}" for item in items)] if items else []
 
 
 def events(context: Context, flags: Values, arguments: list[str]) -> int:

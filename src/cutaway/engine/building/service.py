@@ -26,13 +26,13 @@ from cutaway.engine.building.portable import CacheExchange
 from cutaway.engine.building.requests import read_job
 from cutaway.engine.building.run import BuildExecutor
 from cutaway.engine.building.sessions import Sessions
+from cutaway.engine.configuration.settings import BuildGc
 from cutaway.engine.core import Core
 from cutaway.engine.images import ImageService
+from cutaway.engine.images.registries import registry_settings
 from cutaway.engine.images.transport import make_credentials
-from cutaway.engine.images.trust import settings_with
 from cutaway.errors import NotFound
 from cutaway.images.image import Image
-from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.trees.squash import squash_layers
 from cutaway.model import (
     AuthConfig,
@@ -55,14 +55,12 @@ from cutaway.oci import Platform, Reference
 class BuildService:
     """The build operations of one engine."""
 
-    def __init__(self, core: Core, images: ImageService, registry: RegistrySettings) -> None:
+    def __init__(self, core: Core, images: ImageService) -> None:
         self._core = core
         self._images = images
-        self._registry = registry
         self.cache = StoredCache(core)
         self.mounts = CacheMounts(f"{core.settings.data_root}/build-cache-mounts")
         self._keeper = CacheKeeper(core, self.cache, self.mounts)
-        self._sources = SourceReader(self.cache, core.images.content, registry)
         self._exchange = CacheExchange(core, self.cache, self.mounts)
         self._sessions = Sessions()
         core.images.keepers.append(self.cache.needed)
@@ -89,7 +87,7 @@ class BuildService:
             with self._core.images.lease(), ExitStack() as connections:
                 warnings: list[str] = []
                 claims = await run_to_end(
-                    self._sources.open, sources, request.auth_configs,
+                    self._source_reader().open, sources, request.auth_configs,
                     stack=connections, warn=warnings.append,
                 )  # fmt: skip
                 for warning in warnings:
@@ -109,6 +107,15 @@ class BuildService:
                 await run_to_end(origins.close)
             finally:
                 self._core.empty_trash_soon()
+                self._limit_cache_soon()
+
+    def _limit_cache_soon(self) -> None:
+        limits = self._core.settings.build_gc
+        if limits != BuildGc():
+            options = BuildPruneOptions(
+                max_used_space=limits.max_used_bytes, min_free_space=limits.min_free_bytes
+            )
+            self._core.spawn(self._keeper.prune(options, {}), "making the build cache smaller")
 
     def _trusted(self, names: tuple[str, ...]) -> frozenset[str] | None:
         """Return the chains of images, whose steps may hit; None when no image is named.
@@ -212,7 +219,11 @@ class BuildService:
         )
 
     def _access(self, auth: AuthConfig | None, trust: RegistryTrust | None) -> RegistryAccess:
-        return RegistryAccess(settings_with(self._registry, trust), make_credentials(auth))
+        return RegistryAccess(registry_settings(self._core.settings, trust), make_credentials(auth))
+
+    def _source_reader(self) -> SourceReader:
+        settings = registry_settings(self._core.settings)
+        return SourceReader(self.cache, self._core.images.content, settings)
 
     async def open_session(self, session: BuildSession) -> str:
         """Keep what a client lends to its next build; returns the session's id."""

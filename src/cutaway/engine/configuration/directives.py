@@ -26,6 +26,7 @@ from cutaway.engine.configuration.options import (
 from cutaway.engine.configuration.settings import (
     AddressPool,
     BadSettings,
+    BuildGc,
     DaemonSettings,
     Runtime,
     build_settings,
@@ -34,6 +35,7 @@ from cutaway.engine.units import Ulimit, parse_bytes, parse_ulimit
 from cutaway.errors import InvalidParameter
 
 MERGED_KEYS = frozenset({"runtimes"})
+_MOST_USED = ("defaultMaxUsedSpace", "defaultReservedSpace", "defaultKeepStorage")
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
@@ -228,6 +230,10 @@ def parse_config(document: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in document.items():
         if key == "proxies" and isinstance(value, dict):
             values.update({name: str(text) for name, text in value.items()})
+        elif key == "builder" and isinstance(value, dict):
+            values[key] = _build_gc(value.get("gc") or {})
+        elif key == "host-gateway-ip":  # Docker's older spelling, for one address
+            values["host-gateway-ips"] = (str(value),)
         elif key in BY_KEY and value is not None:
             values[key] = _typed(BY_KEY[key], value)
     return values
@@ -273,6 +279,30 @@ def parse_file_value(option: Option, value: Any) -> Any:
                 name: Runtime(name, item.get("path", name), tuple(item.get("runtimeArgs") or ()))
                 for name, item in value.items()
             }
+
+
+def _build_gc(document: Mapping[str, Any]) -> BuildGc:
+    """Read ``builder.gc``; the older names of the size count where the newer are absent.
+
+    Raises:
+        BadSettings: a policy, or a size that is none.
+    """
+    unknown = sorted(document.keys() - {"enabled", "defaultMinFreeSpace", *_MOST_USED})
+    if unknown:
+        raise BadSettings(
+            f"builder.gc.{unknown[0]} can't be honoured: give defaultMaxUsedSpace or "
+            "defaultMinFreeSpace, or prune by: docker builder prune --filter"
+        )
+    if not document.get("enabled"):
+        return BuildGc()
+    most = next((document[key] for key in _MOST_USED if document.get(key)), 0)
+    try:
+        return BuildGc(
+            max_used_bytes=parse_bytes(str(most)),
+            min_free_bytes=parse_bytes(str(document.get("defaultMinFreeSpace") or 0)),
+        )
+    except ValueError as error:
+        raise BadSettings(f"builder.gc: {error}") from None
 
 
 def _expect(kind: type, value: Any) -> Any:

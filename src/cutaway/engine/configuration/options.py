@@ -39,6 +39,7 @@ class Option:
         short: one-letter form.
         default: the value when nobody gives one.
         refuse: why it can't be honoured; any value but ``default`` is an error then.
+        allow: words of a refused list that are allowed all the same: they change nothing.
         accept_only: as ``refuse`` is None but the values allowed are few.
         harmless: accepted and without meaning here; the text says why.
     """
@@ -50,6 +51,7 @@ class Option:
     short: str = ""
     default: object = None
     refuse: str = ""
+    allow: tuple[str, ...] = ()
     accept_only: tuple[str, ...] = ()
     harmless: str = ""
 
@@ -65,11 +67,11 @@ class Option:
 
 
 _SWARM = "cutaway has no swarm mode"
-_PLUGIN = "cutaway runs no plugins"
+_AUTHZ = "no authorization plugin would be asked"
 _CONTAINERD = "cutaway needs no containerd"
 _RT = "this needs a kernel with CONFIG_RT_GROUP_SCHED and is not supported"
 _USERNS = "user namespace remapping is not supported yet"
-_OLD_REGISTRY = "only for Docker's own cloud"
+_NETWORK_OPTS = "give them to each network: network create --opt"
 
 OPTIONS: tuple[Option, ...] = (
     # where things are
@@ -99,12 +101,18 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("shutdown-timeout", Kind.NUMBER, "Shutdown timeout", default=15),
     Option("experimental", Kind.FLAG, "Enable experimental features", default=True),
-    Option("feature", Kind.MAP, "Enable feature in the daemon", key="features"),
+    Option("feature", Kind.MAP, "", key="features", harmless="they choose between dockerd's parts"),
     Option("live-restore", Kind.FLAG, "Keep containers alive", harmless="always on"),
     Option(
         "metrics-addr", Kind.TEXT, "Metrics address", default="", refuse="no metrics are served"
     ),
-    Option("min-api-version", Kind.TEXT, "Oldest API version served", default="1.24"),
+    Option(
+        "min-api-version",
+        Kind.TEXT,
+        "",
+        default="1.24",
+        refuse="every version since 1.24 is served; leave it out",
+    ),
     # the API over TCP
     Option("tls", Kind.FLAG, "Use TLS; implied by --tlsverify", default=False),
     Option("tlsverify", Kind.FLAG, "Use TLS and verify the remote", default=False),
@@ -117,7 +125,7 @@ OPTIONS: tuple[Option, ...] = (
         "Directory of the sockets of volume and network plugins",
         default="/run/docker/plugins",
     ),
-    Option("authorization-plugin", Kind.LIST, "", key="authorization-plugins", refuse=_PLUGIN),
+    Option("authorization-plugin", Kind.LIST, "", key="authorization-plugins", refuse=_AUTHZ),
     # containers
     Option("default-runtime", Kind.TEXT, "Default OCI runtime", default="cutaway"),
     Option("add-runtime", Kind.RUNTIMES, "Register an additional OCI runtime", key="runtimes"),
@@ -161,7 +169,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("default-gateway", Kind.TEXT, "Default gateway IPv4 address", default=""),
     Option("default-gateway-v6", Kind.TEXT, "Default gateway IPv6 address", default=""),
     Option("default-address-pool", Kind.POOLS, "Address pools", key="default-address-pools"),
-    Option("default-network-opt", Kind.MAP, "", key="default-network-opts", refuse="not supported"),
+    Option("default-network-opt", Kind.MAP, "", key="default-network-opts", refuse=_NETWORK_OPTS),
     Option("dns", Kind.LIST, "DNS server to use"),
     Option("dns-opt", Kind.LIST, "DNS options to use", key="dns-opts"),
     Option("dns-search", Kind.LIST, "DNS search domains to use"),
@@ -183,12 +191,25 @@ OPTIONS: tuple[Option, ...] = (
         Kind.FLAG,
         "Enable addition of firewall rules",
         default=True,
-        refuse="networks need the firewall; it touches no table but its own",
+        refuse="networks need rules; they are in nftables tables of the engine's own, and no other "
+        "table is ever touched: leave it out",
     ),
     Option("ip6tables", Kind.FLAG, "", harmless="one firewall serves both families"),
     Option("firewall-backend", Kind.TEXT, "", harmless="always nftables, without the nft program"),
-    Option("allow-direct-routing", Kind.FLAG, "", default=False, refuse="not supported"),
-    Option("bridge-accept-fwmark", Kind.TEXT, "", default="", refuse="not supported"),
+    Option(
+        "allow-direct-routing",
+        Kind.FLAG,
+        "",
+        default=False,
+        refuse="containers are reached from outside by published ports only",
+    ),
+    Option(
+        "bridge-accept-fwmark",
+        Kind.TEXT,
+        "",
+        default="",
+        refuse="containers are reached from outside by published ports only",
+    ),
     Option("ipv6", Kind.FLAG, "Enable IPv6 on the default bridge", default=False),
     Option("userland-proxy", Kind.FLAG, "", harmless="there is no proxy"),
     Option("userland-proxy-path", Kind.TEXT, "", harmless="there is no proxy"),
@@ -214,7 +235,12 @@ OPTIONS: tuple[Option, ...] = (
         accept_only=("", "overlay2", "overlayfs", "overlay"),
     ),
     Option(
-        "storage-opt", Kind.LIST, "", key="storage-opts", refuse="overlay takes no options here"
+        "storage-opt",
+        Kind.LIST,
+        "",
+        key="storage-opts",
+        refuse="layers are overlay mounts without options",
+        allow=("overlay2.override_kernel_check=true", "overlay2.override_kernel_check=1"),
     ),
     # what belongs to parts that cutaway doesn't have
     Option("containerd", Kind.TEXT, "", harmless=_CONTAINERD),
@@ -227,7 +253,9 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 # Keys of daemon.json that are no flags.
-FILE_ONLY_KEYS = frozenset({"proxies", "builder", "deprecated-key-path", "default-runtimes"})
+FILE_ONLY_KEYS = frozenset(
+    {"proxies", "builder", "host-gateway-ip", "deprecated-key-path", "default-runtimes"}
+)
 
 BY_FLAG = {option.flag: option for option in OPTIONS}
 BY_SHORT = {option.short: option for option in OPTIONS if option.short}

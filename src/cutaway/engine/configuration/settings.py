@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from cutaway.engine.configuration.options import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, OPTIONS
+from cutaway.engine.configuration.options import (
+    DEFAULT_DATA_ROOT,
+    DEFAULT_EXEC_ROOT,
+    OPTIONS,
+    Kind,
+    Option,
+)
 from cutaway.engine.units import Ulimit
 from cutaway.errors import InvalidParameter
 
@@ -35,6 +41,19 @@ class Runtime:
     arguments: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BuildGc:
+    """When builds make their cache smaller: ``builder.gc`` of daemon.json. 0: no limit.
+
+    Attributes:
+        max_used_bytes: what it may take.
+        min_free_bytes: what is to be free on its disk.
+    """
+
+    max_used_bytes: int = 0
+    min_free_bytes: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonSettings:
     """Everything the daemon was told, checked and complete. Fields are daemon.json's keys."""
@@ -51,8 +70,6 @@ class DaemonSettings:
     log_format: str = "text"
     shutdown_timeout: int = 15
     experimental: bool = True
-    features: Mapping[str, str] = field(default_factory=dict)
-    min_api_version: str = "1.24"
     tls: bool = False
     tlsverify: bool = False
     tlscacert: str = ""
@@ -100,6 +117,7 @@ class DaemonSettings:
     https_proxy: str = ""
     no_proxy: str = ""
     storage_driver: str = ""
+    build_gc: BuildGc = BuildGc()
 
     @property
     def listen_on(self) -> tuple[str, ...]:
@@ -123,7 +141,9 @@ def build_settings(values: Mapping[str, Any]) -> DaemonSettings:
         if option.name not in values or option.harmless:
             continue
         value = values[option.name]
-        if option.refuse and value not in (option.default, (), {}, None):
+        if option.kind is Kind.NUMBER and value == 0:
+            continue  # as in dockerd: the default
+        if option.refuse and not _changes_nothing(option, value):
             raise BadSettings(f"--{option.flag} can't be honoured: {option.refuse}")
         if option.accept_only and value not in option.accept_only:
             raise BadSettings(
@@ -132,9 +152,15 @@ def build_settings(values: Mapping[str, Any]) -> DaemonSettings:
             )
         if not option.refuse:
             fields[option.field] = value
-    settings = DaemonSettings(**fields)
+    settings = DaemonSettings(**fields, build_gc=values.get("builder", BuildGc()))
     _check_together(settings)
     return settings
+
+
+def _changes_nothing(option: Option, value: Any) -> bool:
+    if isinstance(value, tuple):
+        return all(word in option.allow for word in value)
+    return value in (option.default, {}, None)
 
 
 def _check_together(settings: DaemonSettings) -> None:
@@ -153,23 +179,46 @@ def _check_together(settings: DaemonSettings) -> None:
     for root in (settings.data_root, settings.exec_root):
         if not os.path.isabs(root):
             raise BadSettings(f"{root} is not an absolute path")
+    _check_numbers(settings)
     _check_lists(settings)
 
 
+def _check_numbers(settings: DaemonSettings) -> None:
+    for what, number in (
+        ("default MTU", settings.mtu),
+        ("max concurrent downloads", settings.max_concurrent_downloads),
+        ("max concurrent uploads", settings.max_concurrent_uploads),
+        ("max download attempts", settings.max_download_attempts),
+    ):
+        if number < 0:
+            raise BadSettings(f"invalid {what}: {number}")
+
+
 def _check_lists(settings: DaemonSettings) -> None:
-    for address in settings.dns:
+    single = (settings.ip, settings.default_gateway, settings.default_gateway_v6)
+    for address in (*settings.dns, *settings.host_gateway_ips, *filter(None, single)):
         try:
             ipaddress.ip_address(address)
         except ValueError:
             raise BadSettings(f"{address} is not an ip address") from None
+    for mirror in settings.registry_mirrors:
+        if not mirror.startswith(("https://", "http://")):
+            raise BadSettings(
+                f'invalid mirror: no scheme specified for "{mirror}": must use either '
+                "'https://' or 'http://'"
+            )
     for option in settings.exec_opts:
         if option not in ("native.cgroupdriver=cgroupfs", "native.cgroupdriver="):
             raise BadSettings(
                 f"--exec-opt {option} can't be honoured: cgroups are driven by cgroupfs"
             )
+    values: dict[str, str] = {}
     for label in settings.labels:
-        if "=" not in label:
+        key, separator, value = label.partition("=")
+        if not separator:
             raise BadSettings(f"bad attribute format: {label}")
+        if values.setdefault(key, value) != value:
+            raise BadSettings(f"conflict labels for {label} and {key}={values[key]}")
 
 
 def _check_address(name: str, text: str) -> None:

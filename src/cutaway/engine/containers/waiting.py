@@ -8,7 +8,7 @@ from cutaway.engine.container import Container, Waiter
 from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Status
 from cutaway.errors import InvalidParameter, System
-from cutaway.model import Begin, ContainerWaitResponse, WaitExitError
+from cutaway.model import Begin, ContainerWaitResponse
 from cutaway.shim.protocol import Wait
 
 CONDITIONS = ("not-running", "next-exit", "removed")
@@ -18,6 +18,9 @@ async def wait(
     core: Core, container: Container, condition: str, begin: Begin
 ) -> ContainerWaitResponse:
     """Wait until the condition is met; see ``ContainerBackend.wait``.
+
+    A start that failed is no error here, as in Docker: whoever started it was told, and a client
+    that waits for ``--rm`` would print it a second time.
 
     Raises:
         InvalidParameter: no such condition.
@@ -30,7 +33,7 @@ async def wait(
             pending = await begin()
             if pending is not None and pending.fd is not None:
                 os.close(pending.fd)
-            return _answer(container, container.state.exit_code)
+            return ContainerWaitResponse(status_code=container.state.exit_code)
         pending = await begin()
         if pending is not None and pending.fd is not None:
             if waiting.waiter.answer.done():
@@ -38,14 +41,7 @@ async def wait(
             else:
                 waiting.waiter.fd, waiting.waiter.template = pending.fd, pending.template
                 hand_over_waiters(container)
-        return _answer(container, await waiting.waiter.answer)
-
-
-def _answer(container: Container, code: int) -> ContainerWaitResponse:
-    error = container.state.error
-    return ContainerWaitResponse(
-        status_code=code, error=WaitExitError(message=error) if error else None
-    )
+        return ContainerWaitResponse(status_code=await waiting.waiter.answer)
 
 
 def _runs(container: Container) -> bool:

@@ -5,8 +5,8 @@ progress as it happens, and may leave in the middle.
 
 The model: ``ImageService`` fits ``api``'s ``ImageBackend``. Its transport half moves images in
 and out (registries, archives, this machine's programs) as streams of progress; the other half
-looks, names and removes. ``views.py`` says images in Docker's words; ``trust.py`` joins what one
-command says about certificates with the daemon's settings.
+looks, names and removes. ``views.py`` says images in Docker's words; ``registries.py`` joins what
+the daemon and one command say about registries.
 
 Read ``service.py``, ``transport.py``, ``views.py``.
 

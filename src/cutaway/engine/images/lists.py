@@ -8,13 +8,12 @@ from functools import partial
 from typing import Any, TypeVar
 
 from cutaway.engine.core import Core
+from cutaway.engine.images.registries import registry_settings
 from cutaway.engine.images.transport import make_credentials
-from cutaway.engine.images.trust import settings_with
 from cutaway.errors import NotFound
 from cutaway.images.manifest_list import Connect, Draft, ManifestLists
 from cutaway.images.registry.refusal import RegistryRefusal, translate_pull, translate_push
 from cutaway.images.registry.repository import Repository
-from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.registry.source import connect, open_transport
 from cutaway.model import (
     AuthConfig,
@@ -36,12 +35,10 @@ class ManifestService:
 
     Args:
         core: the engine.
-        registry: the daemon's settings; a request's trust is joined with them.
     """
 
-    def __init__(self, core: Core, registry: RegistrySettings) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._registry = registry
 
     async def create(
         self, draft: ManifestDraft, *, auth: AuthConfig | None, trust: RegistryTrust | None
@@ -130,7 +127,7 @@ class ManifestService:
         self, target: Reference, auth: AuthConfig | None, trust: RegistryTrust | None
     ) -> Iterator[Connect]:
         """Give a way to talk to repositories; credentials go to the target's registry only."""
-        settings = settings_with(self._registry, trust)
+        settings = registry_settings(self._core.settings, trust)
         credentials = make_credentials(auth)
         translate = partial(translate_pull, reference=target)
         with open_transport(settings, translate=translate) as transport:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from cutaway.engine.images.care import ImageCare
 from cutaway.engine.images.distribution import inspect_remote
+from cutaway.engine.images.registries import registry_settings
 from cutaway.engine.images.transport import log, make_credentials
-from cutaway.engine.images.trust import settings_with
 from cutaway.engine.images.views import (
     created_ns,
     describe_history,
@@ -152,7 +152,7 @@ class ImageService(ImageCare):
     ) -> Sequence[ImageSearchResult]:
         """Ask Docker Hub, or the registry that the term begins with."""
         found = await self._core.in_thread(
-            search, term, limit, make_credentials(auth), self._registry
+            search, term, limit, make_credentials(auth), registry_settings(self._core.settings)
         )
         results = [
             ImageSearchResult(
@@ -174,7 +174,7 @@ class ImageService(ImageCare):
             inspect_remote,
             Reference.parse(reference),
             make_credentials(auth),
-            settings_with(self._registry, trust),
+            registry_settings(self._core.settings, trust),
         )
 
     async def attestations(

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
+from cutaway.engine.images.registries import registry_settings
 from cutaway.engine.images.transport import ImageTransport, Progress, make_credentials
-from cutaway.engine.images.trust import settings_with
 from cutaway.engine.threads import Outflow
 from cutaway.images.comparison import compare_images
 from cutaway.images.registry.referrers import fetch_referrers
@@ -91,7 +91,7 @@ class ImageSharing(ImageTransport):
     ) -> Referrers:
         """Ask a registry what refers to an image there: signatures, SBOMs."""
         name = Reference.parse(reference).with_default_tag()
-        settings = settings_with(self._registry, trust)
+        settings = registry_settings(self._core.settings, trust)
 
         def ask() -> Referrers:
             translate = partial(translate_pull, reference=name)

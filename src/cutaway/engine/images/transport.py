@@ -11,7 +11,7 @@ import msgspec
 from cutaway.build.errors import BuildError
 from cutaway.build.solve.fetch import fetch_url
 from cutaway.engine.core import Core
-from cutaway.engine.images.trust import settings_with
+from cutaway.engine.images.registries import registry_settings
 from cutaway.engine.threads import Inflow, Outflow, flow_out
 from cutaway.errors import CutawayError, InvalidParameter, Unavailable
 from cutaway.images.archives.import_tar import import_tar
@@ -22,7 +22,6 @@ from cutaway.images.image import Image
 from cutaway.images.pull import PullRequest, list_remote_tags, pull
 from cutaway.images.push import PushRequest, push
 from cutaway.images.registry.credentials import Credentials, credentials_from_json
-from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.variants import find_variant
 from cutaway.model import (
     AuthConfig,
@@ -45,9 +44,8 @@ class ImageTransport:
     Each operation works in a thread and tells its progress; a client that leaves stops it.
     """
 
-    def __init__(self, core: Core, registry: RegistrySettings) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._registry = registry
 
     async def pull(self, options: PullOptions) -> Progress:
         """Fetch it from its registry; ``host`` is made of this machine's programs instead."""
@@ -62,7 +60,7 @@ class ImageTransport:
                 platform=Platform.parse(options.platform) if options.platform else None,
                 all_platforms=options.all_platforms,
                 credentials=credentials,
-                settings=settings_with(self._registry, options.trust),
+                settings=registry_settings(self._core.settings, options.trust),
                 progress=flow.put,
                 is_cancelled=flow.is_cancelled,
                 explain=explainer(flow) if options.explain else None,
@@ -110,7 +108,7 @@ class ImageTransport:
                 platform=options.platform,
                 all_tags=not options.tag,
                 credentials=make_credentials(options.auth),
-                settings=settings_with(self._registry, options.trust),
+                settings=registry_settings(self._core.settings, options.trust),
                 progress=flow.put,
                 is_cancelled=flow.is_cancelled,
                 explain=explainer(flow) if options.explain else None,

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,7 +12,7 @@ from cutaway.engine.building.service import BuildService
 from cutaway.engine.core import Core
 from cutaway.engine.events import Event
 from cutaway.engine.images import ImageService, make_credentials
-from cutaway.engine.images.trust import settings_with
+from cutaway.engine.images.registries import proxies, registry_settings
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.showing import listing
 from cutaway.engine.showing.inspection import STORAGE_DRIVER
@@ -21,7 +22,6 @@ from cutaway.engine.validate.host import LOG_DRIVERS
 from cutaway.engine.volumes.service import describe_volume
 from cutaway.errors import Unauthorized
 from cutaway.images.registry.login import login
-from cutaway.images.registry.settings import RegistrySettings
 from cutaway.model import (
     AddressPool,
     AuthConfig,
@@ -77,14 +77,12 @@ class SystemService:
         self,
         core: Core,
         images: ImageService,
-        registry: RegistrySettings,
         engine_id: str,
         *,
         builds: BuildService,
     ) -> None:
         self._core = core
         self._images = images
-        self._registry = registry
         self._engine_id = engine_id
         self._builds = builds
 
@@ -113,6 +111,7 @@ class SystemService:
     async def info(self) -> SystemInfo:
         """Tell about this machine and this engine."""
         core, settings = self._core, self._core.settings
+        proxy = proxies(settings)
         states = [container.state.status for container in core.containers]
         running = sum(s in (Status.RUNNING, Status.RESTARTING) for s in states)
         paused = sum(s is Status.PAUSED for s in states)
@@ -145,9 +144,9 @@ class SystemService:
             n_cpu=core.machine.cpu_count,
             mem_total=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
             docker_root_dir=settings.data_root,
-            http_proxy=settings.http_proxy,
-            https_proxy=settings.https_proxy,
-            no_proxy=settings.no_proxy,
+            http_proxy=_masked(proxy.get("http", "")),
+            https_proxy=_masked(proxy.get("https", "")),
+            no_proxy=proxy.get("no", ""),
             name=core.machine.hostname,
             labels=settings.labels,
             experimental_build=settings.experimental,
@@ -244,9 +243,14 @@ class SystemService:
         credentials = make_credentials(auth)
         if credentials is None:
             raise Unauthorized("Error: Password Required")
-        settings = settings_with(self._registry, trust)
+        settings = registry_settings(self._core.settings, trust)
         await self._core.in_thread(login, credentials, settings)
         return AuthResponse(status="Login Succeeded")
+
+
+def _masked(proxy: str) -> str:
+    """Hide a name and a password in a proxy's address, as dockerd does."""
+    return re.sub(r"//[^/@]*@", "//xxxxx:xxxxx@", proxy)
 
 
 async def _messages(events: AsyncIterator[Event]) -> AsyncIterator[EventMessage]:

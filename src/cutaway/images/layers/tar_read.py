@@ -236,24 +236,25 @@ class TarReader:
         return data
 
     def _skip_rest(self) -> None:
-        left = self._left + self._padding
-        self._left = self._padding = 0
-        while left:
-            left -= len(self._some(left))
+        while self._left:
+            self._left -= len(self._some(self._left))
+        # Docker's client leaves out the padding of a context's last entry; Go doesn't miss it.
+        while self._padding and self._has_more():
+            self._padding -= len(self._some(self._padding))
+        self._padding = 0
 
     def _some(self, limit: int) -> memoryview:
         """Return at least one and at most ``limit`` bytes of what comes next."""
-        if self._position == len(self._chunk):
-            self._refill()
+        if not self._has_more():
+            raise BadLayer("layer is cut short: the tar ends in the middle of an entry")
         piece = memoryview(self._chunk)[self._position : self._position + limit]
         self._position += len(piece)
         return piece
 
-    def _refill(self) -> None:
-        self._chunk = self._read_chunk()
-        self._position = 0
-        if not self._chunk:
-            raise BadLayer("layer is cut short: the tar ends in the middle of an entry")
+    def _has_more(self) -> bool:
+        if self._position == len(self._chunk):
+            self._chunk, self._position = self._read_chunk(), 0
+        return bool(self._chunk)
 
     def _exactly(self, size: int, *, may_end: bool = False) -> bytes:
         """Gather ``size`` bytes; with ``may_end``, ``b""`` if the stream ends before the first."""
@@ -262,10 +263,8 @@ class TarReader:
             data = self._chunk[self._position : end]
             self._position = end
             return data
-        if may_end and self._position == len(self._chunk):
-            self._chunk, self._position = self._read_chunk(), 0
-            if not self._chunk:
-                return b""
+        if may_end and not self._has_more():
+            return b""
         gathered = bytearray()
         while len(gathered) < size:
             gathered += self._some(size - len(gathered))

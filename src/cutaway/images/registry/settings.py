@@ -5,6 +5,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 from cutaway.errors import InvalidParameter
 from cutaway.oci.reference import DEFAULT_DOMAIN
@@ -22,6 +23,7 @@ class RegistrySettings:
         mirrors: base URLs asked before Docker Hub.
         mirrors_by_prefix: ``{"ghcr.io/org": ("https://mirror",)}``: for any domain or prefix of a
             name; the longest prefix decides.
+        proxies: by scheme, as urllib reads them of the environment; ``no``: who needs none.
         certificate_dirs: where ``HOST/ca.crt`` and the like are looked up, for each pull afresh.
         configuration_files: ``registries.toml``; likewise.
         tls_verify: False accepts any certificate of the registry, for this command.
@@ -39,6 +41,7 @@ class RegistrySettings:
     insecure_registries: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
     mirrors_by_prefix: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    proxies: Mapping[str, str] = field(default_factory=getproxies_environment)
     certificate_dirs: tuple[str, ...] = ("/etc/docker/certs.d", "/etc/cutaway/certs.d")
     configuration_files: tuple[str, ...] = ("/etc/cutaway/registries.toml",)
     tls_verify: bool = True

@@ -172,7 +172,6 @@ class Transport:
         self._explain = explain or (lambda line: None)
         self._sockets = OpenSockets()
         self._pools: dict[tuple[_Origin, bool], urllib3.HTTPConnectionPool] = {}
-        self._proxies = urllib.request.getproxies_environment()
 
     def close(self) -> None:
         """Break all connections; nothing can be sent afterwards."""
@@ -310,8 +309,8 @@ class Transport:
     ) -> urllib3.HTTPConnectionPool:
         context = make_context(netloc, self.settings, verify=verify) if scheme == "https" else None
         size = self.settings.max_downloads + self.settings.max_uploads
-        proxy = self._proxies.get(scheme)
-        if proxy and not is_loopback(host) and not _bypasses_proxy(host, self._proxies):
+        proxy = self.settings.proxies.get(scheme)
+        if proxy and not is_loopback(host) and not _bypasses_proxy(host, self.settings.proxies):
             manager = urllib3.ProxyManager(proxy, maxsize=size, ssl_context=context)
             return manager.connection_from_host(host, port, scheme)
         if context is None:
@@ -371,6 +370,10 @@ def _describe(error: BaseException, cause: BaseException, parts: SplitResult) ->
     """Return what happened in Go's words, and whether another attempt may go better."""
     host = parts.hostname or ""
     address = f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    if isinstance(error, exceptions.ProxyError):
+        words = str(getattr(cause, "strerror", None) or cause).lower()
+        is_reached = not isinstance(error.original_error, exceptions.NewConnectionError)
+        return f"proxyconnect tcp: {words}: is the daemon's proxy right?", is_reached
     if isinstance(error, exceptions.NameResolutionError):
         return f"dial tcp: lookup {host}: no such host", False
     if isinstance(error, exceptions.NewConnectionError) and isinstance(cause, OSError):

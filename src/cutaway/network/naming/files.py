@@ -83,7 +83,7 @@ def sandbox_files(
         InvalidParameter: an ``extra_hosts`` entry, a name or an option can't be written.
     """
     request = sandbox.request
-    gateways = host_gateways(book)
+    gateways = settings.host_gateways or host_gateways(book)
     extra = [pair for text in request.extra_hosts for pair in parse_extra_host(text, gateways)]
     if sandbox.mode is SandboxMode.HOST:
         lines = [f"{address}\t{name}\n" for address, name in extra]
