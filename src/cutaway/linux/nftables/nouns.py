@@ -196,6 +196,11 @@ def pack_ifname(name: str) -> bytes:
     return data.ljust(_IFNAMSIZ, b"\0")
 
 
+def pack_ifindex(index: int) -> bytes:
+    """Return a link's index as a key."""
+    return struct.pack("=I", index)
+
+
 def pack_mark(mark: int) -> bytes:
     """Return a packet mark's bytes."""
     return struct.pack("=I", mark)
@@ -216,6 +221,7 @@ __all__ = [
     "goto",
     "join_key",
     "jump",
+    "pack_ifindex",
     "pack_ifname",
     "pack_ip",
     "pack_mark",

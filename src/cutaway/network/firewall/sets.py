@@ -17,15 +17,15 @@ from cutaway.linux.nftables import (
     Set,
     Table,
     join_key,
+    pack_ifindex,
     pack_ifname,
-    pack_mark,
     pack_port,
     pack_protocol,
 )
 
 IPV4, IPV6 = KeyType.IPV4_ADDR, KeyType.IPV6_ADDR
 IFNAME, MAC = KeyType.IFNAME, KeyType.ETHER_ADDR
-PROTOCOL, PORT, NUMBER = KeyType.INET_PROTO, KeyType.INET_SERVICE, KeyType.MARK
+PROTOCOL, PORT, IFINDEX = KeyType.INET_PROTO, KeyType.INET_SERVICE, KeyType.IFACE_INDEX
 
 PROTOCOL_NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
 DENIED_MS = 3_600_000
@@ -89,7 +89,7 @@ SETS: Mapping[str, SetDescription] = {
         False, (IFNAME, IFNAME), comment="icc=false: not even by way of the gateway"
     ),
     "samedigits": SetDescription(
-        False, (NUMBER, NUMBER), comment="compares two links, see firewall/same_link.py"
+        False, (IFINDEX, IFINDEX), comment="compares two links, see firewall/same_link.py"
     ),
     **_pair("subnets", IPV4, intervals=True, comment="subnets of our networks"),
     **_pair("guarded", IPV4, intervals=True, comment="subnets that only homes may reach"),
@@ -157,8 +157,8 @@ def _encode(types: Sequence[KeyType], texts: Sequence[str], *, last: bool) -> by
             fields.append(pack_mac(text))
         elif kind is PROTOCOL:
             fields.append(pack_protocol(PROTOCOL_NUMBERS[text]))
-        elif kind is NUMBER:
-            fields.append(pack_mark(int(text)))
+        elif kind is IFINDEX:
+            fields.append(pack_ifindex(int(text)))
         elif kind is PORT:
             first, _, end = text.partition("-")
             fields.append(pack_port(int(end if last and end else first)))
