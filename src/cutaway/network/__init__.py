@@ -14,7 +14,7 @@ Words: *pool* (a range to cut subnets from), *lease* (an address that an endpoin
 *way out* (the default route), *masquerade* (hide behind the host's address), *publish* (let a port
 of the host lead to a container's), *hairpin* (a container that reaches itself that way).
 
-Read ``network.py``, ``endpoint.py``, ``sandbox.py`` (the nouns), ``ipam.py``, ``drivers/``,
+Read ``network.py``, ``endpoint.py``, ``sandbox.py`` (the nouns), ``ipams/``, ``drivers/``,
 ``firewall/`` (``ruleset.py`` has one table that tells it all), ``publishing/``, ``egress.py``,
 ``decisions/``, then ``controller/``; ``remote/`` when plugins interest you.
 

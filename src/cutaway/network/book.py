@@ -4,19 +4,17 @@ The book changes only through ``write``, which tells the store first: what the s
 did not happen. It knows neither the kernel nor how to decide.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import ip_interface
 
 from cutaway.errors import NotFound
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.errors import (
-    AddressesExhausted,
     AmbiguousNetwork,
     NetworkNotFound,
     NotConnected,
 )
-from cutaway.network.ipam import IPAddress, Pool, pools_of
+from cutaway.network.ipams.leases import Leases
 from cutaway.network.network import Network
 from cutaway.network.publishing.ports import PortBook
 from cutaway.network.remote.calls import give_back, give_back_network, give_back_pools
@@ -40,7 +38,7 @@ class Book:
         """What would take back what plugins are being asked for, by network's or endpoint's id."""
         self.releases: dict[str, Release] = {}
         """What plugins must be told to let go of."""
-        self._pools: dict[str, Mapping[int, list[Pool]]] = {}
+        self.leases = Leases()
 
     def load(self) -> None:
         """Read every record of the store; one that can't be read is dropped there, too."""
@@ -65,7 +63,7 @@ class Book:
                 del self.endpoints[endpoint.id]
                 bad.append(Change("endpoint", endpoint.id, None))
             else:
-                self._note_leases(endpoint)
+                self.leases.note(endpoint)
         for key, document in sandboxes:
             own = tuple(
                 sorted(
@@ -82,20 +80,12 @@ class Book:
 
     def _add_network(self, network: Network) -> None:
         self.networks[network.id] = network
-        self._pools[network.id] = pools_of(c for c in network.ipam if c.subnet)
+        self.leases.open_pools(network, self.endpoints_of(network.id))
 
     def _add_sandbox(self, sandbox: Sandbox) -> None:
         self.sandboxes[sandbox.id] = sandbox
         for binding in sandbox.ports:
             self.ports.take(binding, f"container {sandbox.request.container_name}")
-
-    def _note_leases(self, endpoint: Endpoint) -> None:
-        for text in (endpoint.ipv4, endpoint.ipv6):
-            if text:
-                address = ip_interface(text).ip
-                for pool in self._pools[endpoint.network_id][address.version]:
-                    if address in pool.subnet:
-                        pool.leases[int(address)] = f"container {endpoint.container_name}"
 
     # Reading.
 
@@ -148,42 +138,6 @@ class Book:
             if endpoint.network_id == network.id and not endpoint.is_gateway:
                 return endpoint
         raise NotConnected(sandbox.request.container_name, network.name)
-
-    # Leases.
-
-    def lease(self, network: Network, version: int, owner: str, wanted: str) -> str:
-        """Lease an address; it lasts when an endpoint's record says so, or until ``unlease``.
-
-        Args:
-            network: of which.
-            version: 4 or 6.
-            owner: who has it.
-            wanted: an address in one of the network's subnets; empty for any.
-
-        Returns:
-            The address with the subnet's prefix length.
-
-        Raises:
-            AddressInUse: ``wanted`` is taken.
-            AddressesExhausted: nothing is free.
-        """
-        pools = self._pools[network.id][version]
-        address: IPAddress | None = ip_interface(wanted).ip if wanted else None
-        for pool in pools:
-            if address is not None and address not in pool.subnet:
-                continue
-            found = pool.lease(owner, address)
-            if found is not None:
-                return f"{found}/{pool.subnet.prefixlen}"
-        raise AddressesExhausted(network.name, version)
-
-    def unlease(self, network_id: str, *interfaces: str) -> None:
-        """Give addresses back; harmless when the network or the lease is gone."""
-        for text in filter(None, interfaces):
-            address = ip_interface(text).ip
-            for pool in self._pools.get(network_id, {}).get(address.version, ()):
-                if address in pool.subnet:
-                    pool.release(address)
 
     # Writing.
 
@@ -241,7 +195,7 @@ class Book:
             changes.append(Change("release", release.id, release.to_json()))
         self._store.write_network_records(changes)
         self.networks.pop(network.id, None)
-        self._pools.pop(network.id, None)
+        self.leases.close_pools(network.id)
 
     def write_sandbox(self, sandbox: Sandbox) -> None:
         """Write a sandbox's record and its endpoints', and delete those it has no more."""
@@ -257,7 +211,7 @@ class Book:
         for endpoint in old.values():
             self.endpoints.pop(endpoint.id, None)
             if endpoint.id not in new:
-                self.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                self.leases.release(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
         self.endpoints.update(new)
         for binding in before.ports if before else ():
             if binding not in sandbox.ports:
@@ -276,7 +230,7 @@ class Book:
             self.sandboxes.pop(sandbox.id, None)
             for endpoint in sandbox.endpoints:
                 self.endpoints.pop(endpoint.id, None)
-                self.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                self.leases.release(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
             for binding in sandbox.ports:
                 self.ports.release(binding)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from cutaway.errors import InvalidParameter
-from cutaway.network.ipam import IPNetwork
+from cutaway.network.ipams.subnets import IPNetwork
 
 PortRange = tuple[int, int]
 

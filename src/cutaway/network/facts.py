@@ -15,7 +15,7 @@ from cutaway.linux.rtnetlink import (
     dump_links,
     dump_routes,
 )
-from cutaway.network.ipam import IPNetwork, Occupied, find_overlap
+from cutaway.network.ipams.subnets import IPNetwork, Occupied, find_overlap
 from cutaway.network.publishing.ports import DEFAULT_EPHEMERAL
 
 _RT_TABLE_LOCAL = 255

@@ -123,6 +123,17 @@ class Network:
         """Its addresses are a plugin's."""
         return self.ipam_driver not in BUILT_IN_IPAM
 
+    @property
+    def asks_plugins(self) -> bool:
+        """A plugin must be asked before an endpoint can be made."""
+        return self.is_plugged or self.has_plugged_ipam
+
+    @property
+    def versions(self) -> tuple[int, ...]:
+        """The IP versions that endpoints have addresses of."""
+        enabled = ((4, self.enable_ipv4), (6, self.enable_ipv6))
+        return tuple(version for version, on in enabled if on and self.subnets(version))
+
     def option(self, name: str, *, default: bool) -> bool:
         """Read a driver option that is true or false, as Go's ``strconv.ParseBool`` does."""
         return parse_bool(name, self.options[name]) if name in self.options else default

@@ -6,9 +6,9 @@ import pytest
 
 from cutaway.errors import InvalidParameter
 from cutaway.network.errors import AddressInUse, PoolOverlaps, PoolsExhausted
-from cutaway.network.ipam import (
+from cutaway.network.ipams.leases import Pool
+from cutaway.network.ipams.subnets import (
     Occupied,
-    Pool,
     check_subnet,
     choose_subnet,
     complete_config,

@@ -9,7 +9,7 @@ from cutaway.errors import Forbidden, InvalidParameter
 from cutaway.network import EndpointRequest, IpamConfig, MemoryStore, NetworkRequest
 from cutaway.network.book import Book
 from cutaway.network.decisions.endpoints import check_combination, lease_endpoint, plan_sandbox
-from cutaway.network.decisions.networks import Surroundings, default_bridge_request, plan_network
+from cutaway.network.decisions.networks import default_bridge_request, plan_network
 from cutaway.network.drivers import DriverContext
 from cutaway.network.drivers.bare import HostDriver, NullDriver
 from cutaway.network.drivers.bridge import BridgeDriver, mac_from_ipv4, parse_endpoint_sysctls
@@ -25,6 +25,9 @@ from cutaway.network.facts import Link, NetworkFacts, Route
 from cutaway.network.firewall.entries import endpoint_entries, network_entries, port_entries
 from cutaway.network.firewall.sets import Entry
 from cutaway.network.firewall.steps import AddFirewallElements
+from cutaway.network.ipams.default import DefaultIpam
+from cutaway.network.ipams.leases import Leases
+from cutaway.network.ipams.surroundings import Surroundings
 from cutaway.network.network import Network
 from cutaway.network.publishing.ports import PortBinding
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
@@ -46,12 +49,14 @@ FACTS = NetworkFacts(
     nameservers=("192.0.2.53",),
 )
 DRIVER = BridgeDriver()
+IPAM = DefaultIpam(SETTINGS, Leases())
 NETWORK_ID = "0123456789abcdef" * 4
 
 
 def network(**request) -> Network:
     made = NetworkRequest(**{"name": "back", **request})
-    return plan_network(made, DRIVER, SETTINGS, Surroundings.of(FACTS, ()), network_id=NETWORK_ID)
+    around = Surroundings.of(FACTS, ())
+    return plan_network(made, DRIVER, SETTINGS, around, network_id=NETWORK_ID, ipam=IPAM)
 
 
 def sandbox_request(name="web", **more) -> SandboxRequest:
@@ -64,6 +69,7 @@ def attach(book: Book, request: EndpointRequest, present=(), sandbox=None) -> En
         request,
         sandbox or sandbox_request(),
         driver=DRIVER,
+        ipam=DefaultIpam(SETTINGS, book.leases),
         network=book.find_network(request.network),
         present=present,
     )
@@ -114,7 +120,7 @@ def test_a_users_subnet_may_be_part_of_a_route_but_not_hold_one():
 
     def plan(subnet):
         request = NetworkRequest(name="x", ipam=(IpamConfig(subnet=subnet),))
-        return plan_network(request, DRIVER, SETTINGS, around, network_id=NETWORK_ID)
+        return plan_network(request, DRIVER, SETTINGS, around, network_id=NETWORK_ID, ipam=IPAM)
 
     assert plan("10.9.0.0/24").ipam[0].gateway == "10.9.0.1"
     with pytest.raises(PoolOverlaps, match="route 10.5.7.0/24 dev eth0"):

@@ -42,7 +42,7 @@ class Gateways(Networks):
         try:
             self._book.write_sandbox(replace(recorded, endpoints=(*recorded.endpoints, endpoint)))
         except BaseException:
-            self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+            self._book.leases.release(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
             raise
         return replace(sandbox, endpoints=(*sandbox.endpoints, endpoint))
 

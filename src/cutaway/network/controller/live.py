@@ -85,7 +85,7 @@ class LiveChanges(Sandboxes):
                 self._book.write_sandbox(after)
             except BaseException:
                 for endpoint in leased:
-                    self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                    self._book.leases.release(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
                 self._give_up_offers(before.id)
                 raise
             self._offers.pop(before.id, None)

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cutaway.network.controller.plugged import Plugged
-from cutaway.network.decisions.networks import wanted_versions
+from cutaway.network.drivers import NO_TERMS, DriverTerms
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.errors import UnknownDriver
 from cutaway.network.facts import NetworkFacts, probe_network_facts
+from cutaway.network.ipams.remote import PoolsInHand
 from cutaway.network.network import BUILT_IN_IPAM, IpamConfig, Network, NetworkRequest
 from cutaway.network.remote import calls
 from cutaway.network.remote.asking import Asker
@@ -16,9 +16,7 @@ from cutaway.network.remote.driver import (
     PluggedDriver,
     is_plugged,
     is_plugged_driver,
-    without_gateways,
 )
-from cutaway.network.remote.ipam import PluggedIpam
 from cutaway.network.remote.releases import Release
 from cutaway.network.steps import NetworkScope
 from cutaway.plugins import PluginNotFound
@@ -48,9 +46,7 @@ class Networks(Plugged):
         with self._lock:
             return self._book.endpoints_of(network_id)
 
-    def plan_network(
-        self, request: NetworkRequest, network_id: str = ""
-    ) -> tuple[Network, Plan[NetworkScope]]:
+    def plan_network(self, request: NetworkRequest) -> tuple[Network, Plan[NetworkScope]]:
         """Decide a network and what it takes, without doing it.
 
         Raises:
@@ -58,9 +54,8 @@ class Networks(Plugged):
         """
         with self._lock:
             self._decisions.check_new_name(request.name)
-            with self._kernel:
-                facts = probe_network_facts(self._host_scope().host)
-            network = self._decisions.new_network(request, facts, network_id)
+            facts = self._facts()
+            network = self._decisions.new_network(request, facts)
             return network, self._decisions.plan_new_network(network, facts)
 
     def create_network(self, request: NetworkRequest, ledger: Ledger | None = None) -> Network:
@@ -131,25 +126,14 @@ class Networks(Plugged):
     def _ask_for_network(self, request: NetworkRequest, network_id: str, asker: Asker) -> Network:
         """Decide a network by what plugins give for it, and have its driver make it."""
         driver = PluggedDriver(request.driver, asker) if is_plugged_driver(request) else None
-        scope = driver.scope() if driver else "local"
-        skipped = driver.versions_without_gateway(request) if driver else ()
-
-        def hold(configs: Sequence[IpamConfig]) -> None:
-            given_back = calls.give_back_pools(request.ipam_driver, configs)
-            self._intend_network(network_id, given_back)
-
+        said = driver.terms(request) if driver else NO_TERMS
+        ipam = None
         if request.ipam_driver not in BUILT_IN_IPAM:
-            pools = PluggedIpam(request.ipam_driver, asker).request_pools(
-                request,
-                scope=scope,
-                versions=wanted_versions(request),
-                without_gateway=skipped,
-                hold=hold,
-            )
-            request = replace(request, ipam=pools)
+            ipam = PoolsInHand(self._ask_for_pools(request, network_id, said, asker))
         with self._lock:
-            network, _ = self.plan_network(request, network_id)
-            network = without_gateways(replace(network, scope=scope), skipped)
+            network = self._decisions.new_network(
+                request, self._facts(), network_id, said=said, ipam=ipam
+            )
             self._book.pending[network_id] = network
         if driver is not None:
             back = calls.give_back_network(network)
@@ -157,6 +141,18 @@ class Networks(Plugged):
             self._intend_network(network_id, (*back, *pools_back))
             driver.create(network)
         return network
+
+    def _ask_for_pools(
+        self, request: NetworkRequest, network_id: str, said: DriverTerms, asker: Asker
+    ) -> tuple[IpamConfig, ...]:
+        """Get a network's pools from its IPAM plugin; what gives them back is written down."""
+
+        def hold(configs: Sequence[IpamConfig]) -> None:
+            self._intend_network(network_id, calls.give_back_pools(request.ipam_driver, configs))
+
+        with self._lock:
+            terms = self._decisions.terms_for_plugin(request, self._facts(), said)
+        return self._ipam(request.ipam_driver, asker, hold).request_pools(request, terms)
 
     def _intend_network(self, network_id: str, given_back: tuple[calls.Call, ...]) -> None:
         release = Release(id=network_id, network_id=network_id, calls=given_back)

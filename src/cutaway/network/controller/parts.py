@@ -19,6 +19,7 @@ from cutaway.network.endpoint import Offer
 from cutaway.network.facts import has_ipv6
 from cutaway.network.firewall.ruleset import count_rules
 from cutaway.network.firewall.sets import Tables, wanted_keys
+from cutaway.network.ipams.registry import built_in_ipams
 from cutaway.network.namespace import inside
 from cutaway.network.naming.files import has_name_server
 from cutaway.network.remote.releases import Release, Releases
@@ -58,6 +59,7 @@ class ControllerParts:
             book=self._book,
             settings=settings,
             drivers=Drivers(),
+            ipams=built_in_ipams(settings, self._book.leases),
             context=DriverContext(instance=settings.instance, group=group, has_ipv6=has_ipv6()),
             trash_group=group | 1,
         )

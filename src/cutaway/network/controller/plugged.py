@@ -6,9 +6,8 @@ Before each question stands an intent in the book (``network/remote``'s docstrin
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from ipaddress import ip_interface
 
 from cutaway.errors import CutawayError
 from cutaway.linux import KernelError
@@ -17,12 +16,12 @@ from cutaway.network.controller.parts import ControllerParts
 from cutaway.network.decisions import endpoints as attaching
 from cutaway.network.drivers.bridge import mac_from_id
 from cutaway.network.endpoint import Endpoint, EndpointRequest, Offer
-from cutaway.network.errors import AddressInUse
-from cutaway.network.network import Network
+from cutaway.network.ipams.base import Ipam
+from cutaway.network.ipams.remote import RemoteIpam
+from cutaway.network.network import IpamConfig, Network
 from cutaway.network.remote import calls
 from cutaway.network.remote.answers import AnswerReader
 from cutaway.network.remote.asking import Asker
-from cutaway.network.remote.ipam import PluggedIpam
 from cutaway.network.remote.messages import (
     CreatedEndpoint,
     Done,
@@ -63,7 +62,7 @@ class Plugged(ControllerParts):
             network = self._book.find_network(request.network)
         except CutawayError:
             return None
-        return network if network.is_plugged or network.has_plugged_ipam else None
+        return network if network.asks_plugins else None
 
     def ask_plugins(self, request: SandboxRequest, ledger: Ledger) -> None:
         """Get from plugins what a sandbox's endpoints need; ``create_sandbox`` uses it.
@@ -86,7 +85,7 @@ class Plugged(ControllerParts):
     def _give_up_offers(self, sandbox_id: str) -> None:
         with self._lock:
             for offer in self._offers.pop(sandbox_id, {}).values():
-                self._book.unlease(offer.network_id, offer.ipv4, offer.ipv6)
+                self._book.leases.release(offer.network_id, offer.ipv4, offer.ipv6)
             self._book.give_up_all_of(sandbox_id)
             self._release_due()
 
@@ -110,38 +109,26 @@ class Plugged(ControllerParts):
         offer: Offer,
         asker: Asker,
     ) -> Offer:
-        """Lease the addresses: by the IPAM plugin, else as ever."""
-        if not network.has_plugged_ipam:
-            with self._lock:
-                ipv4, ipv6 = attaching.lease_addresses(self._book, request, sandbox, network)
-                return self._note_offer(sandbox, replace(offer, ipv4=ipv4, ipv6=ipv6))
-        ipam = PluggedIpam(network.ipam_driver, asker)
-        wants_mac = ipam.requires_mac_address()
-        if wants_mac and not offer.mac:
+        """Lease the addresses, and write down what gives them back."""
+        ipam = self._ipam(network.ipam_driver, asker)
+        requires_mac = ipam.capabilities().requires_mac_address
+        if requires_mac and not offer.mac:
             offer = replace(offer, mac=mac_from_id(offer.endpoint_id))
-        for version, wanted in ((4, request.ipv4), (6, request.ipv6)):
-            if network.subnets(version):
-                address = ipam.request_address(
-                    network.subnets(version), wanted, offer.mac if wants_mac else ""
-                )
-                name = "ipv4" if version == 4 else "ipv6"
-                offer = replace(offer, **{name: address})
-                with self._lock:
-                    # First: an address that is another's must not be given back.
-                    self._lease_offered(network, sandbox, address)
-                    self._note_offer(sandbox, offer)
-                self._intend(network, sandbox, offer)
+        for version in network.versions:
+            mac = offer.mac if requires_mac else ""
+            wish = attaching.address_wish(request, sandbox, version, mac)
+            address = ipam.request_address(network, version, wish)
+            offer = replace(offer, **{f"ipv{version}": address})
+            with self._lock:
+                self._note_offer(sandbox, offer)
+            self._intend(network, sandbox, offer)
         return offer
 
-    def _lease_offered(self, network: Network, sandbox: SandboxRequest, interface: str) -> None:
-        """Lease what a plugin gave: it may have given it before."""
-        address = ip_interface(interface)
-        try:
-            owner = f"container {sandbox.container_name}"
-            self._book.lease(network, address.version, owner, str(address.ip))
-        except AddressInUse as error:
-            reader = AnswerReader(network.ipam_driver, "IpamDriver.RequestAddress")
-            raise reader.lie(f"{address.ip}, which belongs to {error.owner}") from error
+    def _ipam(
+        self, name: str, asker: Asker, hold: Callable[[Sequence[IpamConfig]], None] | None = None
+    ) -> Ipam:
+        """Return a network's IPAM: ours, or a plugin that is asked so."""
+        return self._decisions.ipams.get(name) or RemoteIpam(name, asker, self._book.leases, hold)
 
     def _note_offer(self, sandbox: SandboxRequest, offer: Offer) -> Offer:
         self._offers.setdefault(sandbox.container_id, {})[offer.network_id] = offer

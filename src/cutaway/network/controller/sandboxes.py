@@ -62,7 +62,7 @@ class Sandboxes(Gateways):
                 sandbox = self._publish(sandbox)
             except BaseException:
                 for endpoint in endpoints:
-                    self._book.unlease(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
+                    self._book.leases.release(endpoint.network_id, endpoint.ipv4, endpoint.ipv6)
                 self._give_up_offers(request.container_id)
                 raise
             self._offers.pop(sandbox.id, None)

@@ -21,7 +21,8 @@ from cutaway.network.errors import EndpointExists
 from cutaway.network.firewall.entries import endpoint_entries, port_entries
 from cutaway.network.firewall.sets import Entry
 from cutaway.network.firewall.steps import AddFirewallElements, ForgetFlows
-from cutaway.network.ipam import IPAddress, parse_address
+from cutaway.network.ipams.base import AddressWish, Ipam
+from cutaway.network.ipams.subnets import IPAddress, parse_address
 from cutaway.network.network import INTERFACE_PREFIX_OPTION, Network
 from cutaway.network.publishing.ports import PortBinding
 from cutaway.network.sandbox import Sandbox, SandboxMode, SandboxRequest
@@ -107,6 +108,7 @@ def lease_endpoint(
     sandbox: SandboxRequest,
     *,
     driver: Driver,
+    ipam: Ipam,
     network: Network,
     present: Sequence[Endpoint],
     offer: Offer | None = None,
@@ -118,9 +120,10 @@ def lease_endpoint(
         request: how to attach.
         sandbox: the container.
         driver: the network's.
+        ipam: the network's, if it never waits; without an offer it is asked for the addresses.
         network: to attach to.
         present: its endpoints so far.
-        offer: what plugins gave for it; without one, a plugin's network gives no addresses.
+        offer: what plugins gave for it.
 
     Raises:
         CutawayError: the network can't give what is asked; nothing is leased then.
@@ -135,11 +138,10 @@ def lease_endpoint(
     interface = choose_interface(request.driver_options, prefix, [e.interface for e in present])
     base = replace(base, interface=interface)
     parse_endpoint_sysctls(base)
-    if network.is_plugged or network.has_plugged_ipam:
-        offer = offer or Offer(endpoint_id=base.id, network_id=network.id)
-        ipv4, ipv6 = offer.ipv4, offer.ipv6
+    if offer is None:
+        ipv4, ipv6 = lease_addresses(book, ipam, network, request=request, sandbox=sandbox)
     else:
-        ipv4, ipv6 = lease_addresses(book, request, sandbox, network)
+        ipv4, ipv6 = offer.ipv4, offer.ipv6
     if network.is_plugged:
         return replace(base, ipv4=ipv4, ipv6=ipv6, mac=offer.mac if offer else "")
     return replace(
@@ -211,24 +213,35 @@ def choose_interface(driver_options: Mapping[str, str], prefix: str, taken: Sequ
 
 
 def lease_addresses(
-    book: Book, request: EndpointRequest, sandbox: SandboxRequest, network: Network
+    book: Book,
+    ipam: Ipam,
+    network: Network,
+    *,
+    request: EndpointRequest,
+    sandbox: SandboxRequest,
 ) -> tuple[str, str]:
     """Lease an address of each version that the network has, or none at all.
 
     Raises:
         CutawayError: there is none, or the one asked for is not to be had.
     """
-    owner = f"container {sandbox.container_name}"
-    ipv4 = ipv6 = ""
+    found = {4: "", 6: ""}
     try:
-        if network.enable_ipv4 and network.subnets(4):
-            ipv4 = book.lease(network, 4, owner, request.ipv4)
-        if network.enable_ipv6 and network.subnets(6):
-            ipv6 = book.lease(network, 6, owner, request.ipv6)
+        for version in network.versions:
+            wish = address_wish(request, sandbox, version)
+            found[version] = ipam.request_address(network, version, wish)
     except BaseException:
-        book.unlease(network.id, ipv4, ipv6)
+        book.leases.release(network.id, *found.values())
         raise
-    return ipv4, ipv6
+    return found[4], found[6]
+
+
+def address_wish(
+    request: EndpointRequest, sandbox: SandboxRequest, version: int, mac: str = ""
+) -> AddressWish:
+    """Return what an endpoint wants of its address of one IP version."""
+    address = request.ipv4 if version == 4 else request.ipv6
+    return AddressWish(owner=f"container {sandbox.container_name}", address=address, mac=mac)
 
 
 def _with_prefix(address: str) -> str:

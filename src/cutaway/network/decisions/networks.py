@@ -3,26 +3,20 @@
 Pure. ``Controller`` calls these with its lock held and does what they return.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_network
 
 from cutaway.errors import InvalidParameter
-from cutaway.network.drivers import Driver
-from cutaway.network.errors import PoolOverlaps
+from cutaway.network.drivers import NO_TERMS, Driver, DriverTerms
 from cutaway.network.facts import NetworkFacts
-from cutaway.network.ipam import (
-    Occupied,
-    check_subnet,
-    choose_subnet,
-    complete_config,
-    parse_subnet,
-)
+from cutaway.network.ipams.base import Ipam, PoolTerms
+from cutaway.network.ipams.subnets import parse_subnet
+from cutaway.network.ipams.surroundings import Surroundings
 from cutaway.network.network import (
     BRIDGE_NAME_OPTION,
     BUILT_IN_DRIVERS,
+    BUILT_IN_IPAM,
     DEFAULT_BRIDGE_OPTION,
     HOST_BINDING_OPTION,
     ICC_OPTION,
@@ -32,7 +26,7 @@ from cutaway.network.network import (
     Network,
     NetworkRequest,
 )
-from cutaway.network.settings import DEFAULT_BRIDGE, AddressPool, NetworkSettings
+from cutaway.network.settings import DEFAULT_BRIDGE, NetworkSettings
 
 _FORBIDDEN_IN_NAMES = frozenset("/\\\t\n\r\0")
 
@@ -54,93 +48,6 @@ def check_name(name: str) -> None:
         raise InvalidParameter(f"invalid name: {name!r} holds a slash or a control character")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a new network must fit in beside.
-
-    Attributes:
-        facts: the host.
-        networks: the subnets of the other networks.
-        our_devices: their bridges: what the host says of these is said by ``networks`` already.
-    """
-
-    facts: NetworkFacts
-    networks: tuple[Occupied, ...] = ()
-    our_devices: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, facts: NetworkFacts, networks: Iterable[Network]) -> "Surroundings":
-        """Collect them."""
-        existing = tuple(networks)
-        return cls(
-            facts=facts,
-            networks=tuple(
-                Occupied(c.network, f"network {n.name} ({c.subnet})")
-                for n in existing
-                for c in n.ipam
-                if c.subnet
-            ),
-            our_devices=tuple(n.device for n in existing if n.device_is_ours),
-        )
-
-    def occupied(self, *, but_device: str) -> tuple[Occupied, ...]:
-        """Return all that an automatically chosen subnet must not overlap."""
-        return (
-            *self.networks,
-            *self.facts.occupied(but_devices=(*self.our_devices, but_device)),
-        )
-
-
-def plan_ipam(
-    request: NetworkRequest,
-    driver: Driver,
-    settings: NetworkSettings,
-    around: Surroundings,
-    *,
-    device: str = "",
-) -> tuple[IpamConfig, ...]:
-    """Decide the subnets of a network.
-
-    Args:
-        request: its ``ipam`` may leave subnets open.
-        driver: whether the engine is the gateway.
-        settings: the pools to choose from.
-        around: what is in the way.
-        device: the network's own device, which is not in its own way.
-
-    Raises:
-        CutawayError: a subnet that is taken, malformed, or not to be had.
-    """
-    gateway_needed = driver.has_gateway or not request.internal
-    wanted = wanted_versions(request)
-    if request.ipam_driver not in ("", "default"):
-        return _check_plugged(request, driver, around, device)
-    own: list[Occupied] = []
-    configs = []
-    for config in request.ipam:
-        if config == IpamConfig():
-            continue
-        if not config.subnet:
-            raise InvalidParameter("invalid network config:\nno subnet for the gateway or range")
-        subnet = parse_subnet(config.subnet)
-        if subnet.version not in wanted:
-            continue
-        check_subnet(subnet, (*around.networks, *own))
-        if driver.has_gateway:
-            blocker = around.facts.in_the_way(subnet, but_devices=(*around.our_devices, device))
-            if blocker is not None:
-                raise PoolOverlaps(str(subnet), blocker.owner)
-        own.append(Occupied(subnet, "another subnet of this network"))
-        configs.append(complete_config(config, subnet, gateway_needed=gateway_needed))
-    for version in wanted:
-        if any(o.network.version == version for o in own):
-            continue
-        pools = pools_for(version, settings, around.facts)
-        subnet = choose_subnet(version, pools, around.occupied(but_device=device))
-        configs.append(complete_config(IpamConfig(), subnet, gateway_needed=gateway_needed))
-    return tuple(configs)
-
-
 def wanted_versions(request: NetworkRequest) -> list[int]:
     """Return the IP versions that a network is to have.
 
@@ -153,35 +60,39 @@ def wanted_versions(request: NetworkRequest) -> list[int]:
     return wanted
 
 
-def _check_plugged(
-    request: NetworkRequest, driver: Driver, around: Surroundings, device: str
-) -> tuple[IpamConfig, ...]:
-    """Return what an IPAM plugin gave; nothing for ``--ipam-driver null``.
+def pool_terms(
+    request: NetworkRequest,
+    driver: Driver,
+    around: Surroundings,
+    *,
+    device: str = "",
+    said: DriverTerms = NO_TERMS,
+) -> PoolTerms:
+    """Say what a network needs of its pools.
 
-    Only our own devices route to it: where a plugin makes the wire, addresses may repeat.
+    Raises:
+        InvalidParameter: it has no IP version.
     """
-    if request.ipam_driver == "null":
-        return ()
-    if driver.name in BUILT_IN_DRIVERS:
-        for config in request.ipam:
-            check_subnet(config.network, around.occupied(but_device=device))
-    return request.ipam
+    versions = tuple(wanted_versions(request))
+    has_gateway = driver.has_gateway or not request.internal
+    return PoolTerms(
+        versions=versions,
+        without_gateway=said.without_gateway if has_gateway else versions,
+        scope=said.scope,
+        around=around,
+        device=device,
+        is_routed=driver.name in BUILT_IN_DRIVERS and driver.has_gateway,
+    )
 
 
-def pools_for(
-    version: int, settings: NetworkSettings, facts: NetworkFacts
-) -> tuple[AddressPool, ...]:
-    """Return the pools for one IP version.
+def check_network(request: NetworkRequest, driver: Driver, around: Surroundings) -> None:
+    """Refuse a request that its driver can't fulfil.
 
-    IPv6 has no default that could be the same everywhere: RFC 4193 wants 40 random bits after
-    ``fd``; they follow from the machine's id, so that they stay.
+    Raises:
+        CutawayError: in Docker's words.
     """
-    pools = tuple(p for p in settings.default_address_pools if p.base.version == version)
-    if pools or version == 4:
-        return pools
-    seed = f"cutaway {settings.instance} {facts.machine_id}".encode()
-    bits = int.from_bytes(hashlib.sha256(seed).digest()[:5], "big")
-    return (AddressPool(ip_network((0xFD << 120 | bits << 80, 48)), 64),)
+    check_name(request.name)
+    driver.check_request(request, around.facts)
 
 
 def plan_network(
@@ -191,30 +102,33 @@ def plan_network(
     around: Surroundings,
     *,
     network_id: str,
+    ipam: Ipam,
+    said: DriverTerms = NO_TERMS,
 ) -> Network:
     """Decide everything about a new network.
+
+    Args:
+        request: what is wanted.
+        driver: the network's.
+        settings: the engine's.
+        around: what is in the way.
+        network_id: new.
+        ipam: one that never waits, for the pools.
+        said: by the driver, of this network.
 
     Raises:
         CutawayError: the request can't be fulfilled.
     """
-    check_name(request.name)
-    driver.check_request(request, around.facts)
+    check_network(request, driver, around)
     device = driver.device_of(network_id, request.options)
-    exists = around.facts.link(device) is not None
-    for blocker in around.our_devices:
-        if blocker == device:
-            raise InvalidParameter(f"bridge device {device} is used by another network")
-    ipam = (
-        plan_ipam(request, driver, settings, around, device=device) if driver.has_addresses else ()
-    )
-    mtu = request.options.get(MTU_OPTION)
-    parent = around.facts.link(device)
-    if mtu:
-        mtu_bytes = int(mtu)
-    elif driver.name == "macvlan" and parent is not None:
-        mtu_bytes = parent.mtu
-    else:
-        mtu_bytes = settings.mtu or around.facts.mtu_of_the_way_out()
+    if device in around.our_devices:
+        raise InvalidParameter(f"bridge device {device} is used by another network")
+    pools: tuple[IpamConfig, ...] = ()
+    if driver.has_addresses:
+        terms = pool_terms(request, driver, around, device=device, said=said)
+        pools = ipam.request_pools(request, terms)
+    # A plugin that chose a pool may be asked for an address of it all the same.
+    given = request.ipam if request.ipam_driver in BUILT_IN_IPAM else pools
     return Network(
         id=network_id,
         name=request.name,
@@ -226,15 +140,34 @@ def plan_network(
         enable_ipv6=request.enable_ipv6,
         ipam_driver=request.ipam_driver,
         ipam_options=dict(request.ipam_options),
-        ipam=ipam,
+        scope=said.scope,
+        ipam=pools,
         options=dict(request.options),
         labels=dict(request.labels),
         device=device,
-        device_is_ours=bool(device) and not exists,
-        mtu=mtu_bytes,
-        subnets_given=tuple(parse_subnet(c.subnet).version for c in request.ipam if c.subnet),
+        device_is_ours=bool(device) and around.facts.link(device) is None,
+        mtu=_mtu(request, driver, settings, around.facts, device=device),
+        subnets_given=tuple(parse_subnet(c.subnet).version for c in given if c.subnet),
         config_from=request.config_from,
     )
+
+
+def _mtu(
+    request: NetworkRequest,
+    driver: Driver,
+    settings: NetworkSettings,
+    facts: NetworkFacts,
+    *,
+    device: str,
+) -> int:
+    """Decide the MTU, in bytes: what was asked for, a macvlan parent's, or that of the way out."""
+    asked = request.options.get(MTU_OPTION)
+    parent = facts.link(device)
+    if asked:
+        return int(asked)
+    if driver.name == "macvlan" and parent is not None:
+        return parent.mtu
+    return settings.mtu or facts.mtu_of_the_way_out()
 
 
 def default_bridge_request(settings: NetworkSettings, facts: NetworkFacts) -> NetworkRequest:

@@ -9,7 +9,7 @@ driver nearly every container uses; ``macvlan.py`` puts containers on the machin
 Docker's counterpart: libnetwork's ``drivers/``.
 """
 
-from cutaway.network.drivers.base import Driver, DriverContext
+from cutaway.network.drivers.base import NO_TERMS, Driver, DriverContext, DriverTerms
 from cutaway.network.drivers.registry import Drivers
 
-__all__ = ["Driver", "DriverContext", "Drivers"]
+__all__ = ["NO_TERMS", "Driver", "DriverContext", "DriverTerms", "Drivers"]

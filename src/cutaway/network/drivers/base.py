@@ -37,6 +37,22 @@ class DriverContext:
         return words[1], words[2]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverTerms:
+    """What a plugin says of a network that it shall make; ours say nothing of it (``NO_TERMS``).
+
+    Attributes:
+        scope: ``local`` or ``global``.
+        without_gateway: the IP versions of which it wants no gateway reserved.
+    """
+
+    scope: str = "local"
+    without_gateway: tuple[int, ...] = ()
+
+
+NO_TERMS = DriverTerms()
+
+
 class Driver(Protocol):
     """One kind of network. All methods are pure."""
 

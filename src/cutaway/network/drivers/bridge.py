@@ -11,7 +11,7 @@ from cutaway.network.drivers.base import DriverContext
 from cutaway.network.egress import EGRESS_OPTION, parse_egress
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.facts import NetworkFacts
-from cutaway.network.ipam import parse_address
+from cutaway.network.ipams.subnets import parse_address
 from cutaway.network.network import Network, NetworkRequest, parse_bool
 from cutaway.network.publishing.ports import PUBLISH_MODES
 from cutaway.network.sandbox_steps import ConfigureInterface, CreateVeth

@@ -1,13 +1,7 @@
-"""Address management: which subnet a network gets, which address an endpoint gets.
+"""Subnets and addresses as texts and values: read, compared, chosen. Pure."""
 
-Pure: nothing here knows the kernel or the disk. A ``Pool`` is one subnet with what is taken of it;
-``choose_subnet`` finds a subnet that overlaps with nothing the machine routes to.
-
-Docker's counterpart: libnetwork's ``ipams/defaultipam``.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -18,7 +12,7 @@ from ipaddress import (
 )
 
 from cutaway.errors import InvalidParameter
-from cutaway.network.errors import AddressInUse, PoolOverlaps, PoolsExhausted
+from cutaway.network.errors import PoolOverlaps, PoolsExhausted
 from cutaway.network.network import IpamConfig
 from cutaway.network.settings import AddressPool
 
@@ -164,92 +158,12 @@ def _first_free(config: IpamConfig, subnet: IPNetwork) -> IPAddress:
     reserved = {ip_address(a) for a in config.aux_addresses.values()}
     first = int(base.network_address) + (1 if base.network_address == subnet.network_address else 0)
     for value in range(first, int(base.broadcast_address) + 1):
-        address = _address(subnet, value)
+        address = nth_address(subnet, value)
         if address not in reserved:
             return address
     raise InvalidParameter(f"invalid network config:\nno address left for a gateway in {base}")
 
 
-def _address(subnet: IPNetwork, value: int) -> IPAddress:
+def nth_address(subnet: IPNetwork, value: int) -> IPAddress:
+    """Return the address that a number is, of the subnet's IP version."""
     return IPv4Address(value) if subnet.version == 4 else IPv6Address(value)
-
-
-@dataclass(slots=True)
-class Pool:
-    """One subnet and the leases of it; the lowest free address is given first, as Docker does.
-
-    Attributes:
-        subnet: all addresses.
-        first: lowest address that may be leased without being asked for by name.
-        last: highest of these.
-        leases: address (as int) to the owner's name.
-    """
-
-    subnet: IPNetwork
-    first: int
-    last: int
-    leases: dict[int, str] = field(default_factory=dict)
-    _candidate: int = 0
-
-    @classmethod
-    def of(cls, config: IpamConfig) -> "Pool":
-        """Make the pool of a subnet, with its reserved addresses leased."""
-        subnet = ip_network(config.subnet)
-        part = parse_range(config.ip_range) if config.ip_range else subnet
-        pool = cls(subnet, int(part.network_address), int(part.broadcast_address))
-        # The all-zeros and all-ones addresses name the subnet itself (RFC 1122); /31 and /32
-        # have none (RFC 3021). IPv6 has a router anycast address instead (RFC 4291 2.6.1).
-        if subnet.prefixlen < subnet.max_prefixlen - 1:
-            pool.leases[int(subnet.network_address)] = "the subnet"
-            if subnet.version == 4:
-                pool.leases[int(subnet.broadcast_address)] = "the broadcast address"
-        if config.gateway:
-            pool.leases[int(ip_address(config.gateway))] = "the gateway"
-        for name, address in config.aux_addresses.items():
-            pool.leases[int(ip_address(address))] = f"auxiliary address {name}"
-        pool._candidate = pool.first
-        return pool
-
-    def lease(self, owner: str, address: IPAddress | None = None) -> IPAddress | None:
-        """Take one address.
-
-        Args:
-            owner: who it is for, in words an error may use.
-            address: this one and no other; it must be in the subnet.
-
-        Returns:
-            The address, or None when none is free.
-
-        Raises:
-            AddressInUse: ``address`` is taken.
-        """
-        if address is not None:
-            holder = self.leases.get(int(address))
-            if holder is not None:
-                raise AddressInUse(str(address), holder)
-            self.leases[int(address)] = owner
-            return address
-        value = self._candidate
-        while value in self.leases:
-            value += 1
-        self._candidate = value
-        if value > self.last:
-            return None
-        self.leases[value] = owner
-        self._candidate = value + 1
-        return _address(self.subnet, value)
-
-    def release(self, address: IPAddress) -> None:
-        """Give an address back; harmless when it is free."""
-        value = int(address)
-        if self.leases.pop(value, None) is not None and self.first <= value < self._candidate:
-            self._candidate = value
-
-
-def pools_of(ipam: Iterable[IpamConfig]) -> Mapping[int, list[Pool]]:
-    """Return the pools of a network, by IP version."""
-    pools: dict[int, list[Pool]] = {4: [], 6: []}
-    for config in ipam:
-        pool = Pool.of(config)
-        pools[pool.subnet.version].append(pool)
-    return pools

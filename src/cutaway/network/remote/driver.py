@@ -3,9 +3,7 @@
 Docker's counterpart: libnetwork's ``drivers/remote``.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-
+from cutaway.network.drivers.base import DriverTerms
 from cutaway.network.network import BUILT_IN_DRIVERS, BUILT_IN_IPAM, Network, NetworkRequest
 from cutaway.network.remote import calls
 from cutaway.network.remote.answers import AnswerReader
@@ -24,23 +22,20 @@ class PluggedDriver:
     def __init__(self, plugin: str, asker: Asker) -> None:
         self.plugin = plugin
         self._asker = asker
-        self._checks_gateways = False
 
-    def scope(self) -> str:
-        """Return the scope of its networks, ``local`` or ``global``.
+    def terms(self, request: NetworkRequest) -> DriverTerms:
+        """Return what it says of a network to be.
 
         Raises:
             CutawayError: it does not say, or can't be asked.
         """
         call = calls.network_call(self.plugin, "GetCapabilities")
         answer = self._asker.ask(call, DriverCapabilities)
-        self._checks_gateways = answer.gw_alloc_checker
-        return AnswerReader(call.plugin, call.method).scope(answer)
+        scope = AnswerReader(call.plugin, call.method).scope(answer)
+        skipped = self._versions_without_gateway(request) if answer.gw_alloc_checker else ()
+        return DriverTerms(scope=scope, without_gateway=skipped)
 
-    def versions_without_gateway(self, request: NetworkRequest) -> tuple[int, ...]:
-        """Return the IP versions for which no gateway is to be reserved; after ``scope``."""
-        if not self._checks_gateways:
-            return ()
+    def _versions_without_gateway(self, request: NetworkRequest) -> tuple[int, ...]:
         options = calls.network_options(
             request.options,
             ipv4=request.enable_ipv4,
@@ -70,9 +65,3 @@ def is_plugged(request: NetworkRequest) -> bool:
     """The network's driver or its IPAM is a plugin."""
     has_ipam = not request.config_only and (request.ipam_driver or "default") not in BUILT_IN_IPAM
     return has_ipam or is_plugged_driver(request)
-
-
-def without_gateways(network: Network, versions: Sequence[int]) -> Network:
-    """Return a network whose subnets of some IP versions have no gateway."""
-    ipam = (replace(c, gateway="") if c.network.version in versions else c for c in network.ipam)
-    return replace(network, ipam=tuple(ipam)) if versions else network
