@@ -14,6 +14,8 @@ from cutaway.linux.netlink import NETLINK_NETFILTER, NetlinkSocket
 from cutaway.linux.nftables import Batch, dump_tables
 from cutaway.network import NetworkRequest, PortRequest
 from cutaway.network.publishing.ports import PortInUse
+from cutaway.network.userland import udp
+from cutaway.network.userland.loop import Loop
 from support.machine import HOST_ADDRESS, HOST_ADDRESS_V6, NEIGHBOUR_ADDRESS, Machine
 from support.netns import fetch, serve_once, wait_for
 
@@ -110,6 +112,27 @@ def test_udp_keeps_the_clients_address_and_serves_loopback(machine: Machine):
             server.sendto(b"pong", peer)
             assert asking.recv(100) == b"pong"
     server.close()
+
+
+def test_a_udp_client_has_one_timer_however_much_it_sends(monkeypatch: pytest.MonkeyPatch):
+    loop = Loop()
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as container,
+        socket.socket(type=socket.SOCK_DGRAM) as client,
+    ):
+        container.bind(("127.0.0.1", 0))
+        bound = socket.socket(type=socket.SOCK_DGRAM)
+        bound.bind(("127.0.0.1", 0))
+        client.connect(bound.getsockname())
+        monkeypatch.setattr(udp, "IDLE_S", 0.1)
+        port = udp.UdpPort(loop, bound, container.getsockname())
+        for number in range(50):
+            client.send(b"%d" % number)
+            loop.run_once(1)
+            assert container.recv(10) == b"%d" % number
+        assert len(loop._timers) == 1
+        wait_for(lambda: loop.run_once(0.05) or not port._clients)
+        port.close()
 
 
 def test_ipv6(machine: Machine):

@@ -1,6 +1,7 @@
 """UDP to the host's loopback, relayed to a container: each client gets a socket of its own."""
 
 import socket
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -17,9 +18,12 @@ _IP_PKTINFO = 8
 
 
 class _Client:
-    """One sender: a connected socket to the container, and how to answer."""
+    """One sender: a connected socket to the container, how to answer, and when it was last heard.
 
-    __slots__ = ("ancillary", "connection", "peer", "timer")
+    It has one timer, which is not set anew by every datagram: a flood would fill the loop's heap.
+    """
+
+    __slots__ = ("ancillary", "connection", "heard", "peer", "timer")
 
     def __init__(
         self, connection: socket.socket, peer: Any, ancillary: list[tuple[int, int, bytes]]
@@ -27,6 +31,7 @@ class _Client:
         self.connection = connection
         self.peer = peer
         self.ancillary = ancillary
+        self.heard = time.monotonic()
         self.timer: Timer | None = None
 
 
@@ -57,7 +62,7 @@ class UdpPort:
                 continue
             with suppress(OSError):  # nobody listens in the container: UDP says nothing
                 client.connection.send(data)
-            self._touch(client)
+            client.heard = time.monotonic()
 
     def _open(self, peer: Any, ancillary: list[tuple[int, int, bytes]]) -> _Client | None:
         if len(self._clients) >= MAX_CLIENTS:
@@ -72,6 +77,7 @@ class UdpPort:
         client = _Client(connection, peer, [self._answer_from(*a) for a in ancillary])
         self._clients[peer] = client
         self._loop.watch(connection.fileno(), read=lambda: self._answer(client))
+        self._drop_if_idle(client)
         return client
 
     @staticmethod
@@ -92,12 +98,14 @@ class UdpPort:
                 break
             with suppress(OSError):
                 self._bound.sendmsg([data], client.ancillary, 0, client.peer)
-        self._touch(client)
+        client.heard = time.monotonic()
 
-    def _touch(self, client: _Client) -> None:
-        if client.timer is not None:
-            client.timer.cancel()
-        client.timer = self._loop.later(IDLE_S, lambda: self._drop(client))
+    def _drop_if_idle(self, client: _Client) -> None:
+        idle_s = time.monotonic() - client.heard
+        if idle_s >= IDLE_S:
+            self._drop(client)
+        else:
+            client.timer = self._loop.later(IDLE_S - idle_s, lambda: self._drop_if_idle(client))
 
     def _drop(self, client: _Client) -> None:
         self._clients.pop(client.peer, None)
