@@ -1,5 +1,6 @@
 """Names: each sandbox's server at 127.0.0.11, on the real kernel."""
 
+import ipaddress
 import os
 import signal
 import socket
@@ -8,15 +9,17 @@ import threading
 from contextlib import suppress
 
 import pytest
-from dnslib import RCODE, RR, DNSRecord
+from dnslib import EDNS0, RCODE, RR, DNSRecord
 
-from cutaway.network import EndpointRequest, NetworkRequest
+from cutaway.network import EndpointRequest, IpamConfig, NetworkRequest
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
 from support.netns import Namespace, wait_for
 
 
-def ask(namespace: Namespace, name: str, kind: str = "A", *, tcp=False) -> DNSRecord:
+def ask(namespace: Namespace, name: str, kind: str = "A", *, tcp=False, edns=0) -> DNSRecord:
     query = DNSRecord.question(name, kind)
+    if edns:
+        query.add_ar(EDNS0(udp_len=edns))
     if tcp:
         with namespace.open() as client:
             client.connect(("127.0.0.11", 53))
@@ -183,6 +186,78 @@ def test_a_dead_server_is_passed_over(back: Machine, upstream: Upstream):
     assert addresses(ask(web.namespace, "example.org")) == {"192.0.2.7"}
 
 
+class Liar(Upstream):
+    """Puts two forged answers before each true one: another's id, and another question's."""
+
+    def __init__(self, namespace: Namespace, address: str) -> None:
+        self.ids: set[int] = set()
+        self.ports: set[int] = set()
+        super().__init__(namespace, address)
+
+    def _serve_udp(self) -> None:
+        with suppress(OSError):
+            while data := (received := self.udp.recvfrom(4096))[0]:
+                peer = received[1]
+                true = DNSRecord.parse(self.answer(data, peer[0]))
+                self.ids.add(true.header.id)
+                self.ports.add(peer[1])
+                for header_id, name in (
+                    (true.header.id ^ 1, "example.org"),
+                    (true.header.id, "example.com"),
+                ):
+                    forged = DNSRecord.question(name).reply()
+                    forged.header.id = header_id
+                    forged.add_answer(*_rr(f"{name}. 60 A 198.51.100.66"))
+                    self.udp.sendto(forged.pack(), peer)
+                self.udp.sendto(true.pack(), peer)
+
+
+def test_forged_answers_are_passed_over_and_hard_to_forge(back: Machine):
+    liar = Liar(back.neighbour, NEIGHBOUR_ADDRESS)
+    web = back.run("web", "back", dns=(NEIGHBOUR_ADDRESS,))
+    for _ in range(8):
+        assert addresses(ask(web.namespace, "example.org")) == {"192.0.2.7"}
+    assert len(liar.ids) > 4
+    assert len(liar.ports) > 4
+    liar.close()
+
+
+class LargeAnswers(Upstream):
+    """Answers with 40 addresses, by UDP too."""
+
+    def answer(self, data: bytes, peer: str) -> bytes:
+        reply = DNSRecord.parse(data).reply()
+        for number in range(40):
+            reply.add_answer(*_rr(f"example.org. 60 A 192.0.2.{number}"))
+        return bytes(reply.pack())
+
+
+def test_a_large_answer_is_cut_to_what_the_asker_takes(back: Machine):
+    server = LargeAnswers(back.neighbour, NEIGHBOUR_ADDRESS)
+    web = back.run("web", "back", dns=(NEIGHBOUR_ADDRESS,))
+    plain = ask(web.namespace, "example.org")
+    assert (plain.header.tc, plain.rr) == (1, [])
+    assert len(ask(web.namespace, "example.org", tcp=True).rr) == 40
+    assert len(ask(web.namespace, "example.org", edns=4096).rr) == 40
+    server.close()
+
+
+def test_a_container_with_an_ipv6_address_only(back: Machine):
+    controller = back.controller
+    request = NetworkRequest(
+        name="six", enable_ipv4=False, enable_ipv6=True, ipam=(IpamConfig(subnet="fd00:6::/64"),)
+    )
+    back.host.run(lambda: controller.create_network(request))
+    back.run("db", "six")
+    web = back.run("web", "six")
+    assert addresses(ask(web.namespace, "db", "AAAA")) == {"fd00:6::2"}
+    for kind in ("A", "MX"):
+        answer = ask(web.namespace, "db", kind)
+        assert (answer.header.rcode, answer.rr) == (RCODE.NOERROR, [])
+    pointer = ipaddress.ip_address("fd00:6::2").reverse_pointer
+    assert [str(r.rdata) for r in ask(web.namespace, pointer, "PTR").rr] == ["db.six."]
+
+
 def test_a_server_on_the_hosts_loopback_is_asked_by_the_host(back: Machine):
     server = Upstream(back.host, "127.0.0.53")
     web = back.run("web", "back", dns=("127.0.0.53",))
@@ -296,6 +371,6 @@ def test_one_core_answers_five_thousand_a_second(back: Machine):
 
 def test_200_containers_resolve_one_another(back: Machine):
     containers = [back.run(f"c{i}", "back") for i in range(200)]
-    last = containers[-1]
-    for index in (0, 57, 123, 198):
-        assert addresses(ask(last.namespace, f"c{index}")) == {containers[index].address}
+    for number, asked in enumerate(containers):
+        asker = containers[number - 1]
+        assert addresses(ask(asker.namespace, f"c{number}")) == {asked.address}
