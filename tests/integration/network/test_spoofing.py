@@ -1,0 +1,65 @@
+"""Frames that a container forges, from a raw socket as CAP_NET_RAW has it: none gets through.
+
+Each is sent before an honest one on the same wire: when that one has come, the other never will.
+On a network that allows it every one of them arrives, so it is the rule that stops it.
+"""
+
+import struct
+from ipaddress import ip_address
+
+import pytest
+
+from cutaway.network import NetworkRequest
+from support.frames import ARP, IPV4, IPV6, Station, arp, ethernet, ipv4, ipv6, raw_socket, udp
+from support.machine import Machine
+
+UDP, ICMPV6 = 17, 58
+ANOTHERS_MAC = bytes.fromhex("020000000077")
+NEIGHBOUR_ADVERTISEMENT = struct.pack(">BBHI", 136, 0, 0, 0x20000000)
+ROUTER_ADVERTISEMENT = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
+
+
+def forged(me: Station, victim: Station) -> dict[str, bytes]:
+    """Return the frames that pretend to be somebody else's."""
+    anothers4, anothers6 = me.ipv4[:3] + b"\x01", me.ipv6[:-1] + b"\x77"
+    link_local = ip_address("fe80::1").packed
+    own = udp(1000, 1000)
+    claim = NEIGHBOUR_ADVERTISEMENT + anothers6
+
+    def by(kind: int, payload: bytes, mac: bytes = me.mac) -> bytes:
+        return ethernet(mac, victim.mac, kind, payload)
+
+    return {
+        "Ethernet address": by(IPV4, ipv4(me.ipv4, victim.ipv4, own), ANOTHERS_MAC),
+        "ARP: the gateway is at my address": by(ARP, arp(me.mac, anothers4, victim)),
+        "ARP: my address is at another's": by(ARP, arp(ANOTHERS_MAC, me.ipv4, victim)),
+        "IPv4 address": by(IPV4, ipv4(anothers4, victim.ipv4, own)),
+        "DHCP answer": by(IPV4, ipv4(me.ipv4, victim.ipv4, udp(67, 68))),
+        "IPv6 address": by(IPV6, ipv6(anothers6, victim.ipv6, UDP, own)),
+        "neighbour": by(IPV6, ipv6(me.ipv6, victim.ipv6, ICMPV6, claim)),
+        "router": by(IPV6, ipv6(link_local, victim.ipv6, ICMPV6, ROUTER_ADVERTISEMENT)),
+    }
+
+
+@pytest.mark.parametrize("network", ["guarded", "free"])
+def test_forged_frames_arrive_only_where_they_are_allowed(machine: Machine, network: str):
+    controller = machine.start()
+    options = {"com.cutaway.network.bridge.anti_spoofing": str(network == "guarded").lower()}
+    request = NetworkRequest(name=network, enable_ipv6=True, options=options)
+    machine.host.run(lambda: controller.create_network(request))
+    attacker, victim = (machine.run(name, network) for name in ("attacker", "victim"))
+    me, other = Station.of(attacker), Station.of(victim)
+    honest = ethernet(me.mac, other.mac, IPV4, ipv4(me.ipv4, other.ipv4, udp(1000, 1000)))
+    frames = {**forged(me, other), "honest": honest}
+
+    arrived = []
+    with (
+        attacker.namespace.run(lambda: raw_socket("eth0")) as sending,
+        victim.namespace.run(lambda: raw_socket("eth0")) as receiving,
+    ):
+        for frame in frames.values():
+            sending.send(frame)
+        while "honest" not in arrived:
+            seen = receiving.recv(2000)
+            arrived += [what for what, frame in frames.items() if frame == seen]
+    assert arrived == (["honest"] if network == "guarded" else list(frames))
