@@ -98,19 +98,28 @@ def test_nothing_leaves_an_internal_network_even_if_no_answer_can_come(router: M
         assert listening.recv(9) == b"hello"
 
 
-def test_an_internal_network_stays_closed_whatever_its_gateway_mode(router: Machine):
+def test_nothing_enters_an_internal_network_whatever_its_gateway_mode(router: Machine):
     make(router, "inner", internal=True, options={MODE: "nat-unprotected"})
-    web = router.run("web", "inner")
-    with web.namespace.listen("0.0.0.0", 80):
-        assert not router.neighbour.reaches(web.address, 80)
+    web, other = router.run("web", "inner"), router.run("other", "inner")
+    with (
+        web.namespace.open(socket.SOCK_DGRAM) as listening,
+        router.neighbour.open(socket.SOCK_DGRAM) as evil,
+        other.namespace.open(socket.SOCK_DGRAM) as honest,
+    ):
+        listening.bind(("0.0.0.0", 1000))
+        evil.sendto(b"evil", (web.address, 1000))
+        honest.sendto(b"honest", (web.address, 1000))
+        assert listening.recv(9) == b"honest"
 
 
-def test_icc_off_holds_on_an_unprotected_network(router: Machine):
+def test_icc_off_holds_on_an_unprotected_network_by_way_of_its_gateway(router: Machine):
     icc = "com.docker.network.bridge.enable_icc"
-    make(router, "open", options={MODE: "nat-unprotected", icc: "false"})
+    gateway = make(router, "open", options={MODE: "nat-unprotected", icc: "false"})
     one, two = router.run("one", "open"), router.run("two", "open")
     with two.namespace.listen("0.0.0.0", 80):
         assert router.neighbour.reaches(two.address, 80)
+        assert not one.namespace.reaches(two.address, 80)
+        one.namespace.add_route(f"{two.address}/32", gateway)
         assert not one.namespace.reaches(two.address, 80)
 
 

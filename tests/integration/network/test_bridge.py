@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 
 import pytest
 
@@ -35,6 +36,16 @@ def test_a_container_hides_behind_the_host(machine: Machine):
         serve_once(server, b"hello")
         text = fetch(web.namespace.open(), NEIGHBOUR_ADDRESS, 80)
     assert text == f"{HOST_ADDRESS} hello"
+
+
+def test_an_error_from_outside_reaches_the_container_that_it_is_about(machine: Machine):
+    machine.start()
+    web = machine.run("web")
+    with web.namespace.open(socket.SOCK_DGRAM) as client:
+        client.connect((NEIGHBOUR_ADDRESS, 9))
+        client.send(b"is anybody there?")
+        with pytest.raises(ConnectionRefusedError):
+            client.recv(9)
 
 
 def test_the_ledger_tells_every_step_and_undo_takes_all_back(machine: Machine):

@@ -11,7 +11,7 @@ import pytest
 
 from cutaway.network import NetworkRequest
 from support.frames import ARP, IPV4, IPV6, Station, arp, ethernet, ipv4, ipv6, raw_socket, udp
-from support.machine import Machine
+from support.machine import Container, Machine
 
 UDP, ICMPV6 = 17, 58
 ANOTHERS_MAC = bytes.fromhex("020000000077")
@@ -41,6 +41,27 @@ def forged(me: Station, victim: Station) -> dict[str, bytes]:
     }
 
 
+def arrived(machine: Machine, attacker: Container, frames: dict[str, bytes]) -> list[str]:
+    """Let a container send frames; return which of them its neighbour saw until the last."""
+    (victim,) = [c for c in machine.containers if c is not attacker]
+    *_, last = frames
+    seen: list[str] = []
+    with (
+        attacker.namespace.run(lambda: raw_socket("eth0")) as sending,
+        victim.namespace.run(lambda: raw_socket("eth0")) as receiving,
+    ):
+        for frame in frames.values():
+            sending.send(frame)
+        while last not in seen:
+            came = receiving.recv(2000)
+            seen += [what for what, frame in frames.items() if frame == came]
+    return seen
+
+
+def honest(me: Station, other: Station) -> bytes:
+    return ethernet(me.mac, other.mac, IPV4, ipv4(me.ipv4, other.ipv4, udp(1000, 1000)))
+
+
 @pytest.mark.parametrize("network", ["guarded", "free"])
 def test_forged_frames_arrive_only_where_they_are_allowed(machine: Machine, network: str):
     controller = machine.start()
@@ -49,17 +70,21 @@ def test_forged_frames_arrive_only_where_they_are_allowed(machine: Machine, netw
     machine.host.run(lambda: controller.create_network(request))
     attacker, victim = (machine.run(name, network) for name in ("attacker", "victim"))
     me, other = Station.of(attacker), Station.of(victim)
-    honest = ethernet(me.mac, other.mac, IPV4, ipv4(me.ipv4, other.ipv4, udp(1000, 1000)))
-    frames = {**forged(me, other), "honest": honest}
+    frames = {**forged(me, other), "honest": honest(me, other)}
+    expected = ["honest"] if network == "guarded" else list(frames)
+    assert arrived(machine, attacker, frames) == expected
 
-    arrived = []
-    with (
-        attacker.namespace.run(lambda: raw_socket("eth0")) as sending,
-        victim.namespace.run(lambda: raw_socket("eth0")) as receiving,
-    ):
-        for frame in frames.values():
-            sending.send(frame)
-        while "honest" not in arrived:
-            seen = receiving.recv(2000)
-            arrived += [what for what, frame in frames.items() if frame == seen]
-    assert arrived == (["honest"] if network == "guarded" else list(frames))
+
+@pytest.mark.parametrize("egress", ["none", ""])
+def test_a_fenced_container_can_not_hide_behind_its_link_local_address(
+    machine: Machine, egress: str
+):
+    controller = machine.start()
+    request = NetworkRequest(name="six", enable_ipv6=True)
+    machine.host.run(lambda: controller.create_network(request))
+    attacker, victim = machine.run("attacker", "six", egress=egress), machine.run("victim", "six")
+    me, other = Station.of(attacker), Station.of(victim)
+    packet = ipv6(ip_address("fe80::2").packed, other.ipv6, UDP, udp(1000, 1000))
+    hidden = ethernet(me.mac, other.mac, IPV6, packet)
+    seen = arrived(machine, attacker, {"hidden": hidden, "honest": honest(me, other)})
+    assert seen == (["honest"] if egress else ["hidden", "honest"])
