@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from support.machine import Container
 
 ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
-_ALL, _UDP = 3, 17
+_ALL, _UDP, _ICMPV6 = 3, 17, 58
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,14 @@ def ipv4(source: bytes, target: bytes, payload: bytes) -> bytes:
 
     total = sum(struct.unpack(">10H", header(0)))
     return header(~(total + (total >> 16)) & 0xFFFF) + payload
+
+
+def icmpv6(source: bytes, target: bytes, message: bytes) -> bytes:
+    """Return a packet of ICMPv6 with the checksum that makes it valid."""
+    pseudo = source + target + struct.pack(">II", len(message), _ICMPV6)
+    total = sum(struct.unpack(f">{(len(pseudo) + len(message)) // 2}H", pseudo + message))
+    checksum = struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF)
+    return ipv6(source, target, _ICMPV6, message[:2] + checksum + message[4:])
 
 
 def ipv6(source: bytes, target: bytes, kind: int, payload: bytes) -> bytes:

@@ -16,8 +16,11 @@ from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
 from support.netns import Namespace, wait_for
 
 
-def ask(namespace: Namespace, name: str, kind: str = "A", *, tcp=False, edns=0) -> DNSRecord:
+def ask(
+    namespace: Namespace, name: str, kind: str = "A", *, tcp=False, edns=0, identifier=0
+) -> DNSRecord:
     query = DNSRecord.question(name, kind)
+    query.header.id = identifier or query.header.id
     if edns:
         query.add_ar(EDNS0(udp_len=edns))
     if tcp:
@@ -216,7 +219,7 @@ def test_forged_answers_are_passed_over_and_hard_to_forge(back: Machine):
     liar = Liar(back.neighbour, NEIGHBOUR_ADDRESS)
     web = back.run("web", "back", dns=(NEIGHBOUR_ADDRESS,))
     for _ in range(8):
-        assert addresses(ask(web.namespace, "example.org")) == {"192.0.2.7"}
+        assert addresses(ask(web.namespace, "example.org", identifier=7)) == {"192.0.2.7"}
     assert len(liar.ids) > 4
     assert len(liar.ports) > 4
     liar.close()

@@ -6,14 +6,27 @@ On a network that allows it every one of them arrives, so it is the rule that st
 
 import struct
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 
 from cutaway.network import NetworkRequest
-from support.frames import ARP, IPV4, IPV6, Station, arp, ethernet, ipv4, ipv6, raw_socket, udp
+from support.frames import (
+    ARP,
+    IPV4,
+    IPV6,
+    Station,
+    arp,
+    ethernet,
+    icmpv6,
+    ipv4,
+    ipv6,
+    raw_socket,
+    udp,
+)
 from support.machine import Container, Machine
 
-UDP, ICMPV6 = 17, 58
+UDP = 17
 ANOTHERS_MAC = bytes.fromhex("020000000077")
 NEIGHBOUR_ADVERTISEMENT = struct.pack(">BBHI", 136, 0, 0, 0x20000000)
 ROUTER_ADVERTISEMENT = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
@@ -36,8 +49,8 @@ def forged(me: Station, victim: Station) -> dict[str, bytes]:
         "IPv4 address": by(IPV4, ipv4(anothers4, victim.ipv4, own)),
         "DHCP answer": by(IPV4, ipv4(me.ipv4, victim.ipv4, udp(67, 68))),
         "IPv6 address": by(IPV6, ipv6(anothers6, victim.ipv6, UDP, own)),
-        "neighbour": by(IPV6, ipv6(me.ipv6, victim.ipv6, ICMPV6, claim)),
-        "router": by(IPV6, ipv6(link_local, victim.ipv6, ICMPV6, ROUTER_ADVERTISEMENT)),
+        "neighbour": by(IPV6, icmpv6(me.ipv6, victim.ipv6, claim)),
+        "router": by(IPV6, icmpv6(link_local, victim.ipv6, ROUTER_ADVERTISEMENT)),
     }
 
 
@@ -73,6 +86,8 @@ def test_forged_frames_arrive_only_where_they_are_allowed(machine: Machine, netw
     frames = {**forged(me, other), "honest": honest(me, other)}
     expected = ["honest"] if network == "guarded" else list(frames)
     assert arrived(machine, attacker, frames) == expected
+    routes = victim.namespace.run(lambda: Path("/proc/thread-self/net/ipv6_route").read_text())
+    assert ip_address("fe80::1").packed.hex() not in routes  # not even where the router is heard
 
 
 @pytest.mark.parametrize("egress", ["none", ""])
