@@ -6,9 +6,9 @@ itself refuses a certificate that is not the page's, so any ``Host`` will do. On
 browser can knock, and clients send arbitrary hosts there, so nothing is checked.
 
 Web socket libraries add an ``Origin`` as well: the address that they call. No page has that one,
-for this engine shows none.
+for this engine shows none; and what says that it is a browser is refused all the same.
 
-Source: the project's rules, 1.6 "DNS rebinding / CSRF on TCP API".
+Source: the project's rules, 1.6 "DNS rebinding / CSRF on TCP API"; docs/adr/018.
 """
 
 import ipaddress
@@ -47,7 +47,8 @@ def check_origin(headers: Mapping[str, str], own_names: Collection[str]) -> None
 
 def _is_web_socket_to_its_origin(headers: Mapping[str, str]) -> bool:
     is_web_socket = headers.get("upgrade", "").lower() == "websocket"
-    return is_web_socket and headers["origin"].partition("://")[2] == headers.get("host")
+    is_browser = headers.get("user-agent", "").startswith("Mozilla/")
+    return is_web_socket and not is_browser and headers["origin"].partition("://")[2] == headers.get("host")
 
 
 def _host_name(host: str) -> str:

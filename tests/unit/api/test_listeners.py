@@ -111,6 +111,11 @@ def tcp() -> Iterator[Tcp]:
         ("Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\n", 403),
         ("Host: 127.0.0.1\r\nOrigin: null\r\n", 403),
         ("Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nUpgrade: websocket\r\n", 200),
+        (
+            "Host: 127.0.0.1\r\nOrigin: http://127.0.0.1\r\nUpgrade: websocket\r\n"
+            "User-Agent: Mozilla/5.0 (X11)\r\n",
+            403,
+        ),
         ("Host: 127.0.0.1\r\nOrigin: http://page\r\nUpgrade: websocket\r\n", 403),
         ("Host: page\r\nOrigin: http://page\r\nUpgrade: websocket\r\n", 403),
         ("Upgrade: websocket\r\nOrigin:\r\n", 400),
