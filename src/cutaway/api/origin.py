@@ -48,7 +48,11 @@ def check_origin(headers: Mapping[str, str], own_names: Collection[str]) -> None
 def _is_web_socket_to_its_origin(headers: Mapping[str, str]) -> bool:
     is_web_socket = headers.get("upgrade", "").lower() == "websocket"
     is_browser = headers.get("user-agent", "").startswith("Mozilla/")
-    return is_web_socket and not is_browser and headers["origin"].partition("://")[2] == headers.get("host")
+    return (
+        is_web_socket
+        and not is_browser
+        and headers["origin"].partition("://")[2] == headers.get("host")
+    )
 
 
 def _host_name(host: str) -> str:

@@ -84,6 +84,20 @@ def test_a_squash_tells_what_was_gained_and_what_was_lost(cutaway: Cli) -> None:
     cutaway("rmi", "app:flat")
 
 
+@pytest.mark.parametrize("program", ["docker", "cutaway"])
+def test_rmi_of_a_platform_is_for_that_platform_only(cutaway: Cli, program: str) -> None:
+    cli = Cli(program, cutaway.engine)
+    cli("tag", "busybox", "platform")
+    own = cli("image", "inspect", "-f", "{{.Os}}/{{.Architecture}}", "platform").strip()
+    assert (
+        "image with reference platform was found but its platform "
+        f"({own}) does not match the specified platform (linux/s390x)"
+    ) in cli.fails("rmi", "--platform", "linux/s390x", "platform")
+    several = ("--platform", own, "--platform", "linux/s390x")
+    assert "multiple platforms are not supported" in cli.fails("rmi", *several, "platform")
+    assert cli("rmi", "--platform", own, "platform") == "Untagged: platform:latest\n"
+
+
 def test_a_damaged_blob_is_found_named_and_healed_by_a_pull(cutaway: Cli, registry: str) -> None:
     name = f"{registry}:amd"
     assert cutaway("system", "check").endswith("All of it is what its digest says.\n")

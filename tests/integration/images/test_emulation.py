@@ -75,6 +75,8 @@ def test_both_platforms_are_saved_loaded_inspected_and_pushed(engine, whole, tmp
     engine.docker("save", "-o", both, whole)
     engine.docker("save", "-o", one, "--platform=linux/s390x", whole)
     assert os.path.getsize(one) < os.path.getsize(both)
+    ran = engine.docker("rmi", "--platform=linux/s390x", whole, check=False)
+    assert "stands for an index: removing single platforms" in ran.stderr
     ran = engine.docker("save", "-o", one, "--platform=linux/arm64", whole, check=False)
     assert "does not match the specified platform (linux/arm64)" in ran.stderr
 

@@ -96,8 +96,7 @@ class ImageService(ImageCare):
         platforms: Sequence[str] = (),
     ) -> Sequence[ImageDeleteItem]:
         """Take a name away, and the content when that was the last."""
-        if platforms:
-            raise Unsupported("removing single platforms of an image is not supported")
+        self._check_platforms(reference, platforms)
         removed = await self._core.in_thread(
             self._core.images.remove,
             reference,
@@ -108,6 +107,25 @@ class ImageService(ImageCare):
         self._tell_removed(removed)
         self._core.empty_trash_soon()
         return [_deleted(item) for item in removed]
+
+    def _check_platforms(self, reference: str, platforms: Sequence[str]) -> None:
+        """Refuse to remove less than the whole image, as dockerd without containerd's store does.
+
+        Raises:
+            NotFound: the image is for another platform.
+            InvalidParameter, Unsupported: several platforms; one of several.
+        """
+        if not platforms:
+            return
+        if len(platforms) > 1:
+            raise InvalidParameter("multiple platforms are not supported")
+        image = self._core.images.find(reference)
+        find_variant(self._core.images, image, reference, platforms[0])
+        if image.index is not None:
+            raise Unsupported(
+                f"{reference} stands for an index: removing single platforms of one is not "
+                f"supported; remove it whole, and pull it again with --platform"
+            )
 
     def _tell_removed(self, removed: Sequence[Removed]) -> None:
         for item in removed:
