@@ -184,6 +184,11 @@ class Book:
             self._add_network(network)
         self.networks[network.id] = network
 
+    def note_pool_ids(self, network: Network) -> None:
+        """Write down what a plugin calls a network's pools now; nothing else of it has changed."""
+        self._store.write_network_records([Change("network", network.id, network.to_json())])
+        self.networks[network.id] = network
+
     def remove_network(self, network: Network) -> None:
         """Delete a network's record."""
         changes = [Change("network", network.id, None)]

@@ -326,6 +326,38 @@ def test_what_a_plugin_holds_is_released_after_deaths(wire: Wire) -> None:
     engine.docker("network", "rm", "yard")
 
 
+def test_a_plugin_that_forgets_is_told_again_what_it_gave(wire: Wire) -> None:
+    engine = wire.engine
+    wire.mood(IpamDriver_GetCapabilities={"answer": {"RequiresRequestReplay": True}})
+    aux = ("--subnet", "10.76.0.0/24", "--aux-address", "printer=10.76.0.9")
+    engine.docker("network", "create", "--ipam-driver", "wire", *aux, "hall")
+    engine.docker("run", "-d", "--name", "one", "--network", "hall", "--ip", "10.76.0.5", *SLEEP)
+    engine.kill()
+    wire.kill()
+    others = {"pool0": {"pool": "10.75.0.0/24"}}  # so ours has another id now
+    forgotten = {"networks": {}, "endpoints": {}, "pools": others, "addresses": {}}
+    wire.path.with_suffix(".state").write_text(json.dumps(forgotten))
+    wire.start()
+    wire.forget_calls()
+    engine.start()
+    eventually(lambda: {*wire.holds["addresses"]} == {"10.76.0.1", "10.76.0.9", "10.76.0.5"})
+    assert [name.partition(".")[2] for name in wire.methods()] == [
+        "GetCapabilities",
+        "RequestPool",
+        "RequestAddress",
+        "RequestAddress",
+        "RequestAddress",
+    ]
+    engine.docker("run", "-d", "--name", "two", "--network", "hall", *SLEEP)
+    assert_reaches(engine, "two", "one")
+    engine.docker("rm", "-f", "one", "two")
+    engine.docker("network", "rm", "hall")
+    eventually(lambda: wire.holds == forgotten)
+    wire.kill()
+    wire.path.with_suffix(".state").unlink()
+    wire.start()
+
+
 def test_an_unknown_driver_is_refused_at_once(wire: Wire) -> None:
     for words in (("-d", "nobody"), ("--ipam-driver", "nobody")):
         refused = wire.engine.docker("network", "create", *words, "yard", check=False)

@@ -75,6 +75,7 @@ class Controller(LiveChanges, Answers, Repairs):
                     self._services.remember(sandbox_id, netns_fd)
             self._repair_sandboxes(live, facts, ledger)
             self._reconcile_services(self._services.find(), ledger)
+            self._begin_replays()
         return ledger
 
     def _ensure_predefined(self, facts: NetworkFacts) -> None:

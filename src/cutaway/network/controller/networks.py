@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from cutaway.network.controller.plugged import Plugged
+from cutaway.network.controller.replays import Replays
 from cutaway.network.drivers import NO_TERMS, DriverTerms
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.errors import UnknownDriver
@@ -23,7 +23,7 @@ from cutaway.plugins import PluginNotFound
 from cutaway.steps import Ledger, Plan
 
 
-class Networks(Plugged):
+class Networks(Replays):
     """What the controller does with networks."""
 
     def networks(self) -> list[Network]:

@@ -54,6 +54,7 @@ class ControllerParts:
         group = _GROUP_BASE | (zlib.crc32(settings.instance.encode()) & 0xFFFE)
         self._plugins = plugins or PluginRegistry()
         self._releases = Releases(self._plugins, self._forget_release)
+        self._replays: dict[str, threading.Thread] = {}
         self._offers: dict[str, dict[str, Offer]] = {}
         self._decisions = Decisions(
             book=self._book,

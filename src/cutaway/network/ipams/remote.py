@@ -3,11 +3,13 @@
 Docker's counterpart: libnetwork's ``ipams/remote``; ``ipamAllocate`` of its ``network.go``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 from cutaway.errors import CutawayError, Forbidden
+from cutaway.network.endpoint import Endpoint
 from cutaway.network.errors import AddressInUse, AddressOutOfRange
 from cutaway.network.ipams.base import AddressWish, PoolTerms
 from cutaway.network.ipams.leases import Leases
@@ -23,6 +25,8 @@ from cutaway.network.remote.messages import (
     RequestedPool,
 )
 from cutaway.plugins import PluginRefused
+
+log = logging.getLogger(__name__)
 
 Hold = Callable[[Sequence[IpamConfig]], None]
 
@@ -69,6 +73,38 @@ class RemoteIpam:
                     self._request_gateway(config, found)
                 self._request_aux_addresses(config, found)
         return tuple(found)
+
+    def replay(self, network: Network, endpoints: Iterable[Endpoint]) -> Network:
+        """Ask again for all that a network has; an address that is not given is logged.
+
+        Returns:
+            The network, with the ids by which the plugin knows its pools now.
+
+        Raises:
+            CutawayError: a pool is not given again.
+        """
+        found: list[IpamConfig] = []
+        for config in network.ipam:
+            version = config.network.version
+            found.append(self._request_pool(config, version, network.ipam_options, found))
+            if config.gateway:
+                self._request_gateway(config, found)
+            self._request_aux_addresses(config, found)
+        again = replace(network, ipam=tuple(found))
+        for endpoint in endpoints:
+            for interface in filter(None, (endpoint.ipv4, endpoint.ipv6)):
+                self._replay_address(again, endpoint, ip_interface(interface))
+        return again
+
+    def _replay_address(
+        self, network: Network, endpoint: Endpoint, interface: IPv4Interface | IPv6Interface
+    ) -> None:
+        owner = f"container {endpoint.container_name}"
+        wish = AddressWish(owner=owner, address=str(interface.ip), mac=endpoint.mac)
+        try:
+            self._request_from_any(network.subnets(interface.version), wish)
+        except CutawayError as error:
+            log.warning("%s has %s all the same: %s", owner, interface.ip, error)
 
     def _request_pool(
         self,
