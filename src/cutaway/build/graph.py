@@ -69,6 +69,7 @@ class Inline:
 
     name: str
     content: str
+    mode: int = 0o644
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +118,17 @@ class CopyFiles:
 
 @dataclass(frozen=True, slots=True)
 class MakeDirectory:
-    """A directory that exists (WORKDIR), made with its parents and owned by root."""
+    """A directory that exists (WORKDIR), made with its parents where they are missing.
+
+    Attributes:
+        owner: of what is made, as USER says it; a name that ``base`` does not know is root.
+        epoch: SOURCE_DATE_EPOCH: what is made gets no later time.
+    """
 
     base: "Vertex"
     path: str
     epoch: int | None = None
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)

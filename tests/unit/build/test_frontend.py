@@ -51,7 +51,7 @@ def last(text, base=None, **options):
 def test_a_shell_command_runs_on_its_base():
     step = last("FROM base\nENV A=1\nUSER u\nWORKDIR /w\nRUN echo hi")
     assert step.vertex == RunCommand(
-        base=MakeDirectory(BASE, "/w"),
+        base=MakeDirectory(BASE, "/w", owner="u"),
         args=("/bin/sh", "-c", "echo hi"),
         env=(PATH, "A=1"),
         cwd="/w",
@@ -132,7 +132,7 @@ def test_copy_heredoc_and_add_sources():
     ]
     vertex = last("FROM base\nADD http://h/a/f.txt https://g/r.git#v1:sub x /d/").vertex
     assert vertex.sources == (
-        CopySource(Remote("http://h/a/f.txt"), "f.txt"),
+        CopySource(Remote("http://h/a/f.txt"), "*"),
         CopySource(Git("https://g/r.git", "v1", "sub"), ""),
         CopySource(Context(), "x"),
     )
@@ -147,7 +147,13 @@ def test_run_heredocs():
     )  # fmt: skip
     script = last("FROM base\nRUN <<E\n#!/usr/bin/env python3\nprint(1)\nE").vertex
     assert script.args == ("/dev/pipes/E",)
-    assert script.mounts[0].mode == 0o755
+    assert script.mounts[0].origin.mode == 0o755
+
+
+def test_arguments_are_seen_in_stages_that_begin_with_theirs():
+    text = "FROM base AS one\nARG A=1\nARG B=2\nFROM one\nARG B=3\nRUN $A\nFROM base\nRUN $A"
+    assert last(text.partition("\nFROM base\n")[0]).vertex.env[1:] == ("A=1", "B=3")
+    assert last(text).vertex.env[1:] == ()
 
 
 def test_triggers_run_first_and_are_not_inherited():

@@ -131,8 +131,7 @@ def _fetched(copy: Copy, path: str) -> CopySource | None:
         ref, _, subdirectory = fragment.partition(":")
         return CopySource(Git(address, ref, subdirectory, copy.keep_git_dir), "")
     if address.startswith(("http://", "https://")):
-        name = address.partition("?")[0].rstrip("/").rpartition("/")[2]
-        return CopySource(Remote(path), name)
+        return CopySource(Remote(path), "*")  # one file, whose name the server may have a say in
     return None
 
 

@@ -1,7 +1,8 @@
 """Build arguments and environment variables: who sees which, and who wins.
 
-An ARG is seen from its line to the end of its stage. An ENV of the same name always wins. Proxies
-are seen by commands without being declared, and are kept out of history and cache keys.
+An ARG is seen from its line to the end of its stage, and in stages that begin with that one. An
+ENV of the same name always wins. Proxies are seen by commands without being declared, and are kept
+out of history and cache keys.
 
 Source: Dockerfile reference, "ARG", "Predefined ARGs", "Automatic platform ARGs".
 """
@@ -45,6 +46,15 @@ class Environment:
         self._given = given
         self._global = global_args
         self._declared: dict[str, str | None] = {}
+
+    @property
+    def arguments(self) -> Mapping[str, str | None]:
+        """What was declared so far, with its value."""
+        return dict(self._declared)
+
+    def inherit(self, arguments: Mapping[str, str | None]) -> None:
+        """Begin with the arguments of the stage that this one is built on."""
+        self._declared.update(arguments)
 
     def declare(self, name: str, default: str | None) -> None:
         """Take an ARG instruction into account; ``default`` is expanded already."""

@@ -10,6 +10,8 @@ from re import compile as compile_pattern
 
 from cutaway.errors import InvalidParameter
 
+_SPECIAL_PARAMETERS = "@*#?-$!"
+
 
 class ExpansionError(InvalidParameter):
     """A word with an open quote or brace, a bad modifier, or a required variable that is unset."""
@@ -73,7 +75,10 @@ class Expander:
         return words
 
     def document(self, text: str) -> str:
-        """Expand the variables of a heredoc; its quotes and escapes stay as they are.
+        """Expand the variables of a heredoc; its quotes stay as they are.
+
+        A backslash is taken away, whatever comes behind it and whatever the file's escape
+        character: so does BuildKit.
 
         Raises:
             ExpansionError: see the class.
@@ -83,8 +88,8 @@ class Expander:
         while char := cursor.take():
             if char == "$":
                 out.append(self._variable(cursor))
-            elif char == self._escape:
-                out.append(char + cursor.take())
+            elif char == "\\":
+                out.append(cursor.take())
             else:
                 out.append(char)
         return "".join(out)
@@ -196,9 +201,13 @@ class Expander:
 
 
 def _name(cursor: _Cursor) -> str:
-    if cursor.peek().isdigit() or cursor.peek() in {"@", "*", "#"}:
-        return cursor.take() if cursor.peek() not in {"}", ""} else ""
+    if cursor.peek() and cursor.peek() in _SPECIAL_PARAMETERS:
+        return cursor.take()  # of a shell: nothing has a value here
     start = cursor.index
+    if cursor.peek().isdigit():
+        while cursor.peek().isdigit():
+            cursor.take()
+        return cursor.text[start : cursor.index]
     while (char := cursor.peek()) and (char.isalnum() or char == "_") and char.isascii():
         cursor.take()
     return cursor.text[start : cursor.index]

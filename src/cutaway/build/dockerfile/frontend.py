@@ -93,11 +93,13 @@ class StagePlan:
         stage: its source.
         base: the image it begins with, or None (another stage, scratch).
         steps: FROM first.
+        arguments: declared by then; a stage that begins with this one has them, too.
     """
 
     stage: Stage
     base: ResolvedImage | None
     steps: tuple[BuildStep, ...]
+    arguments: Mapping[str, str | None]
 
     @property
     def last(self) -> BuildStep:
@@ -144,7 +146,8 @@ def read_stages(parsed: Parsed, options: BuildOptions) -> tuple[StageList, tuple
     Raises:
         DockerfileError, BuildError: no stage, no such target, a cycle.
     """
-    stages = split_stages(parsed, options.build_args, platform_args(options.platform))
+    automatic = platform_args(options.platform) | {"TARGETSTAGE": options.target or "default"}
+    stages = split_stages(parsed, options.build_args, automatic)
     return stages, stages.needed(stages.target(options.target))
 
 
@@ -243,13 +246,15 @@ class _Evaluator:
             self._apply(instruction)
         if with_labels and self._options.labels:
             self._apply(self._label_instruction())
-        return StagePlan(self._stage, base, tuple(self._steps))
+        return StagePlan(self._stage, base, tuple(self._steps), self._environment.arguments)
 
     def _begin(self) -> ResolvedImage | None:
         if self._stage.base_stage is not None:
-            last = self._plans[self._stage.base_stage].last
+            plan = self._plans[self._stage.base_stage]
+            last = plan.last
+            self._environment.inherit(plan.arguments)
             self._vertex, self._config, self._author = last.vertex, last.config, last.author
-            return self._plans[self._stage.base_stage].base
+            return plan.base
         if self._stage.base == SCRATCH:
             self._config = ContainerDefaults(env=_with_path(()))
             return None
@@ -337,7 +342,9 @@ class _Evaluator:
         if not path:
             raise InvalidParameter("cannot normalize nothing: WORKDIR's path is empty")
         path = join_path(self._config.working_dir, path)
-        self._vertex = MakeDirectory(self._vertex, path, self._options.epoch)
+        self._vertex = MakeDirectory(
+            self._vertex, path, self._options.epoch, owner=self._config.user
+        )
         self._config = replace(self._config, working_dir=path)
         return f"WORKDIR {path}"
 
@@ -400,8 +407,8 @@ class _Evaluator:
             if only.content.startswith("#!"):
                 # A script with its own interpreter is run as a file, as BuildKit does.
                 target = f"/dev/pipes/{only.name}"
-                script = Inline(only.name, only.content)
-                mount = MountSpec("bind", target, script, only.name, mode=0o755)
+                script = Inline(only.name, only.content, mode=0o755)
+                mount = MountSpec("bind", target, script, only.name)
                 return (target,), (mount,)
             return (*shell, only.content), ()
         bodies = "".join(f"\n{doc.content}{doc.name}" for doc in heredocs)

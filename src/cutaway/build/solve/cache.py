@@ -172,7 +172,7 @@ def _definition(vertex: Vertex) -> list[Any]:
                 vertex.parents, [source.skip for source in vertex.sources],
                 list(vertex.exclude), vertex.link, vertex.epoch]  # fmt: skip
     if isinstance(vertex, MakeDirectory):
-        return ["mkdir", vertex.path, vertex.epoch]
+        return ["mkdir", vertex.path, vertex.epoch, vertex.owner]
     if isinstance(vertex, RunCommand):
         return ["run", list(vertex.args), list(vertex.env), vertex.cwd, vertex.user,
                 [_mount(mount) for mount in vertex.mounts], vertex.network, vertex.security,

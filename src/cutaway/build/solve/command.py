@@ -14,6 +14,7 @@ from cutaway.build.solve.executor import ExecMount, Execution, Executor
 from cutaway.build.solve.progress import VertexLog
 from cutaway.images.mount import Mount
 from cutaway.images.snapshots import Snapshots
+from cutaway.images.trees.mount_stubs import remove_mount_stubs
 from cutaway.images.trees.tree import Tree, copy_directory
 
 WORKING_PREFIX = "build-"  # of the keys of snapshots that live only while a build does
@@ -79,6 +80,8 @@ class CommandRunner:
         if code:
             command = " ".join(vertex.args)
             raise BuildError(f"The command '{command}' returned a non-zero code: {code}", code=code)
+        targets = [mount.target for mount in execution.mounts]
+        await run_to_end(remove_mount_stubs, self._snapshots, key, targets)
 
     def _check(self, vertex: RunCommand) -> None:
         wanted = INSECURE if vertex.security == "insecure" else ""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import IO
+from urllib.parse import unquote, urlsplit
 
 from cutaway.build.errors import BuildError
 from cutaway.build.graph import Git
@@ -23,6 +24,7 @@ from cutaway.build.graph import Git
 MAX_BYTES = 8 << 30
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = 30.0
+_UNNAMED = "__unnamed__"  # BuildKit's, where neither the server nor the URL says a name
 _REF = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/@{}^~+-]*")
 
 
@@ -32,7 +34,7 @@ class Fetched:
 
     Attributes:
         file: its content, at the beginning.
-        name: from Content-Disposition or the URL.
+        name: from the URL, or from Content-Disposition where that ends with a slash.
         size: in bytes.
         mtime: of Last-Modified, 0 if there is none.
     """
@@ -86,11 +88,11 @@ def _receive(chunks: Iterator[bytes], file: IO[bytes], checksum: str, url: str) 
 def _name(url: str, headers: dict[str, str]) -> str:
     message = Message()
     message["Content-Disposition"] = headers.get("Content-Disposition", "")
-    name = message.get_filename() or url.partition("?")[0].rstrip("/").rpartition("/")[2]
-    name = os.path.basename(name)
-    if name in {"", ".", ".."}:
-        raise BuildError(f"cannot determine filename for source {url}")
-    return name
+    for text in (unquote(urlsplit(url).path), message.get_filename() or ""):
+        name = os.path.basename(text)
+        if name not in {"", ".", ".."}:
+            return name
+    return _UNNAMED
 
 
 def _mtime(headers: dict[str, str]) -> int:
@@ -113,7 +115,7 @@ def fetch_git(source: Git) -> Iterator[IO[bytes]]:
     _check(source)
     with tempfile.TemporaryDirectory(prefix="cutaway-git-") as directory:
         _git(directory, "init", "-q", ".")
-        _git(directory, "fetch", "-q", "--depth=1", "--", source.address, source.ref or "HEAD")
+        _fetch_commit(directory, source)
         _git(directory, "-c", "advice.detachedHead=false", "checkout", "-q", "FETCH_HEAD")
         _git(directory, "submodule", "update", "-q", "--init", "--recursive", "--depth=1")
         with tempfile.TemporaryFile() as archive:
@@ -140,6 +142,16 @@ def _check(source: Git) -> None:
         raise BuildError(f"unsupported git address: {source.address}")
     if source.ref and not _REF.fullmatch(source.ref):
         raise BuildError(f"invalid git ref: {source.ref}")
+
+
+def _fetch_commit(directory: str, source: Git) -> None:
+    what = ("--", source.address, source.ref or "HEAD")
+    try:
+        _git(directory, "fetch", "-q", "--depth=1", *what)
+    except BuildError as error:
+        if "shallow" not in str(error):
+            raise
+        _git(directory, "fetch", "-q", *what)  # a plain web server gives all or nothing
 
 
 def _git(directory: str, *words: str) -> None:

@@ -19,6 +19,8 @@ from cutaway.build.solve.fetch import fetch_git, fetch_url
 from cutaway.images.snapshots import Snapshots
 from cutaway.images.trees.tree import Tree, put_archive
 
+_REMOTE_MODE = 0o600  # "ADD": "the destination will have permissions of 600"
+
 Origin = Context | Remote | Git | Inline
 
 
@@ -59,12 +61,13 @@ class OriginStore:
         with tempfile.TemporaryFile() as archive:
             if isinstance(origin, Inline):
                 content = origin.content.encode()
-                _write_tar(archive, origin.name, io.BytesIO(content), size=len(content), mtime=0)
+                facts = _facts(origin.name, size=len(content), mode=origin.mode)
+                _write_tar(archive, facts, io.BytesIO(content))
             else:
                 with fetch_url(origin.url, origin.checksum) as fetched:
-                    _write_tar(
-                        archive, fetched.name, fetched.file, size=fetched.size, mtime=fetched.mtime
-                    )
+                    facts = _facts(fetched.name, size=fetched.size, mode=_REMOTE_MODE)
+                    facts.mtime = fetched.mtime
+                    _write_tar(archive, facts, fetched.file)
             archive.flush()
             archive.seek(0)
             return self.add_archive(archive.fileno())
@@ -83,11 +86,15 @@ class OriginStore:
             self._snapshots.remove(self._keys.pop())
 
 
-def _write_tar(out: IO[bytes], name: str, content: IO[bytes], *, size: int, mtime: int) -> None:
+def _facts(name: str, *, size: int, mode: int) -> tarfile.TarInfo:
+    facts = tarfile.TarInfo(name)
+    facts.size, facts.mode = size, mode
+    return facts
+
+
+def _write_tar(out: IO[bytes], facts: tarfile.TarInfo, content: IO[bytes]) -> None:
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        info = tarfile.TarInfo(name)
-        info.mode, info.mtime, info.size = 0o644, mtime, size
-        tar.addfile(info, content)
+        tar.addfile(facts, content)
 
 
 def context_rules(ignore_file: bytes | None) -> IgnoreRules:

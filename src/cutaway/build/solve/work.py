@@ -105,7 +105,7 @@ class StepWork:
     ) -> None:
         destination = Tree.stopped(self.snapshots, key)
         if isinstance(vertex, MakeDirectory):
-            make_directory(destination, vertex.path, epoch=vertex.epoch)
+            make_directory(destination, vertex.path, owner=vertex.owner, epoch=vertex.epoch)
             return
         for name, source in zip(sources, vertex.sources, strict=True):
             request = CopyRequest(

@@ -48,11 +48,19 @@ def walk_context(directory: str, rules: IgnoreRules) -> Iterator[tuple[str, str]
             is_directory = entry.is_dir(follow_symlinks=False)
             if rules.ignores(name):
                 if is_directory and rules.may_contain_exception(name):
-                    yield from walk(entry.path, name)
+                    yield from with_directory(entry.path, name)
                 continue
             yield entry.path, name
             if is_directory:
                 yield from walk(entry.path, name)
+
+    def with_directory(path: str, name: str) -> Iterator[tuple[str, str]]:
+        """What is kept of an ignored directory comes with it: its mode and time are kept, too."""
+        below = walk(path, name)
+        for first in below:
+            yield path, name
+            yield first
+            yield from below
 
     yield from walk(directory, "")
 

@@ -4,6 +4,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from cutaway.errors import InvalidParameter, NotFound
@@ -166,7 +167,7 @@ def copy(
     place = resolve_links(root_fd, b"/" + destination.strip(b"/"))
     for source in _sources(origin_fd, request):
         may_unpack = request["unpack"] and not source.is_directory
-        if may_unpack and _unpack(origin_fd, source, place, target, owner=owner):
+        if may_unpack and _unpack(origin_fd, source, place, target, owner=owner, now_ns=now_ns):
             continue
         name = _name_of(source, place, request, root_fd)
         target.make_directories(name if source.is_directory else name.rpartition(b"/")[0], now_ns)
@@ -202,6 +203,7 @@ def _unpack(
     target: Making,
     *,
     owner: tuple[int, int] | None,
+    now_ns: int,
 ) -> bool:
     """Extract a source that is an archive below ``place``; False if it is none."""
     fd = open_in_root(origin_fd, source.real.lstrip(b"/"), _READ_FILE)
@@ -216,6 +218,7 @@ def _unpack(
             return False
         if first is None:
             return False
+        target.make_directories(place, now_ns)
         base = place.strip(b"/")
         entry: Entry | None = first
         while entry is not None:
@@ -259,7 +262,7 @@ def make_directory(root_fd: int, request: dict[str, Any], *, floor_bytes: int, n
     """Make the directory that a request names."""
     target = Making(
         root_fd,
-        owner=None,
+        owner=_known_owner(root_fd, request["owner"]),
         change_mode=parse_mode(""),
         epoch=request["epoch"],
         floor_bytes=floor_bytes,
@@ -268,6 +271,14 @@ def make_directory(root_fd: int, request: dict[str, Any], *, floor_bytes: int, n
     made = target.make_directories(path, now_ns)
     target.extractor.finish()
     return made
+
+
+def _known_owner(root_fd: int, text: str) -> tuple[int, int]:
+    """Read ``USER[:GROUP]``; who is not known is nobody in particular, as for BuildKit."""
+    for known in (text, text.partition(":")[0]):
+        with suppress(InvalidParameter):
+            return look_up_owner(root_fd, known)
+    return 0, 0
 
 
 def parse_mode(text: str) -> Callable[[int, bool], int]:

@@ -96,13 +96,21 @@ def clone_tree(destination: Tree, origin: Tree, *, floor_bytes: int | None = Non
         return int(worker.run())
 
 
-def make_directory(destination: Tree, path: str, *, epoch: int | None = None) -> bool:
-    """Make a directory and its parents, 0755 and root's; True if something was made.
+def make_directory(
+    destination: Tree, path: str, *, owner: str = "", epoch: int | None = None
+) -> bool:
+    """Make a directory and its parents, 0755; True if something was made.
+
+    Args:
+        destination: whose.
+        path: absolute.
+        owner: ``USER[:GROUP]`` of what is made; root for none, and for a name that is not known.
+        epoch: as for a copy.
 
     Raises:
         InvalidParameter: something on the way is no directory.
     """
-    request = {"destination": path, "epoch": epoch}
+    request = {"destination": path, "owner": owner, "epoch": epoch}
     with destination.writing():
         return bool(_start("mkdir", destination, None, request).run())
 
