@@ -26,6 +26,7 @@ from cutaway.network.firewall.conditions import FAMILIES, FILTER, ICMP, ICMPV6
 from cutaway.network.firewall.sets import DENIED_MS, Entry
 
 CHAIN = "egress"
+_TCP = 6
 _PORTLESS = {NFPROTO.IPV4: ICMP, NFPROTO.IPV6: ICMPV6}
 _NEIGHBOUR_DISCOVERY = (b"\x85", b"\x89")  # ICMPv6 types 133 to 137 (RFC 4861)
 
@@ -117,8 +118,10 @@ def egress_rules(table: Table) -> list[Rule]:
             Rule(chain, (version, is_other, pair + protocol + port + note), "cutaway denied"),
             Rule(chain, (version, is_icmp, pair + protocol + no_port + note), "cutaway denied"),
         ]
-    refuse = expressions.reject(REJECT.ICMPX_UNREACH, ICMPX.ADMIN_PROHIBITED)
-    return [*rules, Rule(chain, (refuse,), "refused by the policy")]
+    # ICMP would come while connect(2) holds its socket: TCP then asks again after a second.
+    reset = (matches.l4_protocol(_TCP), expressions.reject(REJECT.TCP_RST))
+    refuse = (expressions.reject(REJECT.ICMPX_UNREACH, ICMPX.ADMIN_PROHIBITED),)
+    return [*rules, *(Rule(chain, parts, "refused by the policy") for parts in (reset, refuse))]
 
 
 def _icmp_type_in(first: bytes, last: bytes) -> bytes:
