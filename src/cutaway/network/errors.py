@@ -148,7 +148,6 @@ class UnknownDriver(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"could not find plugin {name} in v1 plugin registry: plugin not found; "
-            "the drivers are bridge, host, ipvlan, macvlan, null"
+            f'plugin "{name}" not found; the drivers are bridge, host, ipvlan, macvlan, null'
         )
         self.name = name

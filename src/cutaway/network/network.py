@@ -167,4 +167,7 @@ def parse_bool(name: str, value: str) -> bool:
         return True
     if value in ("0", "f", "F", "FALSE", "false", "False"):
         return False
-    raise InvalidParameter(f'invalid value for option {name}: strconv.ParseBool: parsing "{value}"')
+    raise InvalidParameter(
+        f'failed to parse {name} value: {value} (strconv.ParseBool: parsing "{value}": '
+        "invalid syntax)"
+    )

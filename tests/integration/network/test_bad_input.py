@@ -42,19 +42,19 @@ def taken(module_engine: EngineUnderTest) -> EngineUnderTest:
             (*_CREATE, "--subnet", "172.31.0.0/24", "--ip-range", "10.0.0.0/24", "new"),
             "no matching subnet for range 10.0.0.0/24",
         ),
-        ((*_CREATE, "-d", "nope", "new"), "could not find plugin nope in v1 plugin registry"),
-        ((*_CREATE, "--ipam-driver", "nope", "new"), "plugin nope in v1 plugin registry"),
+        ((*_CREATE, "-d", "nope", "new"), 'plugin "nope" not found'),
+        ((*_CREATE, "--ipam-driver", "nope", "new"), 'plugin "nope" not found'),
         (
             (*_CREATE, "-d", "macvlan", "-o", "parent=nope0", "new"),
             "invalid macvlan parent nope0: this host has no such interface (it has ",
         ),
         (
             (*_CREATE, "-o", "com.docker.network.bridge.enable_icc=maybe", "new"),
-            "invalid value for option com.docker.network.bridge.enable_icc",
+            "failed to parse com.docker.network.bridge.enable_icc value: maybe (strconv.ParseBool",
         ),
         (
             (*_CREATE, "-o", "com.docker.network.driver.mtu=x", "new"),
-            "invalid value for option com.docker.network.driver.mtu",
+            "failed to parse com.docker.network.driver.mtu value: x (",
         ),
         ((*_CREATE, "taken"), "network with name taken already exists"),
         (

@@ -115,8 +115,10 @@ def test_host_and_none(clean: EngineUnderTest):
     engine = clean
     links = engine.docker("run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net")
     assert links.stdout.split() == ["lo"]
-    seen = engine.docker("run", "--rm", "--network", "host", "busybox", "ip", "-o", "link").stdout
-    assert "cutaway0" in seen
+    words = ("--network", "host", "-p", "80:80", "busybox", "ip", "-o", "link")
+    seen = engine.docker("run", "--rm", *words)
+    assert "cutaway0" in seen.stdout
+    assert "Published ports are discarded when using host network mode" in seen.stderr
 
 
 def test_legacy_links(clean: EngineUnderTest):

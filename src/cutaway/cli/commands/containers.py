@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cutaway.cli.command import Command, Context
+from cutaway.cli.command import PROGRAM, Command, Context
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import UsageError, Values
 from cutaway.cli.screen.table import print_rows, print_table
@@ -252,6 +252,8 @@ COMMANDS = (
         "CONTAINER [PRIVATE_PORT[/PROTO]]",
         "List port mappings or a specific mapping for the container",
         port,
+        details=f"`{PROGRAM} port add` publishes ports of a running container, "
+        f"`{PROGRAM} port rm` takes them back.",
         at_least=1,
         at_most=2,
         aliases=("container port",),

@@ -63,7 +63,13 @@ def validate_host_config(config: ContainerConfig, host: HostConfig, machine: Mac
     validate_sysctls(host)
     validate_log_config(host)
     _refuse_unsupported(host)
-    return validate_resources(host, machine)
+    return [*validate_resources(host, machine), *_warn_of_ports(host)]
+
+
+def _warn_of_ports(host: HostConfig) -> list[str]:
+    if host.network_mode == "host" and host.port_bindings:
+        return ["Published ports are discarded when using host network mode"]
+    return []
 
 
 def _check_modes(host: HostConfig) -> None:

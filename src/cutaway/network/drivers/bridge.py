@@ -54,14 +54,18 @@ class BridgeDriver:
         for name in (options_of.GATEWAY_MODE_IPV4_OPTION, options_of.GATEWAY_MODE_IPV6_OPTION):
             mode = options.get(name, "nat")
             if mode not in _GATEWAY_MODES:
-                raise InvalidParameter(f"unknown gateway mode {mode}")
+                raise InvalidParameter(
+                    f"failed to parse {name} value: {mode} (unknown gateway mode {mode}; "
+                    f"the modes are {', '.join(_GATEWAY_MODES)})"
+                )
             if mode == "isolated" and not request.internal:
                 raise InvalidParameter(
                     "gateway mode isolated can only be used on internal networks"
                 )
         if options.get(options_of.PUBLISH_MODE_OPTION, "dnat") not in PUBLISH_MODES:
             raise InvalidParameter(
-                f"invalid value for option {options_of.PUBLISH_MODE_OPTION}: dnat or host"
+                f"failed to parse {options_of.PUBLISH_MODE_OPTION} value: "
+                f"{options[options_of.PUBLISH_MODE_OPTION]} (it must be dnat or host)"
             )
         for name in (
             options_of.HOST_BINDING_OPTION,
@@ -142,7 +146,10 @@ def check_mtu(options: Mapping[str, str]) -> None:
     """
     text = options.get(options_of.MTU_OPTION)
     if text is not None and not (text.isascii() and text.isdigit() and 68 <= int(text) <= 65535):
-        raise InvalidParameter(f"invalid value for option {options_of.MTU_OPTION}: {text!r}")
+        raise InvalidParameter(
+            f"failed to parse {options_of.MTU_OPTION} value: {text} (an MTU is a number from 68 "
+            "to 65535)"
+        )
 
 
 def bridge_addresses(network: Network) -> tuple[str, ...]:

@@ -74,6 +74,12 @@ def check_subnet(subnet: IPNetwork, occupied: Iterable[Occupied]) -> None:
         raise PoolOverlaps(str(subnet), blocker.owner)
 
 
+def _no_subnet(text: str) -> InvalidParameter:
+    return InvalidParameter(
+        f"invalid network config:\ninvalid subnet {text}: invalid CIDR block notation"
+    )
+
+
 def parse_subnet(text: str) -> IPNetwork:
     """Read a subnet as a user writes it.
 
@@ -83,11 +89,9 @@ def parse_subnet(text: str) -> IPNetwork:
     try:
         network = ip_network(text, strict=False)
     except ValueError:
-        raise InvalidParameter(
-            f"invalid subnet {text}: it is not an address with a prefix"
-        ) from None
+        raise _no_subnet(text) from None
     if "/" not in text:
-        raise InvalidParameter(f"invalid subnet {text}: it is not an address with a prefix")
+        raise _no_subnet(text)
     if str(ip_address(text.split("/")[0])) != str(network.network_address):
         raise InvalidParameter(
             f"invalid network config:\ninvalid subnet {text}: it should be {network}"
