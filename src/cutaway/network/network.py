@@ -57,8 +57,33 @@ class IpamConfig:
         return ip_network(self.subnet)
 
 
+class MadeOf:
+    """What a network, or the request for one, is made of: our parts or plugins."""
+
+    __slots__ = ()
+
+    driver: str
+    ipam_driver: str
+    config_only: bool
+
+    @property
+    def is_plugged(self) -> bool:
+        """Its driver is a plugin."""
+        return not self.config_only and self.driver not in BUILT_IN_DRIVERS
+
+    @property
+    def has_plugged_ipam(self) -> bool:
+        """Its addresses are a plugin's."""
+        return not self.config_only and self.ipam_driver not in BUILT_IN_IPAM
+
+    @property
+    def asks_plugins(self) -> bool:
+        """A plugin must be asked before it, or an endpoint on it, can be made."""
+        return self.is_plugged or self.has_plugged_ipam
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkRequest:
+class NetworkRequest(MadeOf):
     """What ``POST /networks/create`` asks for."""
 
     name: str
@@ -77,7 +102,7 @@ class NetworkRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(MadeOf):
     """A network as it is.
 
     Attributes:
@@ -112,21 +137,6 @@ class Network:
     subnets_given: tuple[int, ...] = ()
     config_only: bool = False
     config_from: str = ""
-
-    @property
-    def is_plugged(self) -> bool:
-        """Its driver is a plugin."""
-        return self.driver not in BUILT_IN_DRIVERS
-
-    @property
-    def has_plugged_ipam(self) -> bool:
-        """Its addresses are a plugin's."""
-        return self.ipam_driver not in BUILT_IN_IPAM
-
-    @property
-    def asks_plugins(self) -> bool:
-        """A plugin must be asked before an endpoint can be made."""
-        return self.is_plugged or self.has_plugged_ipam
 
     @property
     def versions(self) -> tuple[int, ...]:

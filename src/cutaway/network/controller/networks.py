@@ -5,18 +5,14 @@ from collections.abc import Sequence
 
 from cutaway.network.controller.replays import Replays
 from cutaway.network.drivers import NO_TERMS, DriverTerms
+from cutaway.network.drivers.remote import PluggedDriver
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.errors import UnknownDriver
 from cutaway.network.facts import NetworkFacts, probe_network_facts
 from cutaway.network.ipams.remote import PoolsInHand
-from cutaway.network.network import BUILT_IN_IPAM, IpamConfig, Network, NetworkRequest
+from cutaway.network.network import IpamConfig, Network, NetworkRequest
 from cutaway.network.remote import calls
 from cutaway.network.remote.asking import Asker
-from cutaway.network.remote.driver import (
-    PluggedDriver,
-    is_plugged,
-    is_plugged_driver,
-)
 from cutaway.network.remote.releases import Release
 from cutaway.network.steps import NetworkScope
 from cutaway.plugins import PluginNotFound
@@ -69,7 +65,7 @@ class Networks(Replays):
         with self._lock:
             self._decisions.check_new_name(request.name)
             request = self._decisions.expand(request)
-        if is_plugged(request):
+        if request.asks_plugins:
             return self._create_plugged(request, ledger)
         with self._lock:
             network, plan = self.plan_network(request)
@@ -125,10 +121,10 @@ class Networks(Replays):
 
     def _ask_for_network(self, request: NetworkRequest, network_id: str, asker: Asker) -> Network:
         """Decide a network by what plugins give for it, and have its driver make it."""
-        driver = PluggedDriver(request.driver, asker) if is_plugged_driver(request) else None
+        driver = PluggedDriver(request.driver, asker) if request.is_plugged else None
         said = driver.terms(request) if driver else NO_TERMS
         ipam = None
-        if request.ipam_driver not in BUILT_IN_IPAM:
+        if request.has_plugged_ipam:
             ipam = PoolsInHand(self._ask_for_pools(request, network_id, said, asker))
         with self._lock:
             network = self._decisions.new_network(

@@ -120,7 +120,7 @@ class Decisions(HostDecisions):
         """
         if request.config_only:
             return _config_only(request)
-        driver = self.drivers[request.driver or "bridge"]
+        driver = self.drivers[request.driver]
         around = Surroundings.of(facts, self.book.all_networks())
         network_id = network_id or os.urandom(32).hex()
         return plan_network(

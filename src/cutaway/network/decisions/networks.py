@@ -16,7 +16,6 @@ from cutaway.network.ipams.surroundings import Surroundings
 from cutaway.network.network import (
     BRIDGE_NAME_OPTION,
     BUILT_IN_DRIVERS,
-    BUILT_IN_IPAM,
     DEFAULT_BRIDGE_OPTION,
     HOST_BINDING_OPTION,
     ICC_OPTION,
@@ -128,7 +127,7 @@ def plan_network(
         terms = pool_terms(request, driver, around, device=device, said=said)
         pools = ipam.request_pools(request, terms)
     # A plugin that chose a pool may be asked for an address of it all the same.
-    given = request.ipam if request.ipam_driver in BUILT_IN_IPAM else pools
+    given = pools if request.has_plugged_ipam else request.ipam
     return Network(
         id=network_id,
         name=request.name,

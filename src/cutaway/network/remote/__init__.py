@@ -18,8 +18,8 @@ and ``FreeNetwork`` (a manager reserves a network of global scope for all nodes;
 ``CreateNetwork`` is told at once), ``DiscoverNew`` and ``DiscoverDelete`` (an agent tells drivers
 of global scope of the nodes that its gossip hears of, itself included; without an agent, of none).
 
-Read ``messages.py``, ``calls.py``, ``answers.py``, ``asking.py``, ``releases.py``;
-``drivers/remote.py`` has the steps, ``controller/plugged.py`` the order of it all.
+Read ``messages.py``, ``calls.py``, ``answers.py``, ``asking.py``, ``releases.py``; who asks is in
+``drivers/remote.py`` and ``ipams/remote.py``, the order of it all in ``controller/plugged.py``.
 
 Docker's counterpart: libnetwork's ``drivers/remote`` and ``ipams/remote``.
 """
