@@ -5,8 +5,11 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from cutaway.errors import InvalidParameter
-from cutaway.network.errors import AddressInUse, PoolOverlaps, PoolsExhausted
-from cutaway.network.ipams.leases import Pool
+from cutaway.network.errors import AddressInUse, NetworkNotFound, PoolOverlaps, PoolsExhausted
+from cutaway.network.facts import NetworkFacts
+from cutaway.network.ipams.base import AddressWish, PoolTerms
+from cutaway.network.ipams.leases import Leases, Pool
+from cutaway.network.ipams.registry import built_in_ipams
 from cutaway.network.ipams.subnets import (
     Occupied,
     check_subnet,
@@ -14,8 +17,9 @@ from cutaway.network.ipams.subnets import (
     complete_config,
     parse_subnet,
 )
-from cutaway.network.network import IpamConfig
-from cutaway.network.settings import DEFAULT_POOLS, AddressPool
+from cutaway.network.ipams.surroundings import Surroundings
+from cutaway.network.network import IpamConfig, Network, NetworkRequest
+from cutaway.network.settings import DEFAULT_POOLS, AddressPool, NetworkSettings
 
 
 def test_the_first_free_subnet_of_the_pools_is_chosen():
@@ -44,6 +48,28 @@ def test_a_taken_subnet_is_refused_with_its_owner():
     taken = [Occupied(ip_network("10.1.0.0/16"), "network web (10.1.0.0/16)")]
     with pytest.raises(PoolOverlaps, match="Pool overlaps with other one on this address space"):
         check_subnet(ip_network("10.1.2.0/24"), taken)
+
+
+@pytest.mark.parametrize(
+    ("name", "subnets", "address"),
+    [("default", ["172.17.0.0/16"], "172.17.0.2/16"), ("null", [], "")],
+)
+def test_what_the_built_in_ipams_give(name: str, subnets: list[str], address: str):
+    leases = Leases()
+    ipam = built_in_ipams(NetworkSettings(run_directory="/run"), leases)[name]
+    terms = PoolTerms(versions=(4,), around=Surroundings(facts=NetworkFacts()))
+    pools = ipam.request_pools(NetworkRequest(name="web"), terms)
+    assert [pool.subnet for pool in pools] == subnets
+    network = Network(id="1", name="web", driver="bridge", created="", ipam=pools)
+    leases.open_pools(network)
+    for _ in range(2):  # what is given back is given again
+        given = ipam.request_address(network, 4, AddressWish(owner="container web"))
+        assert given == address
+        leases.release(network.id, given)
+    leases.close_pools(network.id)
+    if address:
+        with pytest.raises(NetworkNotFound, match="network web not found"):
+            ipam.request_address(network, 4, AddressWish(owner="container web"))
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0", "nonsense", "10.0.0.1/24", "10.0.0.0/33", ""])

@@ -6,7 +6,7 @@ Before each question stands an intent in the book (``network/remote``'s docstrin
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from cutaway.errors import CutawayError
@@ -17,8 +17,8 @@ from cutaway.network.decisions import endpoints as attaching
 from cutaway.network.drivers.bridge import mac_from_id
 from cutaway.network.endpoint import Endpoint, EndpointRequest, Offer
 from cutaway.network.ipams.base import Ipam
-from cutaway.network.ipams.remote import RemoteIpam
-from cutaway.network.network import IpamConfig, Network
+from cutaway.network.ipams.remote import Hold, RemoteIpam
+from cutaway.network.network import Network
 from cutaway.network.remote import calls
 from cutaway.network.remote.answers import AnswerReader
 from cutaway.network.remote.asking import Asker
@@ -124,9 +124,7 @@ class Plugged(ControllerParts):
             self._intend(network, sandbox, offer)
         return offer
 
-    def _ipam(
-        self, name: str, asker: Asker, hold: Callable[[Sequence[IpamConfig]], None] | None = None
-    ) -> Ipam:
+    def _ipam(self, name: str, asker: Asker, hold: Hold | None = None) -> Ipam:
         """Return a network's IPAM: ours, or a plugin that is asked so."""
         return self._decisions.ipams.get(name) or RemoteIpam(name, asker, self._book.leases, hold)
 

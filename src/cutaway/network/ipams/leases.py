@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 
 from cutaway.network.endpoint import Endpoint
-from cutaway.network.errors import AddressesExhausted, AddressInUse
+from cutaway.network.errors import AddressesExhausted, AddressInUse, NetworkNotFound
 from cutaway.network.ipams.subnets import IPAddress, IPNetwork, nth_address, parse_range
 from cutaway.network.network import IpamConfig, Network
 
@@ -139,9 +139,12 @@ class Leases:
         Raises:
             AddressInUse: ``wanted`` is taken.
             AddressesExhausted: nothing is free.
+            NetworkNotFound: its pools are closed.
         """
         address: IPAddress | None = ip_interface(wanted).ip if wanted else None
         with self._lock:
+            if network.id not in self._pools:
+                raise NetworkNotFound(network.name)  # removed since the caller found it
             for pool in self._pools[network.id][version]:
                 if address is not None and address not in pool.subnet:
                     continue

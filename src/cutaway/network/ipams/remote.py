@@ -29,6 +29,7 @@ from cutaway.plugins import PluginRefused
 log = logging.getLogger(__name__)
 
 Hold = Callable[[Sequence[IpamConfig]], None]
+"""Writes down what gives back the pools that a plugin has given so far."""
 
 
 class RemoteIpam:
