@@ -27,7 +27,8 @@ class CreateCgroup(Step[Any]):
 
     Attributes:
         mountpoint: of the hierarchy.
-        path: below it, ``/cutaway/<id>``; its parents are made too, and stay when it goes.
+        path: below it, ``/cutaway/<id>``; its parents are made too, and stay when it goes:
+            others may be in them (the engine removes those of ``--cgroup-parent``).
         controllers: v1: what the hierarchy has; v2: what the parents must hand down.
         is_v2: of the hierarchy.
     """

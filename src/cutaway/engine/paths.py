@@ -40,6 +40,11 @@ class Paths:
         """What is mounted in each command of a build that runs."""
         return f"{self.exec_root}/builds"
 
+    @property
+    def cgroup_parents(self) -> str:
+        """Which cgroups were made for a ``--cgroup-parent``."""
+        return f"{self.exec_root}/cgroup-parents.json"
+
     def container(self, identifier: str) -> str:
         """Config, log, ledger and exit status of one container."""
         return f"{self.data_root}/containers/{identifier}"

@@ -31,6 +31,7 @@ from cutaway.engine.ids import NameInUse, is_id
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.links import Link, ShimFailed, ShimLost
 from cutaway.engine.running import exits
+from cutaway.engine.starts import cgroup_parents
 from cutaway.errors import CutawayError, NotFound
 from cutaway.files import read_json
 from cutaway.images.snapshots import Kind
@@ -195,6 +196,7 @@ async def settle(core: Core) -> None:
     core.spawn(core.in_long_thread(core.volumes.settle), "settling volumes")
     await _finish_removals(core)
     await core.in_thread(_discard_garbage, core)
+    cgroup_parents.remove_unused(core)
 
 
 def _restore_volumes(core: Core, container: Container) -> None:

@@ -79,9 +79,9 @@ def test_a_volume_on_an_nfs_server(engine: EngineUnderTest) -> None:
 
     server.start()
     try:
-        assert engine.docker(*run, "mount | grep /data; echo kept > /data/file").stdout.startswith(
-            ":/ on /data type nfs4 (rw,"
-        )
+        assert engine.docker(
+            *run, "mount | grep ' on /data '; echo kept > /data/file"
+        ).stdout.startswith(":/ on /data type nfs4 (rw,")
         assert (server.directory / "file").read_text() == "kept\n"
         eventually(lambda: not [m for m in engine.host.mounts() if "/volumes/" in m])
 

@@ -23,6 +23,7 @@ from cutaway.engine.core import Core, Told
 from cutaway.engine.lifecycle import Happening, Status, next_status
 from cutaway.engine.running.endings import explain_end
 from cutaway.engine.spec.namespaces import shares
+from cutaway.engine.starts import cgroup_parents
 from cutaway.engine.volumes import mounting
 from cutaway.errors import CutawayError, NotFound, System
 from cutaway.files import read_json
@@ -306,9 +307,10 @@ def _let_go(core: Core, container: Container) -> None:
 
 
 def discard_bundle(core: Core, container: Container) -> None:
-    """Remove what a run needed: bundle, sockets, the shared /dev/shm."""
+    """Remove what a run needed: bundle, sockets, the shared /dev/shm, the cgroups above its own."""
     removal.unmount_shm(core, container)
     shutil.rmtree(core.paths.bundle(container.id), ignore_errors=True)
+    cgroup_parents.remove_unused(core)
 
 
 _HANDLERS: dict[str, Callable[[Core, Container, dict[str, Any]], None]] = {

@@ -37,6 +37,7 @@ from cutaway.engine.running.healthchecks import plan_health
 from cutaway.engine.running.restarts import plan_restart
 from cutaway.engine.spec.build import build_spec
 from cutaway.engine.spec.namespaces import shares
+from cutaway.engine.starts import cgroup_parents
 from cutaway.engine.starts.intents import encode_spec, make_extensions, make_intent
 from cutaway.engine.starts.steps import MountSharedMemory
 from cutaway.engine.units import parse_signal
@@ -104,6 +105,7 @@ async def _start(core: Core, container: Container) -> None:
         mounts = await mounting.make_ready(core, container, ledger)
         asks_plugins = await _ask_plugins(core, container, ledger)
         _prepare(core, container, ledger, mounts)
+        cgroup_parents.note_missing(core, container)
         _launch(core, container, watch)
         netns_fd = await watch.sandbox()
         container.netns_fd = netns_fd

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,30 @@ class MountSharedMemory(Step[None]):
     def undo(self, scope: None, result: Any) -> None:
         """Unmount it; what is still open in it lives on."""
         linux.umount2(self.target, MNT.DETACH)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveCgroupParent(Step[None]):
+    """Remove a cgroup that was made above a container's, when nothing is in it any more."""
+
+    path: str
+
+    def describe(self) -> str:
+        """See ``Step``."""
+        return f"remove the cgroup {self.path}"
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f"rmdir {self.path}"
+
+    def apply(self, scope: None) -> None:
+        """Remove it; fine when it is gone.
+
+        Raises:
+            OSError: EBUSY: it has processes, or other cgroups below it.
+        """
+        with suppress(FileNotFoundError):
+            os.rmdir(self.path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
