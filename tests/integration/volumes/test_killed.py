@@ -1,11 +1,33 @@
 """SIGKILL of the engine while volumes are made, filled, used and removed: none half there."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from support.engine import EngineUnderTest
+from support.forked_engine import ForkedEngine
+from support.images import busybox_archive
 from support.killing import Attempt, KillLoop, Operation
+from support.plugin_process import PluginProcess
+from support.waiting import eventually
 
 KILLS = 50  # volumes' share of the two hundred
+KILLS_IN_USE = 18
+
+
+@pytest.fixture(scope="module")
+def killable_engine(archives: Path) -> Iterator[EngineUnderTest]:
+    """An engine that is cheap to start again, and finds the plugin ``shelf``."""
+    engine = ForkedEngine()
+    engine.flags += ["--plugin-sockets", str(engine.directory / "plugins")]
+    (engine.directory / "plugins").mkdir()
+    try:
+        engine.start()
+        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
+        yield engine
+    finally:
+        engine.close()
 
 
 def create(attempt: Attempt) -> None:
@@ -56,3 +78,54 @@ def test_volumes_are_whole_or_gone(killable_engine: EngineUnderTest) -> None:
         ),
         kills=KILLS,
     )
+
+
+def use(attempt: Attempt, driver: str = "local", **options: str) -> None:
+    """Make a volume, use it in a container, and remove both."""
+    client, name = attempt.client, attempt.name
+    client.post("/volumes/create", {"Name": name, "Driver": driver, "DriverOpts": options})
+    body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "StopSignal": "SIGKILL",
+            "HostConfig": {"Binds": [f"{name}:/data"]}}  # fmt: skip
+    client.post("/containers/create", body, name=name)
+    client.post(f"/containers/{name}/start")
+    client.delete(f"/containers/{name}", force=True)
+    client.delete(f"/volumes/{name}")
+
+
+def use_limited(attempt: Attempt) -> None:
+    use(attempt, size="2m")
+
+
+def use_leased(attempt: Attempt) -> None:
+    use(attempt, access="single-writer")
+
+
+def use_plugged(attempt: Attempt) -> None:
+    use(attempt, driver="shelf")
+
+
+def name_plugged(attempt: Attempt) -> None:
+    """Have the engine know what its plugin has, which an engine that was killed may have asked for.
+
+    The loop then removes it, as it does with all that the engine lists.
+    """
+    attempt.client.post("/volumes/create", {"Name": attempt.name, "Driver": "shelf"})
+
+
+def test_volumes_in_use_leave_no_disk_lease_or_mount(killable_engine: EngineUnderTest) -> None:
+    """What a limited, a leased and a plugin's volume have beside their directory goes with them."""
+    shelf = PluginProcess(killable_engine, "support.volume_plugin", "shelf")
+    try:
+        KillLoop(killable_engine, seed=52).run(
+            (
+                Operation("size", act=use_limited),
+                Operation("lease", act=use_leased),
+                Operation("plugin", act=use_plugged, restore=name_plugged),
+            ),
+            kills=KILLS_IN_USE,
+        )
+        eventually(lambda: shelf.state == {})
+    finally:
+        shelf.kill()
+    disks = Path("/sys/block").glob("loop*/loop/backing_file")
+    assert not [d for d in disks if str(killable_engine.directory) in d.read_text()]

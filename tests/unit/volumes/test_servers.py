@@ -69,6 +69,12 @@ def test_a_name_that_nobody_knows_is_said(monkeypatch):
         ),
         (
             mount(data="addr=10.0.0.9"),
+            errno.ECONNREFUSED,
+            "failed to mount local volume: mount :/x (nfs): no server answers at 10.0.0.9 (by "
+            "version 3, as o= says no vers=4): connection refused",
+        ),
+        (
+            mount(data="addr=10.0.0.9"),
             errno.EACCES,
             "failed to mount local volume: mount :/x (nfs): the server 10.0.0.9 does not give it "
             "to this host: permission denied",

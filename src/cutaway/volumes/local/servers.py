@@ -70,7 +70,13 @@ def explain_failure(step: MountVolume | MountDisk, error: OSError) -> str:
     address = next((w for w in step.data.split(",") if w.startswith(_ADDRESS)), _ADDRESS)
     server = address.removeprefix(_ADDRESS)
     if error.errno in _SILENCE:
-        return f"{failed}: no server answers at {server}: {reason}"
+        asked = " (by version 3, as o= says no vers=4)" if _is_version_3(step) else ""
+        return f"{failed}: no server answers at {server}{asked}: {reason}"
     if error.errno in (errno.EACCES, errno.EPERM, errno.ENOENT):
         return f"{failed}: the server {server} does not give it to this host: {reason}"
     return told
+
+
+def _is_version_3(step: MountVolume) -> bool:
+    """Say whether the kernel asks a portmapper, which a server of version 4 does without."""
+    return step.fstype == "nfs" and "vers=" not in step.data
