@@ -43,8 +43,15 @@ class CreateCgroup(Step[Any]):
         return f"make cgroup {self.mountpoint}{self.path}"
 
     def shell(self) -> str:
-        """Return the mkdir command."""
-        return f"mkdir -p {self.mountpoint}{self.path}"
+        """Return the mkdir command, and what gives a v1 cpuset its parent's processors."""
+        lines = [f"mkdir -p {self.mountpoint}{self.path}"]
+        if "cpuset" in self.controllers and not self.is_v2:
+            parent = self.mountpoint
+            for name in self.path.split("/")[1:]:
+                for file in ("cpuset.cpus", "cpuset.mems"):
+                    lines.append(f"cat {parent}/{file} > {parent}/{name}/{file}")
+                parent += f"/{name}"
+        return "\n".join(lines)
 
     def apply(self, scope: Any) -> None:
         """Make the directories that are missing.

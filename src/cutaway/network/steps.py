@@ -121,7 +121,7 @@ class SetSysctl(Step[NetworkScope]):
 
     def shell(self) -> str:
         """See ``Step``."""
-        return f"sysctl -w {self.name}={self.value}"
+        return f"sysctl -qw {self.name}={self.value}"
 
     def apply(self, scope: NetworkScope) -> str:
         """Write the value; return the one before.

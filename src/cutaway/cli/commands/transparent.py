@@ -77,7 +77,7 @@ def plan_run(context: Context, flags: Values, arguments: list[str]) -> int:
     if flags["json"]:
         _print_json(answer)
     elif flags["shell"]:
-        _print_script(step["shell"] for step in steps)
+        print(answer["script"], end="")
     else:
         lines = [
             f"{number:>3}. {step['actor']:<7} {step['what']}\n{'':<13}why: {step['why']}\n"

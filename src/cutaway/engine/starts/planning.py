@@ -1,6 +1,8 @@
 """``cutaway plan`` and ``cutaway story``: what would be done, and what was."""
 
 import time
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,6 +16,8 @@ from cutaway.engine.networking.endpoints import sandbox_request
 from cutaway.engine.spec.build import build_spec
 from cutaway.engine.spec.namespaces import shares
 from cutaway.engine.starts.intents import make_extensions, make_intent
+from cutaway.engine.starts.script import write_script
+from cutaway.engine.starts.starting import plan_etc
 from cutaway.errors import NotFound
 from cutaway.files import read_json
 from cutaway.images.snapshots import Mount
@@ -25,6 +29,8 @@ from cutaway.runtime.plan import plan as plan_runtime
 from cutaway.shim.protocol import Ledger as TellLedger
 from cutaway.steps import Ledger, Step
 from cutaway.steps.ledger import LEDGER_VERSION
+from cutaway.volumes import MountKind, MountPoint
+from cutaway.volumes.local.steps import MakeVolume
 
 LEDGER_PATIENCE_S = 2.0
 _facts: list[HostFacts] = []
@@ -42,49 +48,52 @@ async def plan(core: Core, request: ContainerCreate) -> dict[str, Any]:
         _facts.append(await core.in_thread(probe_host_facts))
     image = creation.find_image(core, request.config.image, request.platform)
     checked = creation.check(core, request, image)
-    document = ContainerDocument(
-        id=new_id(),
-        name=request.name or generate_name(core.containers.names),
-        created_ns=time.time_ns(),
-        image=request.config.image,
-        image_id=str(image.id),
-        chain_id=str(image.chain_id or ""),
-        config=checked.config,
-        host_config=checked.host,
-        networks=dict(checked.networks),
-        mounts=tuple(point.to_json() for point in checked.points),
+    container = _imagine(core, request, checked)
+    snapshot = PrepareSnapshot(
+        key=container.id,
+        parent=container.document.chain_id or None,
+        is_volatile=container.host_config.auto_remove,
+        why="create",
     )
-    container = Container(document, ContainerState())
-    steps: list[tuple[str, Step[Any]]] = [
-        (
-            "engine",
-            PrepareSnapshot(
-                key=container.id,
-                parent=document.chain_id or None,
-                is_volatile=document.host_config.auto_remove,
-                why="create",
-            ),
-        )
-    ]
-    steps += [("engine", step) for step in _network_steps(core, container)]
+    volume_steps, points = _plan_volumes(core, container.document.mount_points)
+    network_steps, etc = _plan_network(core, container)
+    engine_steps = (snapshot, *volume_steps, *network_steps)
     extensions = make_extensions(core, container, _planned_mounts(core, container))
     planned = plan_runtime(
-        build_spec(make_intent(core, container, document.mount_points)),
+        build_spec(make_intent(core, container, points)),
         _facts[0],
         id=container.id,
         bundle=core.paths.bundle(container.id),
         extensions=Extensions.from_json(extensions),
     )
     outside = (step for stage in planned.outside for step in stage.steps)
-    before = (*planned.host, *outside, planned.make)
-    steps += [("shim", step) for step in before]
+    steps: list[tuple[str, Step[Any]]] = [("engine", step) for step in engine_steps]
+    steps += [("shim", step) for step in (*planned.host, *outside, planned.make)]
     steps += [("init", step) for stage in planned.init for step in stage.steps]
     steps += [("shim", step) for step in planned.after]
     return {
         "version": LEDGER_VERSION,
         "steps": [describe(actor, step) for actor, step in steps],
+        "script": write_script(planned, engine_steps, data_root=core.paths.data_root, etc=etc),
         "warnings": [*checked.warnings, *planned.warnings],
     }
+
+
+def _imagine(core: Core, request: ContainerCreate, checked: creation.Checked) -> Container:
+    """Return the container that a create would make."""
+    document = ContainerDocument(
+        id=new_id(),
+        name=request.name or generate_name(core.containers.names),
+        created_ns=time.time_ns(),
+        image=request.config.image,
+        image_id=str(checked.image.id),
+        chain_id=str(checked.image.chain_id or ""),
+        config=checked.config,
+        host_config=checked.host,
+        networks=dict(checked.networks),
+        mounts=tuple(point.to_json() for point in checked.points),
+    )
+    return Container(document, ContainerState())
 
 
 def describe(actor: str, step: Step[Any]) -> dict[str, Any]:
@@ -99,14 +108,35 @@ def describe(actor: str, step: Step[Any]) -> dict[str, Any]:
     }
 
 
-def _network_steps(core: Core, container: Container) -> tuple[Step[Any], ...]:
+def _plan_volumes(
+    core: Core, points: Iterable[MountPoint]
+) -> tuple[list[Step[Any]], tuple[MountPoint, ...]]:
+    """Return what makes the volumes that are missing, and the points with their sources."""
+    steps: list[Step[Any]] = []
+    planned: list[MountPoint] = []
+    for point in points:
+        if point.kind is MountKind.VOLUME:
+            name = point.name or new_id()
+            path = core.volumes.directory(name)
+            if core.volumes.find(name) is None:
+                steps.append(MakeVolume(why=f"volume {name}", path=path))
+            point = replace(point, name=name, source=f"{path}/_data")
+        planned.append(point)
+    return steps, tuple(planned)
+
+
+def _plan_network(core: Core, container: Container) -> tuple[tuple[Step[Any], ...], dict[str, str]]:
+    """Return what joins a container to its networks, and its files about names by host path."""
+    steps: tuple[Step[Any], ...] = ()
     if shares(container.host_config.network_mode):
-        return ()
-    sandbox = core.network.create_sandbox(sandbox_request(core, container))
-    try:
-        return core.network.plan_join(sandbox)
-    finally:
-        core.network.delete_sandbox(sandbox.id)
+        texts = plan_etc(core, container)
+    else:
+        sandbox = core.network.create_sandbox(sandbox_request(core, container))
+        try:
+            steps, texts = core.network.plan_join(sandbox), plan_etc(core, container)
+        finally:
+            core.network.delete_sandbox(sandbox.id)
+    return steps, {core.paths.etc(container.id, name): text for name, text in texts.items()}
 
 
 def _planned_mounts(core: Core, container: Container) -> tuple[Mount, ...]:

@@ -119,7 +119,8 @@ class MakeInit(Step[Any]):
         from cutaway.runtime.steps.namespaces import UNSHARE_OPTIONS
 
         options = " ".join(UNSHARE_OPTIONS[kind] for kind in self.namespaces)
-        return f"unshare {options or '--fork'} sh"
+        enter = f"unshare {options or '--fork'} sh"
+        return f"echo $$ > {self.cgroup}/cgroup.procs\n{enter}" if self.cgroup else enter
 
     def apply(self, scope: Any) -> Any:
         """Call ``scope.make_init()``: clone3(2)."""

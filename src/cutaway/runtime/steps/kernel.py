@@ -71,7 +71,7 @@ class WriteSysctl(Step[InitScope]):
 
     def shell(self) -> str:
         """Return the sysctl command."""
-        return f"sysctl -w {self.name}='{self.value}'"
+        return f"sysctl -qw {self.name}='{self.value}'"
 
     def apply(self, scope: InitScope) -> None:
         """Write it through the private procfs (CVE-2025-52881).
@@ -97,8 +97,8 @@ class JoinKeyring(Step[InitScope]):
         return f"join session keyring {self.name}"
 
     def shell(self) -> str:
-        """Return the keyctl command."""
-        return f"keyctl session {self.name}"
+        """Return a comment: keyctl(1) can only start another program with it."""
+        return f"# keyctl(KEYCTL_JOIN_SESSION_KEYRING, {self.name})"
 
     def apply(self, scope: InitScope) -> None:
         """Call keyctl(2); a kernel without keyrings has nothing to leak."""

@@ -102,7 +102,8 @@ class MountFilesystem(Step[InitScope]):
     def shell(self) -> str:
         """Return the mount command."""
         options = ",".join([*format_attributes(self.attributes), *self.options]) or "defaults"
-        return f'mount -t {self.fstype} -o {options} {self.source} "$ROOTFS"{self.target}'
+        target = f'"$ROOTFS"{self.target}'
+        return f"mkdir -p {target}; mount -t {self.fstype} -o {options} {self.source} {target}"
 
     def apply(self, scope: InitScope) -> None:
         """Create the file system, then attach it on the target held by descriptor.
@@ -230,7 +231,12 @@ class AttachBind(Step[InitScope]):
         options = format_attributes(self.attr_set | self.rec_attr_set)
         propagation = format_propagation(self.propagation)
         words = ["rbind", *options, *([propagation] if propagation else [])]
-        return f'mount -o {",".join(words)} {self.source} "$ROOTFS"{self.target}'
+        target = f'"$ROOTFS"{self.target}'
+        return (
+            f"if [ -d {self.source} ]; then mkdir -p {target}; else "
+            f"mkdir -p {os.path.dirname(target)}; touch {target}; fi; "
+            f"mount -o {','.join(words)} {self.source} {target}"
+        )
 
     def apply(self, scope: InitScope) -> None:
         """Set the copy's flags, make the target if it is missing, attach by descriptors.
@@ -290,7 +296,8 @@ class BindCgroup(Step[InitScope]):
     def shell(self) -> str:
         """Return the mount command."""
         options = ",".join(["bind", *format_attributes(self.attributes)])
-        return f'mount -o {options} {self.source} "$ROOTFS"{self.target}'
+        target = f'"$ROOTFS"{self.target}'
+        return f"mkdir -p {target}; mount -o {options} {self.source} {target}"
 
     def apply(self, scope: InitScope) -> None:
         """Clone the host's cgroup directory and attach it."""

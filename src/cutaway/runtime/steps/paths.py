@@ -39,7 +39,9 @@ class MakeReadonly(Step[InitScope]):
 
     def shell(self) -> str:
         """Return the mount commands."""
-        return f"mount --rbind {self.path} {self.path}; mount -o remount,bind,ro {self.path}"
+        path = f'"$ROOTFS"{self.path}'
+        change = f"mount --rbind {path} {path}; mount -o remount,bind,ro {path}"
+        return f"if [ -e {path} ]; then {change}; fi"
 
     def apply(self, scope: InitScope) -> None:
         """Put a read-only copy of what the path holds over it."""
@@ -68,9 +70,10 @@ class MaskPath(Step[InitScope]):
 
     def shell(self) -> str:
         """Return the mount commands."""
+        path = f'"$ROOTFS"{self.path}'
         return (
-            f"if [ -d {self.path} ]; then mount -t tmpfs -o ro tmpfs {self.path}; "
-            f"elif [ -e {self.path} ]; then mount --bind /dev/null {self.path}; fi"
+            f"if [ -d {path} ]; then mount -t tmpfs -o ro tmpfs {path}; "
+            f"elif [ -e {path} ]; then mount --bind /dev/null {path}; fi"
         )
 
     def apply(self, scope: InitScope) -> None:

@@ -1,0 +1,58 @@
+"""``cutaway plan run --shell``: the printed script runs the program, as ``run`` itself does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.engine import EngineUnderTest
+from support.images import busybox_archive
+
+LOOK = (
+    "id; pwd; hostname; ls /dev; grep -E '^(Cap|Groups|NoNewPrivs)' /proc/self/status; "
+    "cat /proc/self/oom_score_adj; umask; cut -d' ' -f2 /proc/mounts | sort; ulimit -n; "
+    "cat /proc/keys /sys/firmware/* 2>&1; echo x > /proc/sys/kernel/hostname; touch /made; "
+    "ip -o addr | cut -d' ' -f2-6; cat /etc/hosts; env | sort"
+)
+
+
+@pytest.fixture(scope="module")
+def planning(archives: Path) -> Iterator[EngineUnderTest]:
+    """An engine of its own: what the scripts leave goes with its host."""
+    engine = EngineUnderTest()
+    try:
+        engine.start()
+        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("-p", "8080:80", "-m", "64m", "--ulimit", "nofile=100:200", "--oom-score-adj", "5"),
+        (
+            "--user",
+            "www-data",
+            "--group-add",
+            "7",
+            "-w",
+            "/tmp",
+            "-v",
+            "data:/data",
+            "--read-only",
+            "-e",
+            "A=b c",
+        ),
+        ("--network", "host", "--cap-add", "SYS_TIME", "--tmpfs", "/t", "--cap-drop", "MKNOD"),
+    ],
+)
+def test_the_script_does_what_run_does(planning: EngineUnderTest, flags: tuple[str, ...]) -> None:
+    words = ("--name", "same", "--hostname", "here", *flags, "busybox", "sh", "-c", LOOK)
+    script = planning.directory / "script"
+    script.write_text(planning.cutaway("plan", "run", "--shell", *words).stdout)
+    ran = planning.docker("run", "--rm", *words, check=False)
+    by_hand = planning.host.run("sh", str(script), check=False)
+    assert by_hand.stdout == ran.stdout, by_hand.stderr
+    assert "uid=" in ran.stdout
