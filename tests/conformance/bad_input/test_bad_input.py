@@ -91,7 +91,10 @@ def test_a_bad_body_is_refused_by_a_sentence(engine: EngineUnderTest, body: byte
 
 
 HEADS = {
-    "length and chunks": "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "length and chunks": (  # taken by its chunks, it would make a container
+        "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"
+        f"{len(wish()):x}\r\n{wish().decode()}\r\n0\r\n\r\n"
+    ),
     "two lengths": "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
     "a negative length": "Content-Length: -1\r\n\r\n",
     "a length in hexadecimal": "Content-Length: 0x2\r\n\r\n{}",
