@@ -115,6 +115,8 @@ def test_owner_mode_and_times(builder: Builder) -> None:
     assert (owned.uid, owned.gid, owned.mode, owned.mtime) == (33, 4, 0o751, 1000)
     assert [(found[n].uid, found[n].gid) for n in ("tree", "tree/x")] == [(5, 5), (5, 5)]
     assert found["tree/x"].mode == 0o444
+    builder.copy("f", to="/group", owner=":adm")
+    assert (builder.files()["group"].uid, builder.files()["group"].gid) == (0, 4)
     for wrong in ("nobody-here", "www:none", "5000000000"):
         with pytest.raises(InvalidParameter):
             builder.copy("f", to="/x", owner=wrong)
@@ -266,6 +268,10 @@ def test_excluded_files_are_left_out(builder: Builder) -> None:
                             file("d/__x/c.py")])  # fmt: skip
     builder.copy("d", to="/app/", exclude_regexes=(r"[^/]*\.pyc", "__x"))
     assert {n for n in builder.files() if n.startswith("app/")} == {"app/a.py"}
+    builder.copy("d", to="/but/", exclude_regexes=("__x", r".*\.py", "!__x/c.py", "!b.*"))
+    assert {n for n in builder.files() if n.startswith("but/")} == {
+        "but/b.pyc", "but/__x", "but/__x/c.py",
+    }  # fmt: skip
 
 
 LARGE = b"large" * 100_000

@@ -204,4 +204,10 @@ def _keyword(vertex: CopyFiles) -> str:
 
 
 def _regexes(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(compile_glob(pattern.strip("/")).pattern for pattern in patterns)
+    """Return what --exclude names as ``CopyRequest`` says it, with a ``!`` before exceptions."""
+    regexes = []
+    for pattern in patterns:
+        glob = pattern.removeprefix("!")
+        regex = f"(?:{compile_glob(glob.strip('/')).pattern})"
+        regexes.append(regex if glob == pattern else f"!{regex}")
+    return tuple(regexes)

@@ -335,7 +335,7 @@ def look_up_owner(root_fd: int, text: str) -> tuple[int, int]:
         InvalidParameter: no such user or group, in Docker's words.
     """
     user, colon, group = text.partition(":")
-    uid = _number(user)
+    uid = _number(user) if user else 0
     gid = uid
     if uid is None:
         found = _find(root_fd, b"etc/passwd", user)

@@ -224,24 +224,33 @@ class Excluding:
     Args:
         target: takes what is left.
         prefix: of every name; patterns are relative to it.
-        regexes: what matches a path, or one of its parents, is left out.
+        regexes: what matches a path, or one of its parents, is left out; one behind ``!`` takes it
+            back in. The last that matches decides.
     """
 
     def __init__(self, target: "EntryTarget", prefix: bytes, regexes: Iterable[str]) -> None:
         self._target = target
         self._prefix = prefix
-        self._regexes = [re.compile(regex, re.DOTALL) for regex in regexes]
+        self._rules = [
+            (regex.startswith("!"), re.compile(regex.removeprefix("!"), re.DOTALL))
+            for regex in regexes
+        ]
 
     def add(self, entry: Entry, pieces: Iterable[bytes] = ()) -> None:
         """Hand an entry on, unless it is excluded."""
         name = entry.name.rstrip(b"/")
         relative = os.fsdecode(name.removeprefix(self._prefix).lstrip(b"/"))
-        if relative and self._regexes:
-            parts = relative.split("/")
-            paths = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
-            if any(regex.fullmatch(path) for regex in self._regexes for path in paths):
-                return
-        self._target.add(entry, pieces)
+        if not self._leaves_out(relative):
+            self._target.add(entry, pieces)
+
+    def _leaves_out(self, relative: str) -> bool:
+        parts = relative.split("/") if relative else []
+        paths = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+        is_out = False
+        for is_exception, regex in self._rules:
+            if is_exception == is_out and any(regex.fullmatch(path) for path in paths):
+                is_out = not is_exception
+        return is_out
 
 
 class EntryTarget:

@@ -29,7 +29,8 @@ class CopyRequest:
         unpack: a source file that is a tar, compressed or not, is extracted.
         keeps_parents: the sources' directories are kept below the destination.
         skip_parents: so many of the first ones are not.
-        exclude_regexes: what matches, relative to the source, is left out with all below it.
+        exclude_regexes: what matches, relative to the source, is left out with all below it; one
+            behind ``!`` takes back in. The last that matches decides.
         epoch: no time later than this many seconds since 1970.
         keyword: COPY or ADD, for messages.
     """
