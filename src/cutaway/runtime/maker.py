@@ -38,6 +38,7 @@ from cutaway import files, linux
 from cutaway.cgroups import cgroup_directory
 from cutaway.linux.abi import CLONE, PR
 from cutaway.oci.runtime_spec import Spec
+from cutaway.runtime.birth import Stem, Work, hand_over
 from cutaway.runtime.exec_context import plan_exec_context
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts
@@ -57,6 +58,7 @@ from cutaway.steps import Ledger, Record, Step
 from cutaway.steps.ledger import LEDGER_VERSION
 
 MAKER_ACTOR = "maker"
+_MOST_SOURCES = 150  # one message carries 253 descriptors, of which some are for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +184,16 @@ def _serve(control: SyncSocket, facts: HostFacts, cache: SeccompCache) -> NoRetu
     """Be the maker: a request, then questions about the ledger, again until the shim closes."""
     linux.prctl(PR.SET_PDEATHSIG, signal.SIGKILL)
     home_fd = linux.pidfd_open(os.getppid())
-    prepare_child(InitScope(control), (home_fd,), "cutaway: maker")
+    stem = Stem.fork()
+    prepare_child(InitScope(control), (home_fd, stem.fd), "cutaway: maker")
     warm_up(facts, rounds=1)  # while nobody waits: the pages that planning touches are copied
     work: _Work | None = None
     while True:
         letter, payload, fds = control.receive()
         if letter == "B":
             request = MakeRequest.from_json(json.loads(payload))
-            work = _Work(request, facts, cache, kept_fds=(control.fd, home_fd), fds=fds)
+            kept_fds = (control.fd, home_fd, stem.fd)
+            work = _Work(request, facts, cache, stem=stem, kept_fds=kept_fds, fds=fds)
             work.make()
         elif letter == "L" and work is not None:
             control.send("R", json.dumps(work.answer_ledger(json.loads(payload))).encode())
@@ -206,9 +210,11 @@ class _Work:
         facts: HostFacts,
         cache: SeccompCache,
         *,
-        kept_fds: tuple[int, int],
+        stem: Stem,
+        kept_fds: tuple[int, int, int],
         fds: list[int],
     ) -> None:
+        self._stem = stem
         self._kept_fds = kept_fds
         self._request = request
         self._facts = facts
@@ -226,6 +232,7 @@ class _Work:
         self._pidfd = -1
         self._cgroup_fd: int | None = None
         self._mounts_fd = -1
+        self._is_asked = False
         self._own_times = b""
         self._is_home = True
         self._is_announced = False
@@ -239,6 +246,7 @@ class _Work:
             stage = "host"
             self._ledger.apply_all(decided.host, self._host_scope)
             self._open_what_is_needed(decided)
+            self._ask_for_init(decided)
             apply_stages(decided.outside, 0, self._scope, self._journal)
             self._ledger.apply(decided.make, self)
             self._come_home()
@@ -247,6 +255,7 @@ class _Work:
         except BaseException as error:  # a child's top: everything is told to the parent
             failure = failure_of(stage, "preparing the host", error)
             self._come_home()
+            self._withdraw_init()
             if not self._is_announced:  # else the shim knows what to undo
                 self._ledger.undo_all()
             with contextlib.suppress(OSError):
@@ -293,6 +302,29 @@ class _Work:
         v2 = decided.cgroup.v2_directory()
         self._cgroup_fd = linux.openat2(-100, v2, os.O_RDONLY | os.O_DIRECTORY) if v2 else None
 
+    def _ask_for_init(self, decided: RuntimePlan) -> None:
+        """Have the stem fork the init meanwhile, when it can join what is made here."""
+        sources = sum(len(stage.steps) for stage in decided.outside if stage.name == "sources")
+        if decided.namespaces.can_be_joined and sources <= _MOST_SOURCES:
+            flags = CLONE(decided.namespaces.clone_flags)
+            self._is_asked = self._stem.ask(flags, self._scope.sync, self._cgroup_fd)
+
+    def _take_init(self) -> None:
+        """Wait until the stem has forked the init.
+
+        Raises:
+            KernelError: it could not.
+        """
+        self._is_asked = False
+        self._host_scope.pid, self._pidfd = self._stem.take_init()
+
+    def _withdraw_init(self) -> None:
+        """End an init that was asked for and will get no work; the shim reaps it."""
+        if self._is_asked:
+            with contextlib.suppress(linux.KernelError):
+                self._take_init()
+                self.kill_init()
+
     def make_init(self) -> int:
         """Make the init: what ``MakeInit`` does; in the init this never returns."""
         decided = self._plan
@@ -302,24 +334,35 @@ class _Work:
         joined = self._scope.namespaces.get("mount")
         path = "/proc/self/ns/mnt"
         self._mounts_fd = linux.openat2(-100, path, os.O_RDONLY) if joined is None else joined
-        flags = CLONE(decided.namespaces.clone_flags) | CLONE.PARENT
-        pid, self._pidfd = linux.clone3(flags, cgroup_fd=self._cgroup_fd)
-        if pid == 0:
-            self._be_init(decided)
-        self._host_scope.pid = pid
-        return pid
+        work = Work(
+            stages=decided.init,
+            first_number=sum(len(stage.steps) for stage in decided.outside),
+            program=Program(
+                decided.process.args, self._facts.machine, has_reaper=decided.extensions.init
+            ),
+            namespaces=decided.namespaces.entered,
+        )
+        if self._is_asked:
+            self._take_init()
+            hand_over(work, self._scope, self._parent_end)
+        else:
+            self._fork_init(work, CLONE(decided.namespaces.clone_flags))
+        return self._host_scope.pid
 
-    def _be_init(self, decided: RuntimePlan) -> NoReturn:
+    def _fork_init(self, work: Work, flags: CLONE) -> None:
+        pid, self._pidfd = linux.clone3(flags | CLONE.PARENT, cgroup_fd=self._cgroup_fd)
+        if pid == 0:
+            self._be_init(work)
+        self._host_scope.pid = pid
+
+    def _be_init(self, work: Work) -> NoReturn:
         """Go on as the container's init, in a copy of all that the maker knows."""
         try:
             linux.prctl(PR.SET_DUMPABLE, 0)
             linux.set_process_title("cutaway: init")
             self._parent_end.close()  # held here, the shim's end would never be heard
         finally:
-            first_number = sum(len(stage.steps) for stage in decided.outside)
-            has_reaper = decided.extensions.init
-            program = Program(decided.process.args, self._facts.machine, has_reaper=has_reaper)
-            run_init(decided.init, first_number, self._scope, program)
+            run_init(work.stages, work.first_number, self._scope, work.program)
 
     def kill_init(self) -> None:
         """SIGKILL the init: what undoes ``MakeInit``; the shim reaps it."""

@@ -51,6 +51,21 @@ class NamespacePlan:
         """Whether a namespace of this kind is made."""
         return kind in self.new
 
+    @property
+    def entered(self) -> tuple[str, ...]:
+        """Kinds of those the maker is in at last, which another process can join, too."""
+        return tuple(
+            kind
+            for kind in (*self.new, *(kind for kind, _ in self.joined))
+            if kind not in (*_FOR_CHILDREN, *_LATER)
+        )
+
+    @property
+    def can_be_joined(self) -> bool:
+        """Whether a process made anywhere can get into all of them by itself."""
+        joined = {kind for kind, _ in self.joined}
+        return not (self.has_user or self.is_new("time") or joined - {"network", "ipc", "uts"})
+
     def is_joined(self, kind: str) -> bool:
         """Whether a namespace of this kind is joined."""
         return any(name == kind for name, _ in self.joined)

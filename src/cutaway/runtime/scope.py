@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Sequence
+from typing import Any
 
 from cutaway import linux
 from cutaway.linux.abi import FSCONFIG, FSMAGIC, MOUNT_ATTR, RESOLVE
@@ -95,6 +97,23 @@ class InitScope:
                 errno.EBADMSG, "read", self.sync.fd, hint="the container's maker is gone"
             )
         self.is_released = True
+
+    def hand_over(self) -> tuple[Any, list[int]]:
+        """Return what ``take_over`` needs in another process: plain values, and descriptors."""
+        fds = [*(self.stdio or ()), *self.tasks, *self.trees.values()]
+        fds += [fd for fd in (self.root_fd, self.null_fd, self.mask_tree) if fd >= 0]
+        held = (self.stdio, self.tasks, self.trees, self.root_fd, self.null_fd, self.mask_tree)
+        return (fds, held, self.seccomp_program), fds
+
+    def take_over(self, state: Any, fds: Sequence[int]) -> None:
+        """Go on from where another process's scope was; the descriptors are now our own."""
+        numbers, held, self.seccomp_program = state
+        here = dict(zip(numbers, fds, strict=True)) | {-1: -1}
+        stdio, tasks, trees, root_fd, null_fd, mask_tree = held
+        self.stdio = None if stdio is None else (here[stdio[0]], here[stdio[1]], here[stdio[2]])
+        self.tasks = tuple(here[fd] for fd in tasks)
+        self.trees = {index: here[fd] for index, fd in trees.items()}
+        self.root_fd, self.null_fd, self.mask_tree = here[root_fd], here[null_fd], here[mask_tree]
 
     def proc_fd(self) -> int:
         """Return a procfs of this pid namespace that is attached nowhere.

@@ -7,6 +7,7 @@ letter from        meaning                                 carries
 ====== =========== ======================================= =================================
 ``I``  maker       the init is made                        JSON: pid, ExecContext, warnings;
                                                            fds: pidfd, mount namespace
+``W``  maker       to the init: do this                    see ``birth``
 ``u``  maker       all done from outside (id maps, …), and the shim knows
 ``T``  init        times of the steps done so far          bytes, see ``journal``
 ``P``  init        prepared: only ``execve`` is missing    fd: the pty's master, if any; times
@@ -27,7 +28,7 @@ import os
 import socket
 
 _MAX_MESSAGE = 1 << 18
-_MAX_FDS = 64
+_MAX_FDS = 253  # SCM_MAX_FD
 _INT_SIZE = array.array("i").itemsize
 
 
