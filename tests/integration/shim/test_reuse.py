@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -55,11 +56,19 @@ def namespaces(pid: int) -> list[str]:
     return [os.readlink(f"/proc/{pid}/ns/{name}") for name in NAMESPACES]
 
 
+def helpers(box: Box) -> dict[str, int]:
+    """Pids of the shim's children by the last word of their titles; the dead are left out."""
+    with open(f"/proc/{box.shim_pid}/task/{box.shim_pid}/children") as file:
+        pids = file.read().split()
+    titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().strip(b"\0").decode() for pid in pids}
+    return {title.split()[-1]: int(pid) for pid, title in titles.items() if title}
+
+
 def test_shim_and_maker_make_the_next_container_and_hold_nothing_of_the_last(make):
     first = make()
     run(first, "echo", "out")
-    with open(f"/proc/{first.shim_pid}/task/{first.shim_pid}/children") as file:
-        (maker,) = map(int, file.read().split())
+    children = helpers(first)
+    maker, stem = children["maker"], children["stem"]
     fds = len(os.listdir(f"/proc/{first.shim_pid}/fd"))
     for _ in range(5):
         box = make()
@@ -67,11 +76,30 @@ def test_shim_and_maker_make_the_next_container_and_hold_nothing_of_the_last(mak
         assert box.shim_pid == first.shim_pid
         assert box.event("exited").facts["exit_code"] == 0
         assert (box.home / "ledger.json").stat().st_size > 10_000
-    with open(f"/proc/{first.shim_pid}/task/{first.shim_pid}/children") as file:
-        assert file.read().split() == [str(maker)]
+    assert helpers(first) == children
     assert len(os.listdir(f"/proc/{first.shim_pid}/fd")) == fds
-    assert namespaces(first.shim_pid) == namespaces(maker) == namespaces(os.getpid())
-    assert len(os.listdir(f"/proc/{maker}/fd")) == 5  # null thrice, control, its way home
+    for pid in (first.shim_pid, maker, stem):
+        assert namespaces(pid) == namespaces(os.getpid())
+    assert len(os.listdir(f"/proc/{maker}/fd")) == 6  # null thrice, control, way home, stem
+    assert len(os.listdir(f"/proc/{stem}/fd")) == 4  # null thrice, its maker
+
+
+def test_without_its_stem_a_maker_forks_the_init_itself(make):
+    first = make()
+    run(first, "echo", "out")
+    stem = helpers(first)["stem"]
+    os.kill(stem, signal.SIGKILL)
+    eventually(lambda: "stem" not in helpers(first))
+    again = make()
+    run(again, "sh", "-c", "test $$ = 1 && echo out")
+    assert again.shim_pid == first.shim_pid
+
+
+def test_the_stem_ends_with_its_maker(make):
+    first = make()
+    run(first, "echo", "out")
+    os.kill(helpers(first)["maker"], signal.SIGKILL)
+    eventually(lambda: not helpers(first))
 
 
 def test_a_container_in_a_joined_user_namespace_uses_its_maker_up(make, root):
