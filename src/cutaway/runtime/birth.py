@@ -7,14 +7,15 @@ fault, for every container anew; and the maker would stand still while it forks.
 The model: the maker has a *stem*, forked before the maker had done anything. As soon as the
 container's cgroups are there, the maker asks it for an init and goes on, with mounts and devices.
 The stem forks the init straight into its cgroup and pid namespace, as a child of the shim
-(CLONE_PARENT twice). Then the maker hands the *work* over: the steps that are left, and
+(CLONE_PARENT twice), and it reads its *work*, the steps that are left. At last the maker gives it
 descriptors of the namespaces to join and of all that earlier steps have opened.
 
 Where a user namespace is new, or a namespace joined that only children are born into, the maker
 forks the init itself (``maker.py``): it is in the right namespaces already.
 
 On the sockets: ``C`` (maker to stem: make an init; fds: the init's end of the sync pair, and its v2
-cgroup, if any), ``N`` (the answer: pid, with its pidfd, or errno), ``W`` (maker to init: the work).
+cgroup, if any), ``N`` (the answer: pid, with its pidfd, or errno), ``W`` (maker to init: the work),
+``J`` (maker to init: join these).
 """
 
 import errno
@@ -52,7 +53,7 @@ class Work:
     stages: tuple[Stage, ...]
     first_number: int
     program: Program
-    namespaces: tuple[str, ...] = ()
+    namespaces: tuple[str, ...]
 
 
 class Stem:
@@ -143,59 +144,67 @@ def _serve(requests: SyncSocket) -> NoReturn:
 
 
 def _be_init(sync: SyncSocket) -> NoReturn:
-    """Be a container's init, in a freshly forked copy of the stem: wait for work, and do it."""
+    """Be a container's init, in a freshly forked copy of the stem: hear what to do, and do it."""
     scope = InitScope(sync)
-    program = Program((), "")
+    work = Work((), 0, Program((), ""), ())
     try:
         linux.prctl(PR.SET_DUMPABLE, 0)
         linux.set_process_title("cutaway: init")
-        letter, _, fds = sync.receive()
-        if letter != "W":
-            os._exit(1)
-        work = _take_over(scope, fds)
+        _, _, (document,) = _hear(sync, "W")
+        with open(document, "rb") as file:
+            work = pickle.load(file)
+        _, state, fds = _hear(sync, "J")
+        _join(work, scope, state, fds)
     except BaseException as error:  # the child's top: everything is told to the parent
-        report_failure(scope, Journal(), failure_of("namespaces", "joining", error), program)
+        failure = failure_of("namespaces", "joining the namespaces", error)
+        report_failure(scope, Journal(), failure, work.program)
         os._exit(1)
     run_init(work.stages, work.first_number, scope, work.program)
 
 
-def hand_over(work: Work, scope: InitScope, to_init: SyncSocket) -> None:
-    """Give the init its work, and what the maker's scope holds for it.
+def _hear(sync: SyncSocket, expected: str) -> tuple[str, bytes, list[int]]:
+    """Return the maker's next message; end when there is none: the start has failed."""
+    message = sync.receive()
+    if message[0] != expected:
+        os._exit(1)
+    return message
+
+
+def _join(work: Work, scope: InitScope, state: bytes, fds: list[int]) -> None:
+    """Enter the namespaces, and hold what the maker has opened."""
+    count = len(work.namespaces)
+    for kind, fd in zip(work.namespaces, fds[:count], strict=True):
+        linux.setns(fd, CLONE_FLAGS[kind])
+        os.close(fd)
+    scope.take_over(pickle.loads(state), fds[count:])
+
+
+def hand_over_work(work: Work, to_init: SyncSocket) -> None:
+    """Give an init, which may still be in the making, its work to read.
+
+    Raises:
+        OSError: the init is gone.
+    """
+    fd = os.memfd_create("cutaway work", os.MFD_CLOEXEC)  # it may be more than a message holds
+    with open(fd, "w+b") as file:
+        pickle.dump(work, file, pickle.HIGHEST_PROTOCOL)
+        file.seek(0)
+        to_init.send("W", fds=(fd,))
+
+
+def hand_over_scope(work: Work, scope: InitScope, to_init: SyncSocket) -> None:
+    """Give an init the namespaces and all that was opened for it: now it goes on alone.
 
     Raises:
         OSError: the init is gone.
     """
     state, opened = scope.hand_over()
-    own: list[int] = []
+    namespaces: list[int] = []
     try:
-        own.append(_write_memfd(pickle.dumps((work, state), pickle.HIGHEST_PROTOCOL)))
         for kind in work.namespaces:
             path = f"/proc/self/ns/{_NAMESPACE_FILES.get(kind, kind)}"
-            own.append(linux.openat2(-100, path, os.O_RDONLY))
-        to_init.send("W", fds=(*own, *opened))
+            namespaces.append(linux.openat2(-100, path, os.O_RDONLY))
+        to_init.send("J", pickle.dumps(state), (*namespaces, *opened))
     finally:
-        for fd in own:
+        for fd in namespaces:
             os.close(fd)
-
-
-def _write_memfd(data: bytes) -> int:
-    """Return a file with the data: a message may be too small for it."""
-    fd = os.memfd_create("cutaway work", os.MFD_CLOEXEC)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(data)
-    return fd
-
-
-def _take_over(scope: InitScope, fds: list[int]) -> Work:
-    """Read the work, join the namespaces, and hold what is open."""
-    document, *rest = fds
-    work: Work
-    with open(document, "rb") as file:
-        file.seek(0)
-        work, state = pickle.loads(file.read())
-    count = len(work.namespaces)
-    for kind, fd in zip(work.namespaces, rest[:count], strict=True):
-        linux.setns(fd, CLONE_FLAGS[kind])
-        os.close(fd)
-    scope.take_over(state, rest[count:])
-    return work

@@ -38,7 +38,7 @@ from cutaway import files, linux
 from cutaway.cgroups import cgroup_directory
 from cutaway.linux.abi import CLONE, PR
 from cutaway.oci.runtime_spec import Spec
-from cutaway.runtime.birth import Stem, Work, hand_over
+from cutaway.runtime.birth import Stem, Work, hand_over_scope, hand_over_work
 from cutaway.runtime.exec_context import plan_exec_context
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts
@@ -308,6 +308,8 @@ class _Work:
         if decided.namespaces.can_be_joined and sources <= _MOST_SOURCES:
             flags = CLONE(decided.namespaces.clone_flags)
             self._is_asked = self._stem.ask(flags, self._scope.sync, self._cgroup_fd)
+        if self._is_asked:
+            hand_over_work(_work(decided), self._parent_end)
 
     def _take_init(self) -> None:
         """Wait until the stem has forked the init.
@@ -334,17 +336,10 @@ class _Work:
         joined = self._scope.namespaces.get("mount")
         path = "/proc/self/ns/mnt"
         self._mounts_fd = linux.openat2(-100, path, os.O_RDONLY) if joined is None else joined
-        work = Work(
-            stages=decided.init,
-            first_number=sum(len(stage.steps) for stage in decided.outside),
-            program=Program(
-                decided.process.args, self._facts.machine, has_reaper=decided.extensions.init
-            ),
-            namespaces=decided.namespaces.entered,
-        )
+        work = _work(decided)
         if self._is_asked:
             self._take_init()
-            hand_over(work, self._scope, self._parent_end)
+            hand_over_scope(work, self._scope, self._parent_end)
         else:
             self._fork_init(work, CLONE(decided.namespaces.clone_flags))
         return self._host_scope.pid
@@ -430,6 +425,17 @@ class _Work:
             return done
         write_ledger(question["path"], done)
         return []
+
+
+def _work(decided: RuntimePlan) -> Work:
+    """Return the init's part of a plan."""
+    args, has_reaper = decided.process.args, decided.extensions.init
+    return Work(
+        stages=decided.init,
+        first_number=sum(len(stage.steps) for stage in decided.outside),
+        program=Program(args, decided.facts.machine, has_reaper=has_reaper),
+        namespaces=decided.namespaces.entered,
+    )
 
 
 def write_ledger(path: str, records: list[dict[str, Any]]) -> None:

@@ -7,7 +7,8 @@ letter from        meaning                                 carries
 ====== =========== ======================================= =================================
 ``I``  maker       the init is made                        JSON: pid, ExecContext, warnings;
                                                            fds: pidfd, mount namespace
-``W``  maker       to the init: do this                    see ``birth``
+``W``  maker       to the init: what it will have to do    see ``birth``
+``J``  maker       to the init: join these and do it       see ``birth``
 ``u``  maker       all done from outside (id maps, …), and the shim knows
 ``T``  init        times of the steps done so far          bytes, see ``journal``
 ``P``  init        prepared: only ``execve`` is missing    fd: the pty's master, if any; times
