@@ -15,7 +15,7 @@ from support.engine import EngineUnderTest
 Picture = dict[str, Counter[str]]
 
 # Forked ahead, or kept until idle: how many there are says nothing.
-_SPARES = frozenset({"cutaway: keeper", "cutaway: shim", "cutaway: maker", "cutaway: images"})
+_SPARES = frozenset(f"cutaway: {name}" for name in ("keeper", "shim", "maker", "stem", "images"))
 # What an interrupted pull has fetched is kept for a day, to be resumed; SQLite's files come and go.
 _IGNORED = re.compile(r"images/(ingest/|blobs/\w+/|tag-history)|engine\.db")
 _DEPTH = 3

@@ -6,7 +6,7 @@ order that allows few changes, make it; and all of them run with the host's root
 file system tree that its author may have made to attack exactly them.
 
 The model: ``validate`` refuses what can't be; ``plan`` decides all steps, purely. A short-lived
-*maker* (``maker``) does the host's part and makes the *init* (``birth``), which does the rest in
+*maker* (``maker``) does the host's part, its *stem* forks the *init* (``birth``), which does the rest in
 itself (``init``) and becomes the program. They and the shim, which holds the ``container``, talk
 over one socket (``sync``). ``lifecycle`` is the table of states.
 ``execution`` puts a further process into a running container.
@@ -20,7 +20,7 @@ Rules against attacks, all with a test that tries: nothing is imported inside (`
 the image are walked once, in its root, and held by descriptors (``in_root``); the init can't be
 looked into, and no descriptor of the host's reaches the program (``init``, ``steps.process``).
 
-Read ``lifecycle``, ``plan``, ``steps/``, ``container``, ``maker``, ``init``.
+Read ``lifecycle``, ``plan``, ``steps/``, ``container``, ``maker``, ``birth``, ``init``.
 
 Docker's counterpart: runc.
 """

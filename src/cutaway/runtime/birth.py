@@ -18,7 +18,6 @@ cgroup, if any), ``N`` (the answer: pid, with its pidfd, or errno), ``W`` (maker
 ``J`` (maker to init: join these).
 """
 
-import errno
 import os
 import pickle
 import signal
@@ -103,12 +102,15 @@ class Stem:
     def take_init(self) -> tuple[int, int]:
         """Wait for the init that was asked for; return its pid and pidfd.
 
+        A stem that was killed on the way takes this process along: nobody knows whether there is
+        an init, and the shim knows what to do about a maker that was lost.
+
         Raises:
             KernelError: why there is none.
         """
         letter, payload, fds = self._connection.receive()
         if letter != "N":
-            raise linux.kernel_error(errno.ECHILD, "clone3", hint="the maker's stem was killed")
+            os._exit(1)
         number = int(payload)
         if not fds:
             raise linux.kernel_error(number, "clone3")

@@ -5,9 +5,9 @@ copied on its first write because the shim is a fork: 4 MB that would stay for a
 container lives, where the shim itself needs less than 1.
 
 The model: the shim forks a *maker*, before or when it is needed. The maker reads the bundle, plans,
-makes the cgroups, goes into the container's namespaces and builds its file system; then it makes
-the init, which has little left to do, and comes back to the host. The init is made with
-CLONE_PARENT, so it is the shim's child as if the shim had made it. At the end the maker writes the
+makes the cgroups, goes into the container's namespaces and builds its file system, while its stem
+(``birth``) forks the init, which has little left to do; then it comes back to the host. The init is
+made with CLONE_PARENT, so it is the shim's child as if the shim had made it. At the end the maker writes the
 ledger, which only it knows. When the container lives on, the maker is ended; when the container
 has ended by then, the maker is at home, has all its pages, and makes the shim's next container.
 

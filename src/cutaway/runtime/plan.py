@@ -7,14 +7,14 @@ part     done by   what
 ======== ========= ==============================================================================
 host     maker     cgroups and limits, on the host
 outside  maker     in the container's namespaces already: root, mounts, devices
-make     maker     clone3(2): the init, first of its pid namespace, born in its v2 cgroup
+make     stem      clone3(2): the init, first of its pid namespace, born in its v2 cgroup
 init     init      what only it can do: v1 cgroups, /proc, masks, pivot, the process itself
 after    maker     id maps and OOM score, from outside
 ======== ========= ==============================================================================
 
-The more the maker does, the less the init, whose every touched page is copied anew. Where a user
-namespace is new or joined, only the init has the rights in the other new namespaces: the maker
-then opens what needs the host's rights (sources, overlay), and the init does all else.
+The more the maker does, the less the init, whose every touched page is copied anew. The stem works
+beside the maker (``birth``). Where a user namespace is new or joined, only the init has the rights in
+the other new namespaces: the maker then forks it, and opens what needs the host's rights (sources, overlay), and the init does all else.
 """
 
 import shlex
