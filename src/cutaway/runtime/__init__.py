@@ -6,9 +6,9 @@ order that allows few changes, make it; and all of them run with the host's root
 file system tree that its author may have made to attack exactly them.
 
 The model: ``validate`` refuses what can't be; ``plan`` decides all steps, purely. A short-lived
-*maker* (``maker``) does the host's part, its *stem* forks the *init* (``birth``), which does the rest in
-itself (``init``) and becomes the program. They and the shim, which holds the ``container``, talk
-over one socket (``sync``). ``lifecycle`` is the table of states.
+*maker* (``maker``) does the host's part, its *stem* forks the *init* (``birth``), which does the
+rest in itself (``init``) and becomes the program. They and the shim, which holds the
+``container``, talk over one socket (``sync``). ``lifecycle`` is the table of states.
 ``execution`` puts a further process into a running container.
 
 Words: *bundle* (a directory with config.json), *init* (the container's first process before

@@ -13,17 +13,18 @@ descriptors of the namespaces to join and of all that earlier steps have opened.
 Where a user namespace is new, or a namespace joined that only children are born into, the maker
 forks the init itself (``maker.py``): it is in the right namespaces already.
 
-On the sockets: ``C`` (maker to stem: make an init; fds: the init's end of the sync pair, and its v2
-cgroup, if any), ``N`` (the answer: pid, with its pidfd, or errno), ``W`` (maker to init: the work),
-``J`` (maker to init: join these).
+Maker and stem talk by ``C`` (make an init; with clone3(2)'s flags, fds: the init's end of the sync
+pair, and its v2 cgroup, if any) and ``N`` (a ``Birth``, with the pidfd; or errno). To the init the
+maker says ``W`` (the work, in a file) and ``J`` (what is open, join and go on).
 """
 
 import os
 import pickle
 import signal
 import socket
+import time
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from cutaway import linux
 from cutaway.linux.abi import CLONE, PR
@@ -32,10 +33,7 @@ from cutaway.runtime.init import Program, prepare_child, report_failure, run_ini
 from cutaway.runtime.journal import Journal
 from cutaway.runtime.plan import Stage
 from cutaway.runtime.scope import InitScope
-from cutaway.runtime.steps.namespaces import CLONE_FLAGS
 from cutaway.runtime.sync import SyncSocket, make_sync_pair
-
-_NAMESPACE_FILES = {"mount": "mnt", "network": "net"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +44,27 @@ class Work:
         stages: the steps that are left.
         first_number: of the first step, in the numbering that the shim knows.
         program: what it becomes.
-        namespaces: kinds of those to join; the maker is in them.
     """
 
     stages: tuple[Stage, ...]
     first_number: int
     program: Program
-    namespaces: tuple[str, ...]
+
+
+class Birth(NamedTuple):
+    """An init that was forked.
+
+    Attributes:
+        pid: of the init, a child of the shim.
+        pidfd: of the init, the receiver's to close.
+        started_ns: CLOCK_MONOTONIC, before clone3(2).
+        duration_ns: how long that took.
+    """
+
+    pid: int
+    pidfd: int
+    started_ns: int
+    duration_ns: int
 
 
 class Stem:
@@ -99,8 +111,8 @@ class Stem:
             return False
         return True
 
-    def take_init(self) -> tuple[int, int]:
-        """Wait for the init that was asked for; return its pid and pidfd.
+    def take_init(self) -> Birth:
+        """Wait for the init that was asked for.
 
         A stem that was killed on the way takes this process along: nobody knows whether there is
         an init, and the shim knows what to do about a maker that was lost.
@@ -111,10 +123,10 @@ class Stem:
         letter, payload, fds = self._connection.receive()
         if letter != "N":
             os._exit(1)
-        number = int(payload)
+        number, *times = map(int, payload.split())
         if not fds:
             raise linux.kernel_error(number, "clone3")
-        return number, fds[0]
+        return Birth(number, fds[0], *times)
 
 
 def _serve(requests: SyncSocket) -> NoReturn:
@@ -129,6 +141,7 @@ def _serve(requests: SyncSocket) -> NoReturn:
         if letter != "C":
             os._exit(0)
         init_end, *cgroups = fds
+        started_ns = time.monotonic_ns()
         try:
             cgroup_fd = cgroups[0] if cgroups else None
             pid, pidfd = linux.clone3(CLONE(int(payload)), cgroup_fd=cgroup_fd)
@@ -139,7 +152,8 @@ def _serve(requests: SyncSocket) -> NoReturn:
                 for fd in (requests.fd, *cgroups):
                     os.close(fd)
                 _be_init(SyncSocket(socket.socket(fileno=init_end)))
-            requests.send("N", b"%d" % pid, (pidfd,))
+            duration_ns = time.monotonic_ns() - started_ns
+            requests.send("N", b"%d %d %d" % (pid, started_ns, duration_ns), (pidfd,))
             os.close(pidfd)
         for fd in fds:
             os.close(fd)
@@ -148,7 +162,7 @@ def _serve(requests: SyncSocket) -> NoReturn:
 def _be_init(sync: SyncSocket) -> NoReturn:
     """Be a container's init, in a freshly forked copy of the stem: hear what to do, and do it."""
     scope = InitScope(sync)
-    work = Work((), 0, Program((), ""), ())
+    work = Work((), 0, Program((), ""))
     try:
         linux.prctl(PR.SET_DUMPABLE, 0)
         linux.set_process_title("cutaway: init")
@@ -156,9 +170,9 @@ def _be_init(sync: SyncSocket) -> NoReturn:
         with open(document, "rb") as file:
             work = pickle.load(file)
         _, state, fds = _hear(sync, "J")
-        _join(work, scope, state, fds)
+        scope.take_over(pickle.loads(state), fds)
     except BaseException as error:  # the child's top: everything is told to the parent
-        failure = failure_of("namespaces", "joining the namespaces", error)
+        failure = failure_of("init", "taking the work over", error)
         report_failure(scope, Journal(), failure, work.program)
         os._exit(1)
     run_init(work.stages, work.first_number, scope, work.program)
@@ -170,15 +184,6 @@ def _hear(sync: SyncSocket, expected: str) -> tuple[str, bytes, list[int]]:
     if message[0] != expected:
         os._exit(1)
     return message
-
-
-def _join(work: Work, scope: InitScope, state: bytes, fds: list[int]) -> None:
-    """Enter the namespaces, and hold what the maker has opened."""
-    count = len(work.namespaces)
-    for kind, fd in zip(work.namespaces, fds[:count], strict=True):
-        linux.setns(fd, CLONE_FLAGS[kind])
-        os.close(fd)
-    scope.take_over(pickle.loads(state), fds[count:])
 
 
 def hand_over_work(work: Work, to_init: SyncSocket) -> None:
@@ -194,19 +199,11 @@ def hand_over_work(work: Work, to_init: SyncSocket) -> None:
         to_init.send("W", fds=(fd,))
 
 
-def hand_over_scope(work: Work, scope: InitScope, to_init: SyncSocket) -> None:
-    """Give an init the namespaces and all that was opened for it: now it goes on alone.
+def hand_over_scope(scope: InitScope, to_init: SyncSocket) -> None:
+    """Give an init all that was opened for it: now it goes on alone.
 
     Raises:
         OSError: the init is gone.
     """
-    state, opened = scope.hand_over()
-    namespaces: list[int] = []
-    try:
-        for kind in work.namespaces:
-            path = f"/proc/self/ns/{_NAMESPACE_FILES.get(kind, kind)}"
-            namespaces.append(linux.openat2(-100, path, os.O_RDONLY))
-        to_init.send("J", pickle.dumps(state), (*namespaces, *opened))
-    finally:
-        for fd in namespaces:
-            os.close(fd)
+    state, fds = scope.hand_over()
+    to_init.send("J", pickle.dumps(state), tuple(fds))

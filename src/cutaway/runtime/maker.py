@@ -6,10 +6,11 @@ container lives, where the shim itself needs less than 1.
 
 The model: the shim forks a *maker*, before or when it is needed. The maker reads the bundle, plans,
 makes the cgroups, goes into the container's namespaces and builds its file system, while its stem
-(``birth``) forks the init, which has little left to do; then it comes back to the host. The init is
-made with CLONE_PARENT, so it is the shim's child as if the shim had made it. At the end the maker writes the
-ledger, which only it knows. When the container lives on, the maker is ended; when the container
-has ended by then, the maker is at home, has all its pages, and makes the shim's next container.
+(``birth``) forks the init, which has little left to do; then it comes back to the host. The init
+is made with CLONE_PARENT, so it is the shim's child as if the shim had made it. At the end the
+maker writes the ledger, which only it knows. When the container lives on, the maker is ended; when
+the container has ended by then, the maker is at home, has all its pages, and makes the shim's next
+container.
 
 Shim and maker talk over a *control* socket:
 
@@ -49,7 +50,7 @@ from cutaway.runtime.plan import RuntimePlan, plan
 from cutaway.runtime.plan_namespaces import HANDED_OVER
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seccomp_cache import SeccompCache
-from cutaway.runtime.steps.host import HostScope
+from cutaway.runtime.steps.host import HostScope, MakeInit
 from cutaway.runtime.steps.namespaces import CLONE_FLAGS
 from cutaway.runtime.steps.security import close_all_but
 from cutaway.runtime.sync import SyncSocket
@@ -58,6 +59,7 @@ from cutaway.steps import Ledger, Record, Step
 from cutaway.steps.ledger import LEDGER_VERSION
 
 MAKER_ACTOR = "maker"
+STEM_ACTOR = "stem"
 _MOST_SOURCES = 150  # one message carries 253 descriptors, of which some are for others
 
 
@@ -248,15 +250,16 @@ class _Work:
             self._open_what_is_needed(decided)
             self._ask_for_init(decided)
             apply_stages(decided.outside, 0, self._scope, self._journal)
-            self._ledger.apply(decided.make, self)
+            self._make_init(decided)
             self._come_home()
             self._tell_made(decided)
             self._finish_outside(decided)
         except BaseException as error:  # a child's top: everything is told to the parent
             failure = failure_of(stage, "preparing the host", error)
             self._come_home()
-            self._withdraw_init()
             if not self._is_announced:  # else the shim knows what to undo
+                if self._plan is not None:
+                    self._withdraw_init(self._plan.make)
                 self._ledger.undo_all()
             with contextlib.suppress(OSError):
                 self._scope.sync.send("E", json.dumps(failure.to_json()).encode())
@@ -311,44 +314,67 @@ class _Work:
         if self._is_asked:
             hand_over_work(_work(decided), self._parent_end)
 
-    def _take_init(self) -> None:
-        """Wait until the stem has forked the init.
+    def _take_init(self, make: MakeInit) -> None:
+        """Wait until the stem has forked the init; it is the stem's step, with the stem's time.
 
         Raises:
             KernelError: it could not.
         """
         self._is_asked = False
-        self._host_scope.pid, self._pidfd = self._stem.take_init()
+        birth = self._stem.take_init()
+        self._host_scope.pid, self._pidfd = birth.pid, birth.pidfd
+        self._ledger.take(
+            [
+                Record(
+                    kind=type(make).__name__,
+                    actor=STEM_ACTOR,
+                    what=make.describe(),
+                    why=make.why,
+                    shell=make.shell(),
+                    arguments=make.arguments(),
+                    started_ns=birth.started_ns,
+                    duration_ns=birth.duration_ns,
+                    result=birth.pid,
+                )
+            ]
+        )
 
-    def _withdraw_init(self) -> None:
-        """End an init that was asked for and will get no work; the shim reaps it."""
-        if self._is_asked:
-            with contextlib.suppress(linux.KernelError):
-                self._take_init()
+    def _withdraw_init(self, make: MakeInit) -> None:
+        """End an init that the stem has forked or forks just now; the shim reaps it."""
+        with contextlib.suppress(linux.KernelError):
+            if self._is_asked:
+                self._take_init(make)
+            if self._pidfd >= 0:
                 self.kill_init()
 
+    def _make_init(self, decided: RuntimePlan) -> None:
+        """Have an init that needs nothing more of this process's memory."""
+        self._open_entered(decided)
+        if self._is_asked:
+            self._take_init(decided.make)
+            hand_over_scope(self._scope, self._parent_end)
+        else:
+            self._ledger.apply(decided.make, self)
+
+    def _open_entered(self, decided: RuntimePlan) -> None:
+        # Now: as soon as there is an init, it may pivot /proc away.
+        for step in decided.namespaces.entry:
+            for kind in step.kinds:
+                self._scope.entered[kind] = _open_own_namespace(kind)
+        joined = self._scope.namespaces.get("mount")
+        self._mounts_fd = _open_own_namespace("mount") if joined is None else joined
+
     def make_init(self) -> int:
-        """Make the init: what ``MakeInit`` does; in the init this never returns."""
+        """Fork the init: what ``MakeInit`` does; in the init this never returns."""
         decided = self._plan
         if decided is None:
             raise ValueError("make_init is called by the plan's own step only")
-        # Now: as soon as there is an init, it may pivot /proc away.
-        joined = self._scope.namespaces.get("mount")
-        path = "/proc/self/ns/mnt"
-        self._mounts_fd = linux.openat2(-100, path, os.O_RDONLY) if joined is None else joined
-        work = _work(decided)
-        if self._is_asked:
-            self._take_init()
-            hand_over_scope(work, self._scope, self._parent_end)
-        else:
-            self._fork_init(work, CLONE(decided.namespaces.clone_flags))
-        return self._host_scope.pid
-
-    def _fork_init(self, work: Work, flags: CLONE) -> None:
-        pid, self._pidfd = linux.clone3(flags | CLONE.PARENT, cgroup_fd=self._cgroup_fd)
+        flags = CLONE(decided.namespaces.clone_flags) | CLONE.PARENT
+        pid, self._pidfd = linux.clone3(flags, cgroup_fd=self._cgroup_fd)
         if pid == 0:
-            self._be_init(work)
+            self._be_init(_work(decided))
         self._host_scope.pid = pid
+        return pid
 
     def _be_init(self, work: Work) -> NoReturn:
         """Go on as the container's init, in a copy of all that the maker knows."""
@@ -434,8 +460,12 @@ def _work(decided: RuntimePlan) -> Work:
         stages=decided.init,
         first_number=sum(len(stage.steps) for stage in decided.outside),
         program=Program(args, decided.facts.machine, has_reaper=has_reaper),
-        namespaces=decided.namespaces.entered,
     )
+
+
+def _open_own_namespace(kind: str) -> int:
+    name = {"mount": "mnt", "network": "net"}.get(kind, kind)
+    return linux.openat2(-100, f"/proc/self/ns/{name}", os.O_RDONLY)
 
 
 def write_ledger(path: str, records: list[dict[str, Any]]) -> None:

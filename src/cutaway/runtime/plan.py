@@ -13,8 +13,9 @@ after    maker     id maps and OOM score, from outside
 ======== ========= ==============================================================================
 
 The more the maker does, the less the init, whose every touched page is copied anew. The stem works
-beside the maker (``birth``). Where a user namespace is new or joined, only the init has the rights in
-the other new namespaces: the maker then forks it, and opens what needs the host's rights (sources, overlay), and the init does all else.
+beside the maker (``birth``). Where a user namespace is new or joined, only the init has the rights
+in the other new namespaces: the maker then opens what needs the host's rights (sources, overlay)
+and forks the init itself, which does all else.
 """
 
 import shlex
@@ -251,6 +252,7 @@ def _plan_late(
 ) -> tuple[Stage, ...]:
     """Return what only the init can do, in order."""
     return (
+        Stage("namespaces", namespaces.entry),
         Stage("cgroup", _plan_cgroup_entry(cgroup, namespaces)),
         Stage("mounts", mounts.of_init),
         Stage("console", mounts.console),

@@ -7,6 +7,7 @@ from cutaway.oci.runtime_spec import Linux, TimeOffsets
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.steps.namespaces import (
     CLONE_FLAGS,
+    EnterNamespaces,
     JoinNamespace,
     SetTimeOffsets,
     UnshareNamespaces,
@@ -52,13 +53,14 @@ class NamespacePlan:
         return kind in self.new
 
     @property
-    def entered(self) -> tuple[str, ...]:
-        """Kinds of those the maker is in at last, which another process can join, too."""
-        return tuple(
+    def entry(self) -> tuple[EnterNamespaces, ...]:
+        """Return how an init that is no copy of the maker gets to where that is."""
+        kinds = tuple(
             kind
             for kind in (*self.new, *(kind for kind, _ in self.joined))
             if kind not in (*_FOR_CHILDREN, *_LATER)
         )
+        return (EnterNamespaces(kinds=kinds, why=_WHY),) if self.can_be_joined else ()
 
     @property
     def can_be_joined(self) -> bool:

@@ -23,6 +23,7 @@ class InitScope:
         tasks: files by which a thread enters its v1 cgroups, in the order of ``JoinCgroups``.
         trees: detached copies of bind sources, by the mount's index.
         namespaces: descriptors of namespaces to join, by kind.
+        entered: descriptors of the namespaces that the maker is in, for an init made elsewhere.
         seccomp_program: compiled, or None.
         console_master: the pty's master side until the shim has it, else -1.
         uid: host-side and container-side ids are the same unless in a user namespace.
@@ -43,6 +44,7 @@ class InitScope:
         "tasks",
         "trees",
         "namespaces",
+        "entered",
         "seccomp_program",
         "console_master",
         "uid",
@@ -71,6 +73,7 @@ class InitScope:
         self.tasks: tuple[int, ...] = ()
         self.trees: dict[int, int] = {}
         self.namespaces: dict[str, int] = {}
+        self.entered: dict[str, int] = {}
         self.seccomp_program = seccomp_program
         self.console_master = -1
         self.uid = 0
@@ -100,20 +103,22 @@ class InitScope:
 
     def hand_over(self) -> tuple[Any, list[int]]:
         """Return what ``take_over`` needs in another process: plain values, and descriptors."""
-        fds = [*(self.stdio or ()), *self.tasks, *self.trees.values()]
+        fds = [*(self.stdio or ()), *self.tasks, *self.trees.values(), *self.entered.values()]
         fds += [fd for fd in (self.root_fd, self.null_fd, self.mask_tree) if fd >= 0]
-        held = (self.stdio, self.tasks, self.trees, self.root_fd, self.null_fd, self.mask_tree)
+        single = (self.root_fd, self.null_fd, self.mask_tree)
+        held = (self.stdio, self.tasks, self.trees, self.entered, single)
         return (fds, held, self.seccomp_program), fds
 
     def take_over(self, state: Any, fds: Sequence[int]) -> None:
         """Go on from where another process's scope was; the descriptors are now our own."""
         numbers, held, self.seccomp_program = state
         here = dict(zip(numbers, fds, strict=True)) | {-1: -1}
-        stdio, tasks, trees, root_fd, null_fd, mask_tree = held
+        stdio, tasks, trees, entered, single = held
         self.stdio = None if stdio is None else (here[stdio[0]], here[stdio[1]], here[stdio[2]])
         self.tasks = tuple(here[fd] for fd in tasks)
         self.trees = {index: here[fd] for index, fd in trees.items()}
-        self.root_fd, self.null_fd, self.mask_tree = here[root_fd], here[null_fd], here[mask_tree]
+        self.entered = {kind: here[fd] for kind, fd in entered.items()}
+        self.root_fd, self.null_fd, self.mask_tree = (here[fd] for fd in single)
 
     def proc_fd(self) -> int:
         """Return a procfs of this pid namespace that is attached nowhere.

@@ -43,7 +43,7 @@ def test_records_name_every_step_of_host_and_init(bundle: Bundle) -> None:
     result = bundle.run(make_config("true"))
     kinds = {record.kind for record in result.records}
     assert {"CreateCgroup", "MakeInit", "MountRootfs", "PivotRoot", "SetCapabilities"} <= kinds
-    assert {record.actor for record in result.records} == {"maker", "init"}
+    assert {record.actor for record in result.records} == {"maker", "stem", "init"}
     assert [r.started_ns for r in result.records] == sorted(r.started_ns for r in result.records)
     assert all(record.duration_ns < 10**9 for record in result.records)
 

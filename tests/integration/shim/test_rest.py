@@ -18,6 +18,7 @@ from support.shims import Box, process, receive_all, texts
 from support.waiting import eventually
 
 KIB_AT_MOST = 1024
+ACTORS = {"shim", "maker", "stem", "init"}
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_the_policy_starts_it_again_and_the_ledger_is_whole(box):
     assert started.facts["restart_count"] == 1
     box.wait_rest()
     again = json.loads((box.home / "ledger.json").read_text())["records"]
-    assert {r["actor"] for r in again} == {r["actor"] for r in first} == {"shim", "maker", "init"}
+    assert {r["actor"] for r in again} == {r["actor"] for r in first} == ACTORS
     box.ask(protocol.Stop(timeout_s=0))
     box.finish()
 

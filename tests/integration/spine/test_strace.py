@@ -150,8 +150,10 @@ def find_actors(calls: list[Call], engine_pid: int) -> dict[int, str]:
     """Tell which thread is whose, in the words of the story; all others are of shims."""
     actors = {int(task.name): "engine" for task in Path(f"/proc/{engine_pid}/task").iterdir()}
     for call in calls:
-        if call.name == "clone3" and re.search(r"CLONE_PARENT\b", call.text):
+        if call.name == "unshare" and "CLONE_NEWUTS" in call.text:
             actors[call.thread] = "maker"
+        elif call.name == "clone3" and re.search(r"CLONE_PARENT\b.*CLONE_NEW", call.text):
+            actors[call.thread] = "stem"
             actors[int(call.text.rpartition(" = ")[2].split()[0])] = "init"
     return actors
 

@@ -48,10 +48,10 @@ def test_order_of_a_plain_container() -> None:
     assert names == [
         "CreateCgroup", "WriteCgroupFile", "UnshareNamespaces", "SeparateMounts", "MountRootfs",
         "OpenNullDevice", "MountFilesystem", "BindCgroup", "MakeSymlink", "SetMountAttributes",
-        "MakeDevice", "MaskPath", "MakeInit", "JoinCgroups", "MakeWorkingDirectory",
-        "MakeReadonly", "PivotRoot", "SetHostname", "JoinKeyring", "ResolveUser", "GiveStdio",
-        "EnterWorkingDirectory", "DropBoundingSet", "SwitchUser", "SetCapabilities",
-        "FindProgram", "CloseDescriptors",
+        "MakeDevice", "MaskPath", "MakeInit", "EnterNamespaces", "JoinCgroups",
+        "MakeWorkingDirectory", "MakeReadonly", "PivotRoot", "SetHostname", "JoinKeyring",
+        "ResolveUser", "GiveStdio", "EnterWorkingDirectory", "DropBoundingSet", "SwitchUser",
+        "SetCapabilities", "FindProgram", "CloseDescriptors",
     ]  # fmt: skip
 
 

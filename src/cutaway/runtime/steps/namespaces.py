@@ -91,6 +91,37 @@ class JoinNamespace(Step[InitScope]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnterNamespaces(Step[InitScope]):
+    """Enter the namespaces that the maker has made or joined; the init is no copy of it.
+
+    Attributes:
+        kinds: by config.json's names.
+    """
+
+    kinds: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Say which."""
+        return f"enter the {', '.join(self.kinds)} namespaces that were made ready"
+
+    def shell(self) -> str:
+        """Return the nsenter command."""
+        options = (UNSHARE_OPTIONS[kind] for kind in self.kinds)
+        return f"nsenter --target $MAKER {' '.join(options)}"
+
+    def apply(self, scope: InitScope) -> None:
+        """Call setns(2) for each.
+
+        Raises:
+            KernelError: EPERM.
+        """
+        for kind in self.kinds:
+            fd = scope.entered.pop(kind)
+            linux.setns(fd, CLONE_FLAGS[kind])
+            os.close(fd)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnshareCgroupNamespace(Step[InitScope]):
     """Make the cgroups the init is in now the roots it and its children see."""
 
