@@ -323,21 +323,9 @@ class _Work:
         self._is_asked = False
         birth = self._stem.take_init()
         self._host_scope.pid, self._pidfd = birth.pid, birth.pidfd
-        self._ledger.take(
-            [
-                Record(
-                    kind=type(make).__name__,
-                    actor=STEM_ACTOR,
-                    what=make.describe(),
-                    why=make.why,
-                    shell=make.shell(),
-                    arguments=make.arguments(),
-                    started_ns=birth.started_ns,
-                    duration_ns=birth.duration_ns,
-                    result=birth.pid,
-                )
-            ]
-        )
+        journal = Journal()
+        journal.note(0, birth.started_ns, birth.duration_ns)
+        self._ledger.take(read_journal(journal.take(), (make,), STEM_ACTOR))
 
     def _withdraw_init(self, make: MakeInit) -> None:
         """End an init that the stem has forked or forks just now; the shim reaps it."""
