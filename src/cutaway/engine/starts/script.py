@@ -142,7 +142,9 @@ def _last(process: Process, steps: Sequence[Step[Any]]) -> list[str]:
     environment = " ".join(map(shlex.quote, process.env))
     if not any(entry.startswith("HOME=") for entry in process.env):
         environment += ' HOME="${HOME:-/}"'
-    drop = f"setpriv --regid $GROUP_ID ${{GROUPS:+--groups}} ${{GROUPS:---clear-groups}} {words}"
+    drop = (
+        f"setpriv --regid $GROUP_ID ${{GROUP_IDS:+--groups}} ${{GROUP_IDS:---clear-groups}} {words}"
+    )
     root = f'unshare --root="$ROOTFS" --wd={shlex.quote(process.cwd)} --setuid $USER_ID'
     lines.append(f"umask {umask:04o}")
     lines.append(f"exec env -i {environment} {drop} {root} {shlex.join(process.args)}")
@@ -158,12 +160,12 @@ def _find_user(resolved: ResolveUser) -> list[str]:
     name, home = _look_up(user, 1, "passwd"), _look_up(user, 6, "passwd")
     lines = [
         f"USER_ID={_look_up(user, 3, 'passwd')} GROUP_ID={group_id} NAME={name} HOME={home}",
-        f"USER_ID=${{USER_ID:-{numbers[0]}}} GROUP_ID=${{GROUP_ID:-{numbers[1]}}} GROUPS=",
+        f"USER_ID=${{USER_ID:-{numbers[0]}}} GROUP_ID=${{GROUP_ID:-{numbers[1]}}} GROUP_IDS=",
     ]
     if resolved.user or resolved.extra_groups:
         members = "" if group else _ask("group", _MEMBERSHIPS, "$NAME")
         more = [g if g.isdecimal() else _look_up(g, 3, "group") for g in resolved.extra_groups]
-        lines.append(f"GROUPS=$(echo {','.join(('$GROUP_ID', *more))}{members} | tr -d ' \\n')")
+        lines.append(f"GROUP_IDS=$(echo {','.join(('$GROUP_ID', *more))}{members} | tr -d ' \\n')")
     return lines
 
 
