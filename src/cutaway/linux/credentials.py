@@ -46,6 +46,9 @@ class _CapData(ctypes.Structure):
     )
 
 
+_CapDataPair = _CapData * 2  # a name of its own: else each use would make the type anew
+
+
 class _SockFprog(ctypes.Structure):
     """struct sock_fprog: a classic BPF program."""
 
@@ -62,7 +65,7 @@ _keyctl_numbers = system_call("keyctl", c_int, c_long, c_ulong, c_ulong, c_ulong
 def capget(pid: int = 0) -> ProcessCapabilities:
     """Return the capability sets of a process, 0 for this one: capget(2)."""
     header = _CapHeader(LINUX_CAPABILITY_VERSION_3, pid)
-    data = (_CapData * 2)()
+    data = _CapDataPair()
     check(_capget(ctypes.byref(header), ctypes.byref(data)), "capget", pid)
     low, high = data
     return ProcessCapabilities(
@@ -81,7 +84,7 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     sets = (effective, permitted, inheritable)
     header = _CapHeader(LINUX_CAPABILITY_VERSION_3, 0)
     words = [[value >> shift & 0xFFFFFFFF for value in sets] for shift in (0, 32)]
-    data = (_CapData * 2)(*(_CapData(*word) for word in words))
+    data = _CapDataPair(*(_CapData(*word) for word in words))
     result = _capset(ctypes.byref(header), ctypes.byref(data))
     check(result, "capset", *(Verbatim(hex(value)) for value in sets))
 

@@ -15,6 +15,7 @@ from cutaway.linux.abi import RESOLVE
 _IN_ROOT = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
 _IN_ROOT_NO_LINKS = RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS
 _MAX_LINKS = 40
+_CHUNK_BYTES = 65536  # a buffer of the limit would be mapped and unmapped for each small file
 
 
 def open_in_root(root_fd: int, path: str, flags: int = os.O_PATH, *, links: bool = True) -> int:
@@ -151,7 +152,7 @@ def read_file_in_root(root_fd: int, path: str, limit: int) -> bytes | None:
         if identity.mode & 0o170000 != 0o100000:  # a fifo or device never ends
             return None
         data = b""
-        while len(data) < limit and (chunk := os.read(fd, limit - len(data))):
+        while len(data) < limit and (chunk := os.read(fd, min(_CHUNK_BYTES, limit - len(data)))):
             data += chunk
         return data
     finally:
