@@ -36,27 +36,32 @@ def remove_mount_stubs(snapshots: Snapshots, key: str, targets: Iterable[str]) -
     """
     tree = Tree.of_snapshot(snapshots, key)
     resolved = (resolve_path(tree, target).strip("/") for target in targets)
-    upper_fd = os.open(snapshots.directory(key), _DIRECTORY)
-    lower_fds = [os.open(path, _DIRECTORY) for path in snapshots.lower_directories(key)]
+    upper, lowers = snapshots.directory(key), snapshots.lower_directories(key)
+    for path in sorted({*_ALWAYS, *resolved}, key=len, reverse=True):  # what is inside first
+        while path and _remove_empty(upper, path):
+            path = path.rpartition("/")[0]
+            below = (_attributes(lower, path) for lower in lowers)
+            original = next(filter(None, below), None)
+            if original is not None and original != _attributes(upper, path):
+                break
+
+
+def _open(root: str, path: str) -> int | None:
+    """Open a directory of a tree that somebody else filled; None if there is none."""
+    root_fd = os.open(root, _DIRECTORY)
     try:
-        for path in sorted({*_ALWAYS, *resolved}, key=len, reverse=True):  # what is inside first
-            while path and _remove_empty(upper_fd, path):
-                path = path.rpartition("/")[0]
-                below = (_attributes(lower_fd, path) for lower_fd in lower_fds)
-                original = next(filter(None, below), None)
-                if original is not None and original != _attributes(upper_fd, path):
-                    break
+        return linux.openat2(root_fd, path or ".", _DIRECTORY, 0, INSIDE_NO_LINKS)
+    except OSError:
+        return None
     finally:
-        for fd in (upper_fd, *lower_fds):
-            os.close(fd)
+        os.close(root_fd)
 
 
-def _remove_empty(root_fd: int, path: str) -> bool:
+def _remove_empty(root: str, path: str) -> bool:
     """Remove an empty file or directory; False if it is anything else, or not there."""
     directory, _, leaf = path.rpartition("/")
-    try:
-        fd = linux.openat2(root_fd, directory or ".", _DIRECTORY, 0, INSIDE_NO_LINKS)
-    except OSError:
+    fd = _open(root, directory)
+    if fd is None:
         return False
     try:
         status = os.stat(leaf, dir_fd=fd, follow_symlinks=False)
@@ -73,11 +78,10 @@ def _remove_empty(root_fd: int, path: str) -> bool:
     return True
 
 
-def _attributes(root_fd: int, path: str) -> tuple[int, int, int, dict[str, bytes]] | None:
+def _attributes(root: str, path: str) -> tuple[int, int, int, dict[str, bytes]] | None:
     """Return what a directory is like, its times apart; None if it is not there."""
-    try:
-        fd = linux.openat2(root_fd, path or ".", _DIRECTORY, 0, INSIDE_NO_LINKS)
-    except OSError:
+    fd = _open(root, path)
+    if fd is None:
         return None
     try:
         status = os.fstat(fd)
