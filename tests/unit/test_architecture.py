@@ -7,6 +7,7 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 
@@ -268,3 +269,11 @@ def test_every_file_that_a_lesson_names_is_there() -> None:
     lessons = {name: ast.get_docstring(ast.parse(path.read_text())) for name, path in modules()}
     named = {name: missing_paths(lesson or "", "``", r"\.py") for name, lesson in lessons.items()}
     assert {name: missing for name, missing in named.items() if missing} == {}
+
+
+def test_pytest_passes_over_no_directory_of_tests(pytestconfig: pytest.Config) -> None:
+    """Left alone it ignores those named ``build`` or ``dist``, and says nothing."""
+    passed_over = pytestconfig.getini("norecursedirs")
+    parents = {parent for test in (ROOT / "tests").rglob("test_*.py") for parent in test.parents}
+    names = {directory.name for directory in parents if ROOT in directory.parents}
+    assert not [n for n in names if any(fnmatch(n, pattern) for pattern in passed_over)]
