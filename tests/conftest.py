@@ -14,12 +14,21 @@ from support.images import busybox_archive
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything but the unit tests needs root; say so once instead of failing everywhere."""
+    """Put the tests in order; everything but the unit tests needs root: say so once.
+
+    The modules of several workers end together when the long ones begin and the unit tests,
+    hundreds in a second, fill up the end.
+    """
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, _is_unit(item)))
     if os.geteuid() == 0:
         return
     for item in items:
-        if "/unit/" not in str(item.path):
+        if not _is_unit(item):
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def _is_unit(item: pytest.Item) -> bool:
+    return "/unit/" in str(item.path)
 
 
 # Hypothesis measures by the clock; on a busy machine that says nothing about what is tested.

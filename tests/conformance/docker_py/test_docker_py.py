@@ -10,6 +10,7 @@ from conformance.docker_py.suite import SUITE, DockerPyRun, prepare
 pytestmark = [
     pytest.mark.skipif(not SUITE.is_dir(), reason=f"needs docker-py's suite in {SUITE}"),
     pytest.mark.timeout(600),
+    pytest.mark.long,
 ]
 
 # Most tests sleep: three engines at once take the time of the longest share.

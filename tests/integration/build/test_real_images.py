@@ -18,6 +18,8 @@ from support.registry import Registry
 from support.waiting import eventually
 from support.way_out import WayOut
 
+pytestmark = pytest.mark.long
+
 DOCKERFILE = """\
 FROM bookworm AS updated
 ENV DEBIAN_FRONTEND=noninteractive

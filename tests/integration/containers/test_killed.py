@@ -17,6 +17,8 @@ from support.engine import EngineUnderTest
 from support.killing import Attempt, KillLoop, Operation
 from support.waiting import eventually
 
+pytestmark = pytest.mark.long
+
 COUNT = "i=0; while :; do echo {} $i; i=$((i+1)); usleep 3000; done"
 HEALTH = {"Test": ["CMD", "true"], "Interval": 20_000_000, "Retries": 1}
 

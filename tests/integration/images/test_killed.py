@@ -16,6 +16,8 @@ from support.images import busybox_layer, docker_archive
 from support.killing import Attempt, KillLoop, Operation
 from support.registry import Registry
 
+pytestmark = pytest.mark.long
+
 PIECE = 1_500_000
 
 
