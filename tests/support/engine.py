@@ -16,10 +16,10 @@ from typing import Any, Protocol
 from cutaway.client import Client, parse_host
 from support.host import TestHost
 from support.terminal import Terminal
-from support.waiting import SLOWNESS
+from support.waiting import SLOWNESS, is_late
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_S = 30 * SLOWNESS
+READY_S = 30
 
 
 class EngineProcess(Protocol):
@@ -89,10 +89,10 @@ class EngineUnderTest:
     def start(self) -> "EngineUnderTest":
         """Start it and wait until it answers."""
         self.process = self.spawn()
-        deadline = time.monotonic() + READY_S
+        started = time.monotonic()
         while not self.answers():
             assert self.process.poll() is None, f"the engine ended:\n{self.log.read_text()}"
-            assert time.monotonic() < deadline, f"the engine is silent:\n{self.log.read_text()}"
+            assert not is_late(started, READY_S), f"the engine is silent:\n{self.log.read_text()}"
             time.sleep(0.02)  # polling a process that is starting, bounded by READY_S
         return self
 
@@ -224,9 +224,9 @@ class EngineUnderTest:
 
     def wait_until_clean(self, timeout_s: float = 10) -> None:
         """Wait for the clean-up that runs after a container's end was reported."""
-        deadline = time.monotonic() + timeout_s * SLOWNESS
+        started = time.monotonic()
         while any(left := self.left_over().values()):
-            assert time.monotonic() < deadline, f"left on the host: {self.left_over()}"
+            assert not is_late(started, timeout_s), f"left on the host: {self.left_over()}"
             time.sleep(0.05)
         assert not any(left)
 

@@ -33,20 +33,11 @@ from cutaway.errors import CutawayError
 from support.coming_back import start_again
 from support.engine import EngineUnderTest
 from support.picture import Picture, differences, processes, take_picture
-from support.waiting import eventually
+from support.waiting import eventually, is_late
 
 _CLEAN_S = 10.0
 _END_S = 30.0
 _BEYOND = 1.15  # some moments lie behind the operation's end
-
-
-def machine_load() -> float:
-    """Return by how much everything takes longer now than on an idle machine, at least 1.
-
-    The loop gives up waiting after the times that are enough on a machine with a free processor;
-    with N runnable processes a processor each of them gets 1/N of it, and waits so much longer.
-    """
-    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True)
@@ -215,22 +206,22 @@ class KillLoop:
 
     def _settled_picture(self) -> Picture:
         """Wait until two pictures are the same: clean-up goes on behind the last answer."""
-        deadline = time.monotonic() + _CLEAN_S * machine_load()
+        started = time.monotonic()
         before = take_picture(self.engine)
         while True:
-            time.sleep(0.3)  # polling for quiet, bounded by the deadline
+            time.sleep(0.3)  # polling for quiet, bounded by _CLEAN_S
             after = take_picture(self.engine)
             if not (changes := differences(before, after)):
                 return after
-            assert time.monotonic() < deadline, f"the host does not come to rest: {changes}"
+            assert not is_late(started, _CLEAN_S), f"the host does not come to rest: {changes}"
             before = after
 
     def _require_clean(self) -> None:
-        deadline = time.monotonic() + _CLEAN_S * machine_load()
+        started = time.monotonic()
         while left := differences(self._picture, take_picture(self.engine)):
-            assert time.monotonic() < deadline, "the host is not as before:\n" + "\n".join(left)
+            assert not is_late(started, _CLEAN_S), "the host is not as before:\n" + "\n".join(left)
             self._remove_objects()
-            time.sleep(0.02)  # polling the clean-up, bounded by the deadline
+            time.sleep(0.02)  # polling the clean-up, bounded by _CLEAN_S
 
 
 class _Running:
@@ -254,8 +245,10 @@ class _Running:
 
     def require_end(self) -> None:
         """Require that it does not hang, and failed only if it was cut."""
-        self.wait(_END_S * machine_load())
-        assert not self._thread.is_alive(), "the request hangs"
+        started = time.monotonic()
+        while self._thread.is_alive():
+            assert not is_late(started, _END_S), "the request hangs"
+            self.wait(0.5)
         if self._error is not None:
             raise self._error
 

@@ -8,7 +8,6 @@ import os
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -196,11 +195,3 @@ def fetch(client: socket.socket, address: str, port: int) -> str:
         while chunk := client.recv(4096):
             received += chunk
         return received.decode()
-
-
-def wait_for(condition: Callable[[], bool], timeout: float = 5.0) -> None:
-    """Wait until something is so."""
-    end = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)

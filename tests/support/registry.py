@@ -8,6 +8,7 @@ from pathlib import Path
 
 from support.certificates import Pair
 from support.host import TestHost
+from support.waiting import is_late
 
 _CONFIG = """\
 version: 0.1
@@ -64,9 +65,9 @@ class Registry:
         self.process = host.popen(
             [program, "serve", str(config)], stdout=self._log, stderr=self._log
         )
-        deadline = time.monotonic() + 30
+        started = time.monotonic()
         while host.run("curl", "-sk", url, check=False).returncode:
-            assert time.monotonic() < deadline, (self.directory / "log").read_text()
+            assert not is_late(started, 30), (self.directory / "log").read_text()
             assert self.process.poll() is None, (self.directory / "log").read_text()
             time.sleep(0.05)
 

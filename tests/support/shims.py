@@ -15,7 +15,7 @@ from cutaway.shim import protocol
 from cutaway.shim.client import LauncherClient, ShimClient
 from cutaway.shim.logs import stdcopy
 from cutaway.shim.protocol import Event, Launch, LogSettings, Reply
-from support.waiting import eventually
+from support.waiting import eventually, is_late
 
 BUSYBOX = Path("/bin/busybox")
 RUNC = shutil.which("runc") or "/usr/sbin/runc"
@@ -231,9 +231,9 @@ class Box:
         return False
 
     def wait_shim_gone(self) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
+        started = time.monotonic()
         while self.has_shim:
-            assert time.monotonic() < deadline, f"the shim stays: {self.trouble()}"
+            assert not is_late(started, TIMEOUT_S), f"the shim stays: {self.trouble()}"
             time.sleep(0.01)
 
     def log_entries(self) -> list[dict]:

@@ -12,6 +12,7 @@ from cutaway.images.registry.settings import RegistrySettings
 from cutaway.images.registry.transport import RedirectRefused, TransportFailure
 from cutaway.oci import Digest
 from support.hostile_registry import Exchange, make_image
+from support.waiting import require_within
 
 MANIFEST = r"/v2/app/manifests/latest"
 BLOB = r"/v2/app/blobs/.*"
@@ -98,7 +99,7 @@ def test_a_registry_that_never_sends_the_end_is_given_up(store, registry, layer,
     with pytest.raises(TransportFailure, match="unexpected EOF") as caught:
         store.pull(f"{registry.address}/app")
 
-    assert time.monotonic() - started < 10
+    require_within(10, started)
     assert any("gave up after" in note for note in caught.value.__notes__)
     assert store.partial() != []
 
@@ -172,7 +173,7 @@ def test_a_registry_that_says_nothing_is_given_up_in_time(store, registry, layer
     started = time.monotonic()
     with pytest.raises(TransportFailure, match="did not answer in time"):
         store.pull(f"{registry.address}/app", settings=settings)
-    assert time.monotonic() - started < 8
+    require_within(8, started)
 
 
 def test_headers_sent_byte_by_byte_are_given_up(store, registry, layer):
@@ -191,7 +192,7 @@ def test_headers_sent_byte_by_byte_are_given_up(store, registry, layer):
     started = time.monotonic()
     with pytest.raises(TransportFailure):
         store.pull(f"{registry.address}/app", settings=settings)
-    assert time.monotonic() - started < 5
+    require_within(5, started)
 
 
 def test_a_body_of_sixteen_bytes_a_second_is_a_stall_and_resumed(store, registry, layer):
@@ -228,7 +229,7 @@ def test_a_cancelled_pull_ends_within_a_second(store, registry, layer, what):
             settings=RegistrySettings(certificate_dirs=()),
             is_cancelled=cancelled.is_set,
         )
-    assert time.monotonic() - started < 1.5
+    require_within(1.5, started)
     timer.join()
 
 
@@ -289,7 +290,8 @@ def test_retry_after_is_obeyed(store, registry, layer):
 
     started = time.monotonic()
     store.pull(f"{registry.address}/app")
-    assert 1.0 <= time.monotonic() - started < 4
+    assert time.monotonic() - started >= 1
+    require_within(4, started)
 
 
 def test_a_registry_that_asks_to_wait_for_an_hour_is_given_up_at_once(store, registry, layer):
@@ -302,7 +304,7 @@ def test_a_registry_that_asks_to_wait_for_an_hour_is_given_up_at_once(store, reg
     started = time.monotonic()
     with pytest.raises(Unavailable, match="^toomanyrequests: pull rate limit$"):
         store.pull(f"{registry.address}/app")
-    assert time.monotonic() - started < 2
+    require_within(2, started)
 
 
 def test_the_first_failing_layer_stops_the_others(store, registry):
@@ -315,7 +317,7 @@ def test_the_first_failing_layer_stops_the_others(store, registry):
     started = time.monotonic()
     with pytest.raises(CutawayError, match="blob unknown: gone"):
         store.pull(f"{registry.address}/app", settings=RegistrySettings(certificate_dirs=()))
-    assert time.monotonic() - started < 3
+    require_within(3, started)
     assert store.is_empty()
 
 
@@ -352,7 +354,7 @@ def test_a_redirect_that_leads_astray_is_refused_at_once(store, registry, layer,
     started = time.monotonic()
     with pytest.raises(CutawayError, match=message):
         store.pull(f"{registry.address}/app")
-    assert time.monotonic() - started < 2
+    require_within(2, started)
     assert store.is_empty()
 
 

@@ -13,7 +13,8 @@ from cutaway.linux.rtnetlink import link_add, link_delete, link_set
 from cutaway.network import EndpointRequest, IpamConfig, NetworkRequest
 from cutaway.network.errors import MissingLinkKind, NetworkInUse, PoolOverlaps
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
-from support.netns import fetch, serve_once, wait_for
+from support.netns import fetch, serve_once
+from support.waiting import eventually
 
 
 def test_containers_on_the_default_bridge_reach_each_other_the_host_and_the_world(machine: Machine):
@@ -71,7 +72,7 @@ def test_an_ended_container_leaves_nothing_and_its_address_is_given_again(machin
     before = machine.host.links()
     machine.end(machine.run("web"))
     machine.host.run(controller.check_firewall)
-    wait_for(lambda: machine.host.links() == before)
+    eventually(lambda: machine.host.links() == before)
     again = machine.run("web")
     assert again.address == "172.17.0.2"
     assert controller.endpoints(controller.network("bridge").id)[0].container_name == "web"
@@ -223,9 +224,9 @@ def test_frames_on_a_foreign_bridge_are_not_routed_and_pass(machine: Machine, na
     namespaces("next boot").nft(machine.host.nft("list ruleset"))
     # Ports of a new bridge forward when the kernel has seen their carrier.
     with guests[1].listen("0.0.0.0", 80):
-        wait_for(lambda: guests[0].reaches("10.98.0.2", 80))
+        eventually(lambda: guests[0].reaches("10.98.0.2", 80))
     with guests[1].listen("::", 80):
-        wait_for(lambda: guests[0].reaches("fd98::2", 80))
+        eventually(lambda: guests[0].reaches("fd98::2", 80))
 
 
 def test_remove_network(machine: Machine):
@@ -240,7 +241,7 @@ def test_remove_network(machine: Machine):
     machine.end(db)
     machine.host.run(lambda: controller.remove_network("back"))
     machine.host.run(controller.check_firewall)
-    wait_for(lambda: machine.host.links() == before)
+    eventually(lambda: machine.host.links() == before)
 
 
 def test_a_subnet_on_the_hosts_own_wire_is_refused_by_name(machine: Machine):

@@ -14,7 +14,7 @@ from cutaway.errors import InvalidParameter
 from cutaway.network import EndpointRequest, NetworkRequest
 from cutaway.network.firewall.refusals import Refusal
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Container, Machine
-from support.netns import wait_for
+from support.waiting import eventually
 
 INTERNET = "203.0.113.7"
 OTHER = "203.0.113.8"
@@ -112,9 +112,9 @@ def test_a_policy_on_the_default_network_leaves_nothing(out: Machine):
                 found.add(os.readlink(entry))
         return found
 
-    wait_for(lambda: namespace in held())
+    eventually(lambda: namespace in held())
     out.end(caged)
-    wait_for(lambda: namespace not in held())
+    eventually(lambda: namespace not in held())
 
 
 def test_a_refusal_is_told_at_once(out: Machine):
@@ -185,11 +185,11 @@ def test_what_was_opened_ends_with_the_address_that_it_was_opened_for(out: Machi
     assert fenced.address in opened()
     assert opened().count(INTERNET) == 2
     out.host.run(lambda: out.controller.disconnect(fenced.sandbox.id, "first", fd))
-    wait_for(lambda: fenced.address not in opened())
+    eventually(lambda: fenced.address not in opened())
     assert opened().count(INTERNET) == 1
     assert fenced.namespace.reaches(INTERNET, 443)
     out.end(fenced)
-    wait_for(lambda: INTERNET not in opened())
+    eventually(lambda: INTERNET not in opened())
 
 
 @pytest.mark.parametrize(

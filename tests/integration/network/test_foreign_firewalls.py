@@ -14,7 +14,7 @@ from cutaway.network.firewall.diagnosis import Finding
 from cutaway.network.firewall.reaching import Reach
 from support import foreign
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Container, Machine
-from support.netns import wait_for
+from support.waiting import eventually
 
 
 @pytest.fixture
@@ -193,4 +193,4 @@ def test_published_on_loopback_is_told_so(machine: Machine, web: Container):
     found = reach(machine, 8090)
     assert {r.verdict for r in found if not r.client.startswith("this host")} == {"no"}
     assert from_lan(machine, 8090).decided_by == "published on 127.0.0.1 only"
-    wait_for(lambda: machine.host.reaches("127.0.0.1", 8090))
+    eventually(lambda: machine.host.reaches("127.0.0.1", 8090))

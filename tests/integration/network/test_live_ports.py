@@ -12,7 +12,8 @@ from cutaway.network.firewall.sets import Entry, Tables, encode_entry
 from cutaway.network.publishing.ports import PortInUse
 from cutaway.steps import Ledger
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Container, Machine
-from support.netns import fetch, serve_once, wait_for
+from support.netns import fetch, serve_once
+from support.waiting import eventually
 
 
 def publish(machine: Machine, container: Container, *ports: PortRequest) -> Ledger:
@@ -46,7 +47,7 @@ def test_a_port_is_published_and_taken_back_while_the_container_runs(machine: Ma
         assert refused.value.owner == "container web"
         # both families, all addresses
         assert unpublish(machine, web, PortRequest(container_port=80)) == 2
-        wait_for(lambda: not machine.host.reaches("127.0.0.1", 8080))
+        eventually(lambda: not machine.host.reaches("127.0.0.1", 8080))
         assert not machine.neighbour.reaches(HOST_ADDRESS, 8080)
     assert unpublish(machine, web, PortRequest(container_port=80)) == 0
     with machine.host.listen("0.0.0.0", 8080):
@@ -61,7 +62,7 @@ def test_one_port_of_two_is_taken_back_and_a_new_engine_knows_the_other(machine:
     with web.namespace.listen("0.0.0.0", 80):
         assert machine.host.reaches("127.0.0.1", 8081)
         unpublish(machine, web, PortRequest(container_port=80, host_port="8080"))
-        wait_for(lambda: not machine.host.reaches("127.0.0.1", 8080))
+        eventually(lambda: not machine.host.reaches("127.0.0.1", 8080))
         assert not machine.neighbour.reaches(HOST_ADDRESS, 8080)
         assert machine.host.reaches("127.0.0.1", 8081)
 

@@ -13,7 +13,8 @@ from dnslib import EDNS0, RCODE, RR, DNSRecord
 
 from cutaway.network import EndpointRequest, IpamConfig, NetworkRequest
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
-from support.netns import Namespace, wait_for
+from support.netns import Namespace
+from support.waiting import eventually
 
 
 def ask(
@@ -312,7 +313,7 @@ def test_a_process_that_was_killed_is_replaced_and_told_everything(back: Machine
     controller = back.controller
     db, web = back.run("db", "back"), back.run("web", "back")
     os.kill(controller._services.client.pid, signal.SIGKILL)
-    wait_for(lambda: not controller._services.client.is_alive())
+    eventually(lambda: not controller._services.client.is_alive())
     back.host.run(controller.check_firewall)
     assert addresses(ask(web.namespace, "db")) == {db.address}
     assert addresses(ask(db.namespace, "web", tcp=True)) == {web.address}
@@ -345,7 +346,7 @@ def test_a_sandbox_that_ended_frees_its_namespace(back: Machine):
                 continue
         return False
 
-    wait_for(lambda: not held())
+    eventually(lambda: not held())
 
 
 def cpu_seconds(pid: int) -> float:

@@ -17,7 +17,8 @@ from cutaway.network.publishing.ports import PortInUse
 from cutaway.network.userland import udp
 from cutaway.network.userland.loop import Loop
 from support.machine import HOST_ADDRESS, HOST_ADDRESS_V6, NEIGHBOUR_ADDRESS, Machine
-from support.netns import fetch, serve_once, wait_for
+from support.netns import fetch, serve_once
+from support.waiting import eventually
 
 
 def web_port(host_port="8080", **more):
@@ -131,7 +132,7 @@ def test_a_udp_client_has_one_timer_however_much_it_sends(monkeypatch: pytest.Mo
             loop.run_once(1)
             assert container.recv(10) == b"%d" % number
         assert len(loop._timers) == 1
-        wait_for(lambda: loop.run_once(0.05) or not port._clients)
+        eventually(lambda: loop.run_once(0.05) or not port._clients)
         port.close()
 
 
@@ -192,7 +193,7 @@ def test_after_the_end_the_port_is_free(machine: Machine):
     web = machine.run("web", "bridge", ports=web_port())
     assert machine.host.reaches("127.0.0.1", 8080)  # the keeper accepts before the container does
     machine.end(web)
-    wait_for(lambda: not machine.host.reaches("127.0.0.1", 8080))
+    eventually(lambda: not machine.host.reaches("127.0.0.1", 8080))
     machine.run("again", "bridge", ports=web_port())
 
 
@@ -276,7 +277,7 @@ def test_a_keeper_that_was_killed_is_replaced(machine: Machine):
     controller = machine.start()
     web = machine.run("web", "bridge", ports=web_port())
     os.kill(controller._services.client.pid, signal.SIGKILL)
-    wait_for(lambda: not machine.host.reaches("127.0.0.1", 8080))
+    eventually(lambda: not machine.host.reaches("127.0.0.1", 8080))
     machine.host.run(controller.check_firewall)
     with answer(web):
         assert fetch(machine.host.open(), "127.0.0.1", 8080) == "172.17.0.1 hello"

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from support.engine import EngineUnderTest
-from support.netns import wait_for
+from support.waiting import eventually
 
 
 def sh(engine: EngineUnderTest, container: str, script: str, check: bool = True) -> str:
@@ -37,7 +37,7 @@ def fetch(engine: EngineUnderTest, url: str) -> str:
         result = done.stdout
         return done.returncode == 0
 
-    wait_for(fetched)
+    eventually(fetched)
     return result
 
 
