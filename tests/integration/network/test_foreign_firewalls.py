@@ -169,6 +169,16 @@ def test_every_damage_is_found_and_repaired(machine: Machine, web: Container, da
         assert machine.neighbour.reaches(HOST_ADDRESS, 8080)
 
 
+def test_a_rule_set_that_was_saved_and_restored_is_the_same(machine: Machine, web: Container):
+    """As nftables.service does it: what ``nft`` lists must be what it reads."""
+    saved = machine.host.nft("list ruleset")
+    machine.host.nft(f"flush ruleset\n{saved}")
+    assert machine.host.nft("list ruleset") == saved
+    assert not machine.host.run(machine.controller.check_firewall)
+    with web.namespace.listen("0.0.0.0", 80):
+        assert machine.neighbour.reaches(HOST_ADDRESS, 8080)
+
+
 def test_our_own_changes_are_no_damage(machine: Machine, web: Container):
     for name in ("a", "b"):
         other = machine.run(name, "bridge", ports=(PortRequest(container_port=80),))

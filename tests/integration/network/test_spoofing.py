@@ -28,7 +28,6 @@ from support.machine import Container, Machine
 
 UDP = 17
 ANOTHERS_MAC = bytes.fromhex("020000000077")
-NEIGHBOUR_ADVERTISEMENT = struct.pack(">BBHI", 136, 0, 0, 0x20000000)
 ROUTER_ADVERTISEMENT = struct.pack(">BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
 
 
@@ -37,7 +36,6 @@ def forged(me: Station, victim: Station) -> dict[str, bytes]:
     anothers4, anothers6 = me.ipv4[:3] + b"\x01", me.ipv6[:-1] + b"\x77"
     link_local = ip_address("fe80::1").packed
     own = udp(1000, 1000)
-    claim = NEIGHBOUR_ADVERTISEMENT + anothers6
 
     def by(kind: int, payload: bytes, mac: bytes = me.mac) -> bytes:
         return ethernet(mac, victim.mac, kind, payload)
@@ -49,7 +47,6 @@ def forged(me: Station, victim: Station) -> dict[str, bytes]:
         "IPv4 address": by(IPV4, ipv4(anothers4, victim.ipv4, own)),
         "DHCP answer": by(IPV4, ipv4(me.ipv4, victim.ipv4, udp(67, 68))),
         "IPv6 address": by(IPV6, ipv6(anothers6, victim.ipv6, UDP, own)),
-        "neighbour": by(IPV6, icmpv6(me.ipv6, victim.ipv6, claim)),
         "router": by(IPV6, icmpv6(link_local, victim.ipv6, ROUTER_ADVERTISEMENT)),
     }
 
