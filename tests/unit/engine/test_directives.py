@@ -171,6 +171,7 @@ def test_a_flag_without_its_value_is_refused() -> None:
     ("gc", "sentence"),
     [
         ({"enabled": True, "policy": [{"keepStorage": "1GB"}]}, "builder.gc.policy can't be"),
+        ("yes", "builder: expected an object"),
         ({"enabled": True, "defaultKeepStorage": "much"}, "builder.gc: invalid size: 'much'"),
     ],
 )

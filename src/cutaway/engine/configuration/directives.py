@@ -230,8 +230,8 @@ def parse_config(document: Mapping[str, Any]) -> dict[str, Any]:
     for key, value in document.items():
         if key == "proxies" and isinstance(value, dict):
             values.update({name: str(text) for name, text in value.items()})
-        elif key == "builder" and isinstance(value, dict):
-            values[key] = _build_gc(value.get("gc") or {})
+        elif key == "builder" and value is not None:
+            values[key] = _build_gc(value)
         elif key == "host-gateway-ip":  # Docker's older spelling, for one address
             values["host-gateway-ips"] = (str(value),)
         elif key in BY_KEY and value is not None:
@@ -281,12 +281,15 @@ def parse_file_value(option: Option, value: Any) -> Any:
             }
 
 
-def _build_gc(document: Mapping[str, Any]) -> BuildGc:
+def _build_gc(builder: Any) -> BuildGc:
     """Read ``builder.gc``; the older names of the size count where the newer are absent.
 
     Raises:
-        BadSettings: a policy, or a size that is none.
+        BadSettings: another shape, a policy, or a size that is none.
     """
+    document = (builder.get("gc") or {}) if isinstance(builder, dict) else None
+    if not isinstance(document, dict):
+        raise BadSettings("builder: expected an object, and in it an object gc")
     unknown = sorted(document.keys() - {"enabled", "defaultMinFreeSpace", *_MOST_USED})
     if unknown:
         raise BadSettings(
