@@ -8,7 +8,7 @@ from cutaway.engine.container import Container, Waiter
 from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Status
 from cutaway.errors import InvalidParameter, System
-from cutaway.model import Begin, ContainerWaitResponse
+from cutaway.model import Begin, ContainerWaitResponse, WaitExitError
 from cutaway.shim.protocol import Wait
 
 CONDITIONS = ("not-running", "next-exit", "removed")
@@ -19,8 +19,8 @@ async def wait(
 ) -> ContainerWaitResponse:
     """Wait until the condition is met; see ``ContainerBackend.wait``.
 
-    A start that failed is no error here, as in Docker: whoever started it was told, and a client
-    that waits for ``--rm`` would print it a second time.
+    Who comes after a start that failed is told its error. Who waited meanwhile is not, as in
+    Docker: the client of ``run --rm`` hears it from its start, and would print it twice.
 
     Raises:
         InvalidParameter: no such condition.
@@ -33,7 +33,11 @@ async def wait(
             pending = await begin()
             if pending is not None and pending.fd is not None:
                 os.close(pending.fd)
-            return ContainerWaitResponse(status_code=container.state.exit_code)
+            message = container.state.error
+            return ContainerWaitResponse(
+                status_code=container.state.exit_code,
+                error=WaitExitError(message=message) if message else None,
+            )
         pending = await begin()
         if pending is not None and pending.fd is not None:
             if waiting.waiter.answer.done():
