@@ -18,7 +18,7 @@ from support.registry import Registry
 from support.waiting import eventually
 from support.way_out import WayOut
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 DOCKERFILE = """\
 FROM bookworm AS updated

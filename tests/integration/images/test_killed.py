@@ -16,7 +16,7 @@ from support.images import busybox_layer, docker_archive
 from support.killing import Attempt, KillLoop, Operation
 from support.registry import Registry
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 PIECE = 1_500_000
 
