@@ -136,6 +136,30 @@ def test_a_udp_client_has_one_timer_however_much_it_sends(monkeypatch: pytest.Mo
         port.close()
 
 
+@pytest.mark.parametrize(("every", "asked"), [("0.0.0.0", "127.0.0.2"), ("::", "::1")])
+def test_a_udp_answer_comes_from_the_address_that_was_asked(machine: Machine, every, asked):
+    loop, here = Loop(), machine.neighbour
+    family = socket.AF_INET6 if ":" in every else socket.AF_INET
+    with (
+        socket.socket(type=socket.SOCK_DGRAM) as container,
+        here.open(socket.SOCK_DGRAM, family=family) as client,
+    ):
+        container.bind(("127.0.0.1", 0))
+        bound = here.open(socket.SOCK_DGRAM, family=family)
+        bound.bind((every, 0))
+        port = udp.UdpPort(loop, bound, container.getsockname())
+        client.settimeout(5)
+        client.bind((asked.replace("0.2", "0.1"), 0))
+        client.connect((asked, bound.getsockname()[1]))  # takes answers from there alone
+        client.send(b"ping")
+        loop.run_once(1)
+        question, relay = container.recvfrom(10)
+        container.sendto(question, relay)
+        loop.run_once(1)
+        assert client.recv(10) == b"ping"
+        port.close()
+
+
 def test_ipv6(machine: Machine):
     controller = machine.start()
     request = NetworkRequest(name="six", enable_ipv6=True)
