@@ -112,14 +112,22 @@ def hand_down(directory: str, controllers: tuple[str, ...]) -> None:
 
 def _inherit_cpuset(mountpoint: str, path: str) -> None:
     """Give a new v1 cpuset its parent's processors and memory nodes: it has none of its own."""
-    directory = mountpoint + path
-    parent = os.path.dirname(directory)
     for name in ("cpuset.cpus", "cpuset.mems"):
-        with open(f"{directory}/{name}") as file:
-            if file.read().strip():
-                continue
-        with open(f"{parent}/{name}") as file:
-            write_cgroup_file(f"{directory}/{name}", file.read().strip())
+        _inherit(mountpoint, path, name)
+
+
+def _inherit(mountpoint: str, path: str, name: str) -> str:
+    """Return what a cpuset has; one that has nothing is given its parent's first.
+
+    The parent may have nothing either: another container has made it a moment ago.
+    """
+    file_path = f"{mountpoint}{path}/{name}"
+    with open(file_path) as file:
+        value = file.read().strip()
+    if not value and path:
+        value = _inherit(mountpoint, path.rpartition("/")[0], name)
+        write_cgroup_file(file_path, value)
+    return value
 
 
 def _check_unused(directory: str) -> None:

@@ -65,7 +65,7 @@ def test_every_difference_has_a_reason(scenario: str, differences: Differences) 
         for line, place, theirs, ours in differences[scenario]
         if not any(reason.covers(line, place, ours) for reason in REASONS)
     ]
-    assert unexplained == []
+    assert not unexplained, "\n".join(unexplained)
 
 
 def test_every_reason_covers_a_difference(differences: Differences) -> None:

@@ -7,7 +7,7 @@ from cutaway.cli.command import Command, Context
 from cutaway.cli.filters import encode_filters
 from cutaway.cli.flags import Values
 from cutaway.cli.screen.moving_line import MovingLine
-from cutaway.cli.screen.table import print_rows
+from cutaway.cli.screen.table import print_one, print_rows
 from cutaway.cli.settings.config_file import prune_filters
 from cutaway.cli.units import human_ago, human_size, parse_rfc3339
 from cutaway.client import ApiError
@@ -147,9 +147,13 @@ def disk_usage(context: Context, flags: Values, arguments: list[str]) -> int:
     """Print how much disk images, containers, volumes and the build cache take."""
     with MovingLine("Measuring"):
         usage = _with_lists(context.client.get("/system/df", verbose=True))
-    if flags["verbose"] and not flags["format"]:
-        _print_details(usage)
-        _print_parts(context)
+    if flags["verbose"]:
+        details = _details(usage)
+        if flags["format"]:
+            print_one(details, flags["format"], go_type="*formatter.diskUsageContext")
+        else:
+            _print_details(details, usage.get("BuildCache") or [])
+            _print_parts(context)
         return 0
     columns = {
         "Type": "TYPE",
@@ -223,39 +227,42 @@ def _usage_row(
     }
 
 
-def _print_details(usage: dict[str, Any]) -> None:
+def _details(usage: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of every kind by the names that docker's templates have for them."""
     from cutaway.cli.commands.containers import container_row
     from cutaway.cli.commands.images import image_rows
+    from cutaway.cli.commands.volumes import volume_row
 
-    print("Images space usage:\n")
-    rows = [row for i in usage.get("Images") or [] for row in _detailed_images(i, image_rows)]
-    headings = {"Repository": "REPOSITORY", "Tag": "TAG", "ID": "IMAGE ID",
-                "CreatedSince": "CREATED", "Size": "SIZE", "SharedSize": "SHARED SIZE",
-                "UniqueSize": "UNIQUE SIZE", "Containers": "CONTAINERS"}  # fmt: skip
-    print_rows(rows, headings, template=None, default=list(headings))
-    print("\nContainers space usage:\n")
-    headings = {"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND",
-                "LocalVolumes": "LOCAL VOLUMES", "Size": "SIZE", "RunningFor": "CREATED",
-                "Status": "STATUS", "Names": "NAMES"}  # fmt: skip
-    rows = [
-        container_row(c, truncate=True) | {"Size": human_size(c.get("SizeRw") or 0)}
-        for c in usage.get("Containers") or []
-    ]
-    print_rows(rows, headings, template=None, default=list(headings))
-    print("\nLocal Volumes space usage:\n")
-    rows = [
-        {
-            "Name": volume["Name"],
-            "Links": str((volume.get("UsageData") or {}).get("RefCount", 0)),
-            "Size": _size(max((volume.get("UsageData") or {}).get("Size", 0), 0)),
-        }
-        for volume in usage.get("Volumes") or []
-    ]
-    headings = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
-    print_rows(rows, headings, template=None, default=list(headings))
-    cache = usage.get("BuildCache") or []
-    print(f"\nBuild cache usage: {_size(sum(c.get('Size', 0) for c in cache))}\n")
-    print_rows(map(_cache_row, cache), _CACHE_HEADINGS, template=None, default=_CACHE_HEADINGS)
+    containers = usage.get("Containers") or []
+    volumes = [(v, v.get("UsageData") or {}) for v in usage.get("Volumes") or []]
+    return {
+        "Images": [r for i in usage.get("Images") or [] for r in _detailed_images(i, image_rows)],
+        "Containers": [
+            container_row(c, truncate=True) | {"Size": human_size(c.get("SizeRw") or 0)}
+            for c in containers
+        ],
+        "Volumes": [
+            volume_row(volume)
+            | {
+                "Links": str(used.get("RefCount", 0)),
+                "Size": _size(max(used.get("Size", 0), 0)),
+            }
+            for volume, used in volumes
+        ],
+        "BuildCache": [_cache_row(record) for record in usage.get("BuildCache") or []],
+    }
+
+
+def _print_details(details: dict[str, list[dict[str, Any]]], cache: list[dict[str, Any]]) -> None:
+    cache_size = _size(sum(record.get("Size", 0) for record in cache))
+    for title, kind, headings in (
+        ("Images space usage:", "Images", _IMAGE_HEADINGS),
+        ("\nContainers space usage:", "Containers", _CONTAINER_HEADINGS),
+        ("\nLocal Volumes space usage:", "Volumes", _VOLUME_HEADINGS),
+        (f"\nBuild cache usage: {cache_size}", "BuildCache", _CACHE_HEADINGS),
+    ):
+        print(f"{title}\n")
+        print_rows(details[kind], headings, template=None, default=headings)
 
 
 def _print_parts(context: Context) -> None:
@@ -272,6 +279,30 @@ def _print_parts(context: Context) -> None:
     headings = {"What": "WHAT", "Size": "SIZE", "Path": "PATH"}
     print_rows(rows, headings, template=None, default=list(headings))
 
+
+_IMAGE_HEADINGS = {
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "ID": "IMAGE ID",
+    "CreatedSince": "CREATED",
+    "Size": "SIZE",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+    "Containers": "CONTAINERS",
+}
+
+_CONTAINER_HEADINGS = {
+    "ID": "CONTAINER ID",
+    "Image": "IMAGE",
+    "Command": "COMMAND",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Size": "SIZE",
+    "RunningFor": "CREATED",
+    "Status": "STATUS",
+    "Names": "NAMES",
+}
+
+_VOLUME_HEADINGS = {"Name": "VOLUME NAME", "Links": "LINKS", "Size": "SIZE"}
 
 _CACHE_HEADINGS = {
     "ID": "CACHE ID",

@@ -55,7 +55,7 @@ def list_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
         "Group": "GROUP",
         "Status": "STATUS",
     }
-    rows = [_volume_row(volume) for volume in volumes]
+    rows = [volume_row(volume) for volume in volumes]
     print_rows(
         rows,
         columns,
@@ -67,7 +67,8 @@ def list_volumes(context: Context, flags: Values, arguments: list[str]) -> int:
     return 0
 
 
-def _volume_row(volume: dict[str, Any]) -> dict[str, Any]:
+def volume_row(volume: dict[str, Any]) -> dict[str, Any]:
+    """Return what templates may name of a volume; its size is not in the list's answer."""
     labels = volume.get("Labels") or {}
     return {
         "Driver": volume["Driver"],

@@ -60,6 +60,18 @@ def print_rows(
     print_table(heading.split("\t"), [line.split("\t") for line in lines])
 
 
+def print_one(fields: dict[str, Any], template: str, *, go_type: str) -> None:
+    """Print one object by a template or ``json``, as docker does where it ends no line.
+
+    Raises:
+        UnreadableTemplate: it can't be parsed. TemplateError: it names what is not there.
+    """
+    from cutaway.cli.template import Row, Template
+
+    text = "{{json .}}" if template == "json" else _unescape(template)
+    sys.stdout.write(Template(text).render(Row(fields, go_type)))
+
+
 class _Headings(dict[str, Any]):
     """Answers every field with its heading, also those that take arguments (``.Label "x"``)."""
 
