@@ -12,7 +12,12 @@ def test_a_cpuset_whose_parent_has_nothing_yet_gives_both_what_the_root_has(tmp_
         (tmp_path / directory / "cpuset.cpus").write_text(cpus)
         (tmp_path / directory / "cpuset.mems").write_text("0\n")
     (tmp_path / "parent/child/cgroup.procs").write_text("")
-    step = CreateCgroup("default", str(tmp_path), "/parent/child", ("cpuset",))
+    step = CreateCgroup(
+        why="default",
+        mountpoint=str(tmp_path),
+        path="/parent/child",
+        controllers=("cpuset",),
+    )
     step.apply(None)
     assert (tmp_path / "parent/cpuset.cpus").read_text().strip() == "0-1"
     assert (tmp_path / "parent/child/cpuset.cpus").read_text().strip() == "0-1"
