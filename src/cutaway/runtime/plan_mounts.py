@@ -352,9 +352,17 @@ def _plan_bind(entry: _Entry, linux: Linux, owner: _Owner) -> AttachBind:
 def _plan_cgroup_mount(
     entry: _Entry, cgroup: ContainerCgroup, namespaces: NamespacePlan
 ) -> tuple[InitStep, ...]:
-    """Show the cgroups: v2's one tree, or v1's many side by side on a tmpfs."""
+    """Show the cgroups: v2's one tree, or v1's many side by side on a tmpfs.
+
+    Who owns no cgroup namespace may not mount cgroup2 (runc issue 2158), but bind a part of it.
+    """
     attributes = int(entry.options.attr_set | entry.options.rec_attr_set)
     if cgroup.layout.mode is CgroupMode.UNIFIED:
+        source = cgroup.v2_directory()
+        if source and namespaces.has_user and not namespaces.is_new("cgroup"):
+            target = entry.target
+            bind = BindCgroup(source=source, target=target, attributes=attributes, why=entry.why)
+            return (bind,)
         return (
             MountFilesystem(
                 fstype="cgroup2",

@@ -147,6 +147,20 @@ def test_unified_machine_mounts_one_tree_and_loads_a_device_program() -> None:
     assert result.make.cgroup == "/sys/fs/cgroup/web"
 
 
+def test_unified_tree_is_bound_where_another_user_namespace_owns_it() -> None:
+    config = make_config("true")
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    config["linux"] |= {"uidMappings": maps, "gidMappings": maps}
+    config["linux"]["namespaces"].append({"type": "user"})
+    config["linux"]["namespaces"] = [
+        n for n in config["linux"]["namespaces"] if n["type"] != "cgroup"
+    ]
+    result = planned(config, replace(FACTS, cgroups=UNIFIED))
+    assert not [s for s in of_kind(result, MountFilesystem) if s.fstype == "cgroup2"]
+    (bind,) = of_kind(result, BindCgroup)
+    assert (bind.source, bind.target) == ("/sys/fs/cgroup/web", "/sys/fs/cgroup")
+
+
 def test_legacy_machine_has_no_v2_cgroup_to_be_born_in() -> None:
     assert planned(make_config("true"), replace(FACTS, cgroups=LEGACY)).make.cgroup == ""
 
