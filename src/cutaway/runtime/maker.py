@@ -60,7 +60,6 @@ from cutaway.steps.ledger import LEDGER_VERSION
 
 MAKER_ACTOR = "maker"
 STEM_ACTOR = "stem"
-_MOST_SOURCES = 150  # one message carries 253 descriptors, of which some are for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +306,7 @@ class _Work:
 
     def _ask_for_init(self, decided: RuntimePlan) -> None:
         """Have the stem fork the init meanwhile, when it can join what is made here."""
-        sources = sum(len(stage.steps) for stage in decided.outside if stage.name == "sources")
-        if decided.namespaces.can_be_joined and sources <= _MOST_SOURCES:
+        if decided.is_for_stem:
             flags = CLONE(decided.namespaces.clone_flags)
             self._is_asked = self._stem.ask(flags, self._scope.sync, self._cgroup_fd)
         if self._is_asked:

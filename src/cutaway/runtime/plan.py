@@ -58,6 +58,8 @@ from cutaway.steps import Step
 
 InitStep = Step[InitScope]
 
+_MOST_SOURCES = 150  # one message carries 253 descriptors, of which some are for others
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -108,6 +110,12 @@ class RuntimePlan:
         if self.spec.process is None:  # pragma: no cover
             raise ValueError("a validated spec has a process")
         return self.spec.process
+
+    @property
+    def is_for_stem(self) -> bool:
+        """Whether a stem can fork the init: it can join, and be sent, what the maker makes."""
+        sources = sum(len(stage.steps) for stage in self.outside if stage.name == "sources")
+        return self.namespaces.can_be_joined and sources <= _MOST_SOURCES
 
     def steps(self) -> tuple[Step[Any], ...]:
         """Return every step in the order done (``after`` runs beside ``init``)."""

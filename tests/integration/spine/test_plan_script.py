@@ -1,5 +1,7 @@
-"""``cutaway plan run --shell``: the printed script runs the program, as ``run`` itself does."""
+"""``cutaway plan run``: it says what ``run`` does, and its script runs the program likewise."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,3 +58,14 @@ def test_the_script_does_what_run_does(planning: EngineUnderTest, flags: tuple[s
     by_hand = planning.host.run("sh", str(script), check=False)
     assert by_hand.stdout == ran.stdout, by_hand.stderr
     assert "uid=" in ran.stdout
+
+
+def test_the_plan_has_the_steps_and_actors_of_the_story(planning: EngineUnderTest) -> None:
+    words = ("-p", "8080:80", "busybox", "true")
+    plan = json.loads(planning.cutaway("plan", "run", "--json", *words).stdout)["steps"]
+    planning.cutaway("run", "--name", "told", *words)
+    story = json.loads(planning.cutaway("story", "--json", "told").stdout)["records"]
+    planned = Counter((step["actor"], step["kind"]) for step in plan)
+    assert planned.pop(("engine", "PrepareSnapshot")) == 1  # at create: a story is of a start
+    assert Counter((step["actor"], step["kind"]) for step in story) == planned
+    assert (plan[0]["kind"], story[0]["kind"]) == ("CreateNetworkNamespace",) * 2

@@ -9,6 +9,7 @@ from cutaway.cli.commands.copy import split_container_path
 from cutaway.cli.commands.images import image_rows, split_tag
 from cutaway.cli.commands.stats import cpu_percent
 from cutaway.cli.commands.system import event_line
+from cutaway.cli.commands.transparent import story_text
 from cutaway.cli.exit_codes import start_failure_code
 from cutaway.cli.screen.progress import StreamedError, progress_bar, show_progress
 from cutaway.cli.screen.table import print_rows
@@ -128,3 +129,20 @@ def test_event_line_names_everything(monkeypatch):
     }
     assert event_line(event).endswith("container start abc (image=i, name=n)")
     assert ".000000002" in event_line(event)
+
+
+def test_a_story_counts_from_the_start_and_not_from_what_waited_for_it():
+    def record(at_ms: int, actor: str, what: str) -> dict[str, object]:
+        times = {"started_ns": at_ms * 1_000_000, "duration_ns": 500_000}
+        return {**times, "actor": actor, "what": what, "why": "default"}
+
+    told = story_text(
+        [record(1000, "shim", "sandbox"), record(9000, "engine", "lo"), record(9002, "init", "end")]
+    )
+    assert [line.split() for line in told.splitlines() if "why:" not in line] == [
+        ["at", "ms", "took", "ms", "by", "step"],
+        ["-8000.00", "0.500", "shim", "sandbox"],
+        ["0.00", "0.500", "engine", "lo"],
+        ["2.00", "0.500", "init", "end"],
+        ["3", "steps,", "1.5", "ms", "of", "work"],
+    ]

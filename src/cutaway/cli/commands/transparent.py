@@ -49,10 +49,14 @@ def on_terminal(text: str) -> str:
 
 
 def story_text(records: list[dict[str, Any]]) -> str:
-    """Lay records out: start time, duration, who, what; the reason and any failure below."""
+    """Lay records out: start time, duration, who, what; the reason and any failure below.
+
+    Time is counted from the first step that is not the shim's, which makes its sandbox ahead.
+    """
     if not records:
         return "Nothing was done yet: the container has not been started.\n"
-    first_ns = records[0]["started_ns"]
+    started = (r["started_ns"] for r in records if r["actor"] != "shim")
+    first_ns = next(started, records[0]["started_ns"])
     lines = ["     at ms   took ms  by      step"]
     for record in records:
         at_ms = (record["started_ns"] - first_ns) / 1e6

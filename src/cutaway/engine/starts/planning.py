@@ -1,7 +1,7 @@
 """``cutaway plan`` and ``cutaway story``: what would be done, and what was."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from cutaway.engine.core import Core
 from cutaway.engine.ids import new_id
 from cutaway.engine.networking.endpoints import sandbox_request
 from cutaway.engine.spec.build import build_spec
-from cutaway.engine.spec.namespaces import shares
+from cutaway.engine.spec.namespaces import has_own_network, shares
 from cutaway.engine.starts.intents import make_extensions, make_intent
 from cutaway.engine.starts.script import write_script
 from cutaway.engine.starts.starting import plan_etc
@@ -25,8 +25,11 @@ from cutaway.images.snapshots.steps import PrepareSnapshot
 from cutaway.model import ContainerCreate
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts, probe_host_facts
+from cutaway.runtime.maker import MAKER_ACTOR, STEM_ACTOR
+from cutaway.runtime.plan import RuntimePlan
 from cutaway.runtime.plan import plan as plan_runtime
 from cutaway.shim.protocol import Ledger as TellLedger
+from cutaway.shim.steps import CreateNetworkNamespace
 from cutaway.steps import Ledger, Step
 from cutaway.steps.ledger import LEDGER_VERSION
 from cutaway.volumes import MountKind, MountPoint
@@ -59,21 +62,26 @@ async def plan(core: Core, request: ContainerCreate) -> dict[str, Any]:
     network_steps, etc = _plan_network(core, container)
     engine_steps = (snapshot, *volume_steps, *network_steps)
     extensions = make_extensions(core, container, _planned_mounts(core, container))
+    intent = make_intent(core, container, points)
     planned = plan_runtime(
-        build_spec(make_intent(core, container, points)),
+        build_spec(intent),
         _facts[0],
         id=container.id,
         bundle=core.paths.bundle(container.id),
         extensions=Extensions.from_json(extensions),
+        handed_over=("network",),
     )
-    outside = (step for stage in planned.outside for step in stage.steps)
-    steps: list[tuple[str, Step[Any]]] = [("engine", step) for step in engine_steps]
-    steps += [("shim", step) for step in (*planned.host, *outside, planned.make)]
-    steps += [("init", step) for stage in planned.init for step in stage.steps]
-    steps += [("shim", step) for step in planned.after]
+    sandbox_steps: tuple[Step[Any], ...] = ()
+    if has_own_network(intent):
+        sandbox_steps = (CreateNetworkNamespace(why="runtime-spec linux.namespaces"),)
+    actors = (
+        *(("shim", step) for step in sandbox_steps),
+        *(("engine", step) for step in engine_steps),
+        *runtime_steps(planned),
+    )
     return {
         "version": LEDGER_VERSION,
-        "steps": [describe(actor, step) for actor, step in steps],
+        "steps": [describe(actor, step) for actor, step in actors],
         "script": write_script(planned, engine_steps, data_root=core.paths.data_root, etc=etc),
         "warnings": [*checked.warnings, *planned.warnings],
     }
@@ -94,6 +102,19 @@ def _imagine(core: Core, request: ContainerCreate, checked: creation.Checked) ->
         mounts=tuple(point.to_json() for point in checked.points),
     )
     return Container(document, ContainerState())
+
+
+def runtime_steps(planned: RuntimePlan) -> Iterator[tuple[str, Step[Any]]]:
+    """Give who does which of a runtime's steps, in the order in which they are done."""
+    outside = (step for stage in planned.outside for step in stage.steps)
+    for step in (*planned.host, *outside):
+        yield MAKER_ACTOR, step
+    yield STEM_ACTOR if planned.is_for_stem else MAKER_ACTOR, planned.make
+    for stage in planned.init:
+        for step in stage.steps:
+            yield "init", step
+    for step in planned.after:
+        yield MAKER_ACTOR, step
 
 
 def describe(actor: str, step: Step[Any]) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from typing import Any
 from cutaway.network.steps import SetSysctl
 from cutaway.oci.runtime_spec import Process
 from cutaway.runtime.plan import RuntimePlan
+from cutaway.runtime.plan_namespaces import HANDED_OVER
 from cutaway.runtime.steps.host import MakeInit
 from cutaway.runtime.steps.namespaces import (
+    EnterNamespaces,
     JoinNamespace,
     UnshareCgroupNamespace,
     UnshareNamespaces,
@@ -33,7 +35,8 @@ from cutaway.steps import Step
 
 _ENTERING = (UnshareNamespaces, JoinNamespace, UnshareCgroupNamespace, MakeInit)
 _PRIVILEGES = (DropBoundingSet, SetCapabilities, SetNoNewPrivileges)
-_IN_THE_LAST = (
+_NOT_BY_ITSELF = (
+    EnterNamespaces,  # a shell is in those of the shell that started it
     *(PivotRoot, GiveStdio, ResolveUser, FindProgram, EnterWorkingDirectory, SwitchUser),
     *_PRIVILEGES,
 )
@@ -100,8 +103,8 @@ def write_script(
         if isinstance(step, _ENTERING):
             *before, command = step.shell().split("\n")
             script.add(*before)
-            script.enter(_entering(command, has_network=has_network))
-        elif not isinstance(step, _IN_THE_LAST):
+            script.enter(_entering(command))
+        elif not isinstance(step, _NOT_BY_ITSELF):
             script.add(step.shell())
     script.add("# pivot_root(2) and what is done after it, without a tool of the image's:")
     script.add(*_last(planned.process, inside_steps))
@@ -113,13 +116,9 @@ def _makes_network(planned: RuntimePlan) -> bool:
     return any(space.type.value == "network" and not space.path for space in namespaces)
 
 
-def _entering(command: str, *, has_network: bool) -> str:
+def _entering(command: str) -> str:
     """Return a step's command without its shell, and with the network namespace that is there."""
-    words = command.removesuffix(" sh").split()
-    if has_network and "--net" in words:
-        words.remove("--net")
-        return " ".join(('nsenter --net="$NETNS"', *words))
-    return " ".join(words)
+    return command.removesuffix(" sh").replace(HANDED_OVER, '"$NETNS"')
 
 
 def _last(process: Process, steps: Sequence[Step[Any]]) -> list[str]:

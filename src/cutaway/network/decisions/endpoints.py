@@ -327,12 +327,13 @@ def plan_sandbox(
         network = networks[endpoint.network_id]
         steps += drivers[network.driver].plan_endpoint(network, endpoint, context)
     steps += plan_routes(sandbox)
-    steps += plan_serving(sandbox, networks, settings, "default")
+    why = "--network, --publish" if sandbox.ports else "--network"
+    steps += plan_serving(sandbox, networks, settings, why)
     entries = sandbox_entries(sandbox, networks)
     if entries:
         # Last: a port must lead nowhere until there is somebody to answer.
-        steps.append(AddFirewallElements(why="default", instance=context.instance, entries=entries))
-    return (*steps, *plan_forgetting("default", sandbox.ports, sandbox))
+        steps.append(AddFirewallElements(why=why, instance=context.instance, entries=entries))
+    return (*steps, *plan_forgetting(why, sandbox.ports, sandbox))
 
 
 def plan_forgetting(
