@@ -352,27 +352,10 @@ def _plan_bind(entry: _Entry, linux: Linux, owner: _Owner) -> AttachBind:
 def _plan_cgroup_mount(
     entry: _Entry, cgroup: ContainerCgroup, namespaces: NamespacePlan
 ) -> tuple[InitStep, ...]:
-    """Show the cgroups: v2's one tree, or v1's many side by side on a tmpfs.
-
-    Who owns no cgroup namespace may not mount cgroup2 (runc issue 2158), but bind a part of it.
-    """
-    attributes = int(entry.options.attr_set | entry.options.rec_attr_set)
+    """Show the cgroups: v2's one tree, or v1's many side by side on a tmpfs."""
     if cgroup.layout.mode is CgroupMode.UNIFIED:
-        source = cgroup.v2_directory()
-        if source and namespaces.has_user and not namespaces.is_new("cgroup"):
-            target = entry.target
-            bind = BindCgroup(source=source, target=target, attributes=attributes, why=entry.why)
-            return (bind,)
-        return (
-            MountFilesystem(
-                fstype="cgroup2",
-                source="cgroup",
-                target=entry.target,
-                attributes=attributes,
-                propagation=int(entry.options.propagation),
-                why=entry.why,
-            ),
-        )
+        return (_plan_cgroup2_mount(entry, cgroup, namespaces),)
+    attributes = int(entry.options.attr_set | entry.options.rec_attr_set)
     steps: list[InitStep] = [
         MountFilesystem(
             fstype="tmpfs",
@@ -412,6 +395,27 @@ def _plan_cgroup_mount(
         readonly = int(MOUNT_ATTR.RDONLY)
         steps.append(SetMountAttributes(target=entry.target, attributes=readonly, why=entry.why))
     return tuple(steps)
+
+
+def _plan_cgroup2_mount(
+    entry: _Entry, cgroup: ContainerCgroup, namespaces: NamespacePlan
+) -> BindCgroup | MountFilesystem:
+    """Show v2's tree: who owns no cgroup namespace may not mount it, only bind a part of it.
+
+    Source: runc issue 2158.
+    """
+    attributes = int(entry.options.attr_set | entry.options.rec_attr_set)
+    source = cgroup.v2_directory()
+    if source and namespaces.has_user and not namespaces.is_new("cgroup"):
+        return BindCgroup(source=source, target=entry.target, attributes=attributes, why=entry.why)
+    return MountFilesystem(
+        fstype="cgroup2",
+        source="cgroup",
+        target=entry.target,
+        attributes=attributes,
+        propagation=int(entry.options.propagation),
+        why=entry.why,
+    )
 
 
 def _plan_console(spec: Spec) -> tuple[InitStep, ...]:

@@ -71,17 +71,14 @@ async def plan(core: Core, request: ContainerCreate) -> dict[str, Any]:
         extensions=Extensions.from_json(extensions),
         handed_over=("network",),
     )
-    sandbox_steps: tuple[Step[Any], ...] = ()
+    steps: list[tuple[str, Step[Any]]] = []
     if has_own_network(intent):
-        sandbox_steps = (CreateNetworkNamespace(why="runtime-spec linux.namespaces"),)
-    actors = (
-        *(("shim", step) for step in sandbox_steps),
-        *(("engine", step) for step in engine_steps),
-        *runtime_steps(planned),
-    )
+        steps.append(("shim", CreateNetworkNamespace(why="runtime-spec linux.namespaces")))
+    steps += (("engine", step) for step in engine_steps)
+    steps += runtime_steps(planned)
     return {
         "version": LEDGER_VERSION,
-        "steps": [describe(actor, step) for actor, step in actors],
+        "steps": [describe(actor, step) for actor, step in steps],
         "script": write_script(planned, engine_steps, data_root=core.paths.data_root, etc=etc),
         "warnings": [*checked.warnings, *planned.warnings],
     }
