@@ -7,7 +7,7 @@ import pytest
 from cutaway.errors import InvalidParameter
 from cutaway.linux.netlink import NETLINK_NETFILTER, NetlinkSocket
 from cutaway.linux.nftables import dump_elements
-from cutaway.network import NetworkRequest, PortRequest
+from cutaway.network import EndpointRequest, NetworkRequest, PortRequest
 from cutaway.network.firewall.sets import Entry, Tables, encode_entry
 from cutaway.network.publishing.ports import PortInUse
 from cutaway.steps import Ledger
@@ -65,6 +65,27 @@ def test_one_port_of_two_is_taken_back_and_a_new_engine_knows_the_other(machine:
         eventually(lambda: not machine.host.reaches("127.0.0.1", 8080))
         assert not machine.neighbour.reaches(HOST_ADDRESS, 8080)
         assert machine.host.reaches("127.0.0.1", 8081)
+
+
+def test_ports_asked_for_are_published_when_a_live_connect_leads_out(machine: Machine):
+    controller = machine.start()
+    machine.host.run(lambda: controller.create_network(NetworkRequest(name="in", internal=True)))
+    web = machine.run("web", "in", ports=(PortRequest(container_port=80, host_port="8080"),))
+    out, fd = EndpointRequest(network="bridge"), web.namespace.fd
+    assert controller.sandbox(web.sandbox.id).ports == ()
+    with machine.host.listen("0.0.0.0", 8080), pytest.raises(PortInUse):
+        machine.host.run(lambda: controller.connect(web.sandbox.id, out, fd))
+    assert controller.sandbox(web.sandbox.id) == web.sandbox
+    machine.host.run(lambda: controller.connect(web.sandbox.id, out, fd))
+    with web.namespace.listen("0.0.0.0", 80) as server:
+        serve_once(server, b"hello")
+        text = fetch(machine.neighbour.open(), HOST_ADDRESS, 8080)
+        assert text == f"{NEIGHBOUR_ADDRESS} hello"
+        assert machine.host.reaches("127.0.0.1", 8080)
+    machine.host.run(lambda: controller.disconnect(web.sandbox.id, "bridge", fd))
+    machine.host.run(lambda: controller.connect(web.sandbox.id, out, fd))
+    with web.namespace.listen("0.0.0.0", 80):
+        assert machine.neighbour.reaches(HOST_ADDRESS, 8080)
 
 
 def test_what_can_not_be_published_changes_nothing(machine: Machine):

@@ -18,9 +18,9 @@ from cutaway.network.publishing.ports import (
     is_asked_by,
     is_binding_of,
 )
-from cutaway.network.sandbox import Sandbox
+from cutaway.network.sandbox import Sandbox, SandboxRequest
 from cutaway.network.services.keeper import NOTHING
-from cutaway.network.services.plans import publishing_network
+from cutaway.network.services.plans import port_requests, publishing_network
 from cutaway.steps import Ledger
 
 log = logging.getLogger(__name__)
@@ -38,8 +38,10 @@ class LiveChanges(Sandboxes):
     ) -> Endpoint:
         """Attach a running container to one more network. Writes the store.
 
+        Ports that it asked for at its start are published if no network led out until now.
+
         Raises:
-            CutawayError: the network can't give what is asked.
+            CutawayError: the network can't give what is asked; a port is taken.
             OSError: the kernel refused; the container is as it was.
         """
         ledger = ledger or Ledger("engine")
@@ -56,6 +58,11 @@ class LiveChanges(Sandboxes):
                 why = f"network connect {after.endpoints[place].network_name}"
                 after = self._add_gateway(after)
                 self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
+                if self._opens_a_way_in(before, after):
+                    ports = port_requests(after.request)
+                    after = self._add_ports(
+                        after, ports, after.request, netns_fd=netns_fd, ledger=ledger, why=why
+                    )
             self._move_way_out(before, after, ledger)
         except BaseException:
             with self._lock:
@@ -65,6 +72,11 @@ class LiveChanges(Sandboxes):
             raise
         self._drop_idle_gateway(after, netns_fd, ledger)
         return after.endpoints[place]
+
+    def _opens_a_way_in(self, before: Sandbox, after: Sandbox) -> bool:
+        """Only now ports can be published: what was asked for at the start could not."""
+        had, has = (publishing_network(s, self._book.networks) for s in (before, after))
+        return had is None and has is not None and not before.ports
 
     def _check_connectable(self, sandbox: Sandbox, request: EndpointRequest) -> None:
         with self._lock:
@@ -163,19 +175,35 @@ class LiveChanges(Sandboxes):
                     f"container {before.request.container_name} is on no bridge network with a "
                     "way out: its ports can't be published; connect it to one first"
                 )
-            held = self._hold_ports(before, requests)
-            new = tuple(h.binding for h in held)
-            request = replace(before.request, ports=(*before.request.ports, *requests))
-            after = replace(before, ports=(*before.ports, *new), request=request)
-            self._services.hold(sandbox_id, held)
-            try:
-                self._book.write_sandbox(after)
-                self._change(before, after, netns_fd=netns_fd, ledger=ledger, why="port add")
-            except BaseException:
-                release_ports(self._book.ports, held)
-                self._services.let_go(sandbox_id, held)
-                raise
-        return new
+            asked = replace(before.request, ports=(*before.request.ports, *requests))
+            after = self._add_ports(
+                before, requests, asked, netns_fd=netns_fd, ledger=ledger, why="port add"
+            )
+        return after.ports[len(before.ports) :]
+
+    def _add_ports(
+        self,
+        before: Sandbox,
+        requests: Sequence[PortRequest],
+        asked: SandboxRequest,
+        *,
+        netns_fd: int | None,
+        ledger: Ledger,
+        why: str,
+    ) -> Sandbox:
+        """Return a running sandbox with more ports open, and with what it has asked for then."""
+        held = self._hold_ports(before, requests)
+        ports = (*before.ports, *(h.binding for h in held))
+        after = replace(before, ports=ports, request=asked)
+        self._services.hold(before.id, held)
+        try:
+            self._book.write_sandbox(after)
+            self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
+        except BaseException:
+            release_ports(self._book.ports, held)
+            self._services.let_go(before.id, held)
+            raise
+        return after
 
     def unpublish(
         self,
