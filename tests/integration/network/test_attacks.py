@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from cutaway.network import Controller, NetworkRequest
+from cutaway.network import Controller, IpamConfig, NetworkRequest
 from support.frames import IPV4, Station, ethernet, ipv4, raw_socket, udp
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
 from support.netns import Namespace
@@ -110,6 +110,37 @@ def test_nothing_enters_an_internal_network_whatever_its_gateway_mode(router: Ma
         evil.sendto(b"evil", (web.address, 1000))
         honest.sendto(b"honest", (web.address, 1000))
         assert listening.recv(9) == b"honest"
+
+
+def test_a_connection_of_a_gone_network_leads_into_no_internal_one_of_its_addresses(
+    router: Machine,
+):
+    """Connection tracking remembers it as established, for minutes or days."""
+    subnet = (IpamConfig(subnet="172.30.0.0/24"),)
+    make(router, "open", ipam=subnet)
+    before = router.run("before", "open")
+    with router.neighbour.open(socket.SOCK_DGRAM) as evil:
+        evil.bind((NEIGHBOUR_ADDRESS, 1000))
+        with before.namespace.open(socket.SOCK_DGRAM) as client:
+            client.bind(("0.0.0.0", 2000))
+            client.sendto(b"hello", (NEIGHBOUR_ADDRESS, 1000))
+            back = evil.recvfrom(9)[1]
+            evil.sendto(b"hello", back)
+            assert client.recv(9) == b"hello"
+        router.end(before)
+        router.host.run(lambda: router.controller.remove_network("open"))
+        inner = NetworkRequest(name="inner", internal=True, ipam=subnet)
+        router.host.run(lambda: router.controller.create_network(inner))
+        after, other = router.run("after", "inner"), router.run("other", "inner")
+        assert after.address == before.address
+        with (
+            after.namespace.open(socket.SOCK_DGRAM) as listening,
+            other.namespace.open(socket.SOCK_DGRAM) as honest,
+        ):
+            listening.bind(("0.0.0.0", 2000))
+            evil.sendto(b"evil", back)
+            honest.sendto(b"honest", (after.address, 2000))
+            assert listening.recv(9) == b"honest"
 
 
 def test_icc_off_holds_on_an_unprotected_network_by_way_of_its_gateway(router: Machine):

@@ -214,18 +214,16 @@ def _published_rules(chain: Chain) -> list[Rule]:
 
 def _forwarding_rules(chain: Chain, no_router: Sequence[int]) -> list[Rule]:
     accept, drop = expressions.verdict(ACCEPT), expressions.verdict(DROP)
-    established = matches.ct_state(CT_STATE.ESTABLISHED)
-    related = matches.ct_state(CT_STATE.RELATED)
+    established = matches.ct_state(CT_STATE.ESTABLISHED | CT_STATE.RELATED)
     not_published = matches.ct_status(CT_STATUS.DNAT, invert=True)
     published = matches.ct_status(CT_STATUS.DNAT)
     rules = [
-        # First, for speed: what follows decided about a connection's first packet.
-        Rule(chain, (established, accept), "connections"),
         Rule(chain, (_links("isolated"), not_published, drop), "icc=false"),
         Rule(chain, (_links("neighbours"), accept), "within one network"),
         Rule(chain, (in_link("internal"), drop), "internal networks have no way out"),
         Rule(chain, (out_link("internal"), drop), "nor in"),
-        Rule(chain, (related, accept), "errors of connections"),
+        # Not before: a connection may be older than an internal network that got its addresses.
+        Rule(chain, (established, accept), "connections, and their errors"),
         *fencing_rules(chain),
         Rule(chain, (out_link("bridges"), published, accept), "published ports"),
         Rule(chain, (out_link("exposed"), accept), "gateway mode nat-unprotected"),
