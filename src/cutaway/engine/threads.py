@@ -208,7 +208,8 @@ async def read_by_pipe(executor: Executor, body: ByteStream, read: Callable[[int
         read: gets the pipe's descriptor. Where the body breaks, the pipe ends.
 
     Raises:
-        What broke the body; else whatever ``read`` raises.
+        What broke the body; else whatever ``read`` raises. A cancellation only when ``read`` has
+        met the pipe's end and returned: who cleans up behind it must not do so while it writes.
     """
     read_fd, write_fd = wide_pipe()
 
@@ -222,12 +223,15 @@ async def read_by_pipe(executor: Executor, body: ByteStream, read: Callable[[int
     pouring = loop.create_task(_pour(body, write_fd))
     # Not closed by the task itself: one that is cancelled before its first step does nothing.
     pouring.add_done_callback(lambda _: os.close(write_fd))
+    reading = loop.run_in_executor(executor, work)
     try:
-        return await loop.run_in_executor(executor, work)
+        return await asyncio.shield(reading)
     finally:
         pouring.cancel()
-        (failure,) = await asyncio.gather(pouring, return_exceptions=True)
-        if isinstance(failure, Exception):
+        await asyncio.wait({pouring})  # closes the pipe, whose end the reader meets
+        await asyncio.wait({reading})
+        failure = None if pouring.cancelled() else pouring.exception()
+        if failure is not None:
             raise failure  # what the reader met is only the consequence
 
 

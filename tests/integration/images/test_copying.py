@@ -338,3 +338,22 @@ def test_linking_keeps_times_of_directories_and_goes_where_links_of_the_image_le
     assert os.listdir(outside) == ["canary"]
     assert linker.inode("work", "dst/timed/large") == linker.inode("context", "d/timed/large")
     assert linker.files()["dst/timed"].mtime == 3000
+
+
+def test_what_a_later_source_puts_in_the_place_of_a_large_file_stays(linker: Linker) -> None:
+    later = [file("later/x", b"later"), file("later/d", b"no directory"), file("later/e", b"")]
+    large = [file("large/x", LARGE), file("large/d/y", LARGE), file("large/e", LARGE)]
+    linker.put("context", [*large, *later])
+    linker.copy("large", "later", to="/app/")
+    found = linker.files()
+    assert {name: found[f"app/{name}"].size for name in "xde"} == {"x": 5, "d": 12, "e": 0}
+
+
+@pytest.mark.parametrize("destination", ["/", "/app", "/app/"])
+def test_large_files_of_directories_and_globs_are_linked(linker: Linker, destination: str) -> None:
+    linker.put("context", [file("d/s/one", LARGE), file("two", LARGE)])
+    linker.copy("d", to=destination)
+    linker.copy("t*", to=destination + "/")
+    place = destination.strip("/")
+    assert linker.inode("work", f"{place}/s/one") == linker.inode("context", "d/s/one")
+    assert linker.inode("work", f"{place}/two") == linker.inode("context", "two")

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -91,3 +92,31 @@ def test_what_breaks_a_body_is_told_not_what_the_reader_met() -> None:
 
     with pytest.raises(OSError, match="reset"):
         read_pipe(broken())
+
+
+def test_a_cancellation_waits_for_the_reader_and_leaves_no_descriptor() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"one"
+        await asyncio.Event().wait()
+
+    done: list[bytes] = []
+
+    def read(fd: int) -> None:
+        done.append(b"".join(iter(lambda: os.read(fd, 1 << 16), b"")))
+
+    async def run() -> None:
+        occupied = threading.Event()
+        with ThreadPoolExecutor(1) as executor:
+            before = len(os.listdir("/proc/self/fd"))
+            executor.submit(occupied.wait, 10)  # the reader has no thread yet
+            task = asyncio.create_task(read_by_pipe(executor, endless(), read))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.sleep(0)
+            occupied.set()
+            await asyncio.wait({task})
+            assert task.cancelled()
+            assert len(done) == 1
+            assert len(os.listdir("/proc/self/fd")) == before
+
+    asyncio.run(run())

@@ -77,13 +77,12 @@ class Making(EntryTarget):
         if entry.kind != tar.SYMLINK:
             entry.mode = self._change_mode(entry.mode, entry.kind == tar.DIRECTORY)
         self._limit_time(entry)
-        if _attributes(entry) == found and self._is_linked(entry, pieces):
-            pieces = ()
-        self.make(entry, pieces)
+        mark = self._offer(entry, pieces) if _attributes(entry) == found else b""
+        self.make(entry, (mark,) if mark else pieces)
 
-    def _is_linked(self, entry: Entry, pieces: Iterable[bytes]) -> bool:
+    def _offer(self, entry: Entry, pieces: Iterable[bytes]) -> bytes:
         if self._links is None or not isinstance(pieces, FileContent):
-            return False
+            return b""
         return self._links.offer(entry.name, pieces)
 
     def make(self, entry: Entry, pieces: Iterable[bytes | memoryview] = ()) -> None:

@@ -67,11 +67,11 @@ def copy_files(
         BadLayer: an archive that ADD unpacks is hostile or damaged; what came before it stays.
     """
     asked = {**asdict(request), "links": shared is not None}
-    links: list[tuple[bytes, bytes]] = []
+    links: list[tuple[bytes, bytes, bytes]] = []
 
     def note(link: list[str], _: list[int]) -> None:
-        origin_path, path = map(os.fsencode, link)
-        links.append((origin_path, path))
+        origin_path, path, mark = map(os.fsencode, link)
+        links.append((origin_path, path, mark))
 
     with destination.writing():
         entries = _start("copy", destination, origin, asked).run(on_note=note)

@@ -3,24 +3,28 @@
 That is right where nobody ever writes to either: the origin is a build's own (its context, what it
 fetched), the destination becomes a layer. Only a file that the copy leaves as it is (owner, mode
 and time), and that has one name so far, is linked: in a layer's archive two names would be one
-file. The worker can't link, since it sees the two trees as two mounts; it makes the place, empty,
-and tells its parent, who sees both on one file system.
+file. The worker can't link, since it sees the two trees as two mounts; it makes the place, puts a
+mark there and tells its parent, who sees both on one file system. Where a later source has put
+something else in the place, the mark is gone, and nothing is linked.
 """
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from cutaway import linux
 from cutaway.images.layers.file_content import FileContent
-from cutaway.images.resolve import INSIDE_NO_LINKS
+from cutaway.images.resolve import INSIDE_NO_LINKS, is_missing
 from cutaway.images.trees.paths import resolve_links
 
 _SMALLEST_BYTES = 1 << 18  # below, copying costs no more than linking
+_MARK_BYTES = 16
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-Tell = Callable[[bytes, bytes], None]
-"""Told the origin's path and the place's, both without links, relative to their roots."""
+Tell = Callable[[bytes, bytes, bytes], None]
+"""Told the origin's path, the place's (without links, relative to their roots) and the mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,25 @@ class SharedFiles:
     origin: str
     destination: str
 
-    def link(self, origin_path: bytes, path: bytes) -> None:
-        """Put a file of the origin into its empty place.
+    def link(self, origin_path: bytes, path: bytes, mark: bytes) -> None:
+        """Put a file of the origin into its place, unless that has something else by now.
 
         Preconditions: the worker has ended, and with it its mount of the destination.
         """
+        try:
+            to_fd, place = _open_parent(self.destination, path)
+        except OSError as error:
+            if is_missing(error) or error.errno == errno.ELOOP:
+                return  # a directory on the way was replaced
+            raise
+        try:
+            if _holds(to_fd, place, mark):
+                self._replace(to_fd, place, origin_path)
+        finally:
+            os.close(to_fd)
+
+    def _replace(self, to_fd: int, place: bytes, origin_path: bytes) -> None:
         from_fd, leaf = _open_parent(self.origin, origin_path)
-        to_fd, place = _open_parent(self.destination, path)
         try:
             times = os.fstat(to_fd)
             os.unlink(place, dir_fd=to_fd)
@@ -49,7 +65,20 @@ class SharedFiles:
             os.utime(to_fd, ns=(times.st_atime_ns, times.st_mtime_ns))
         finally:
             os.close(from_fd)
-            os.close(to_fd)
+
+
+def _holds(directory_fd: int, leaf: bytes, mark: bytes) -> bool:
+    try:
+        status = os.stat(leaf, dir_fd=directory_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(status.st_mode) or status.st_size != len(mark):
+        return False  # not opened: it may be a device
+    fd = os.open(leaf, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
+    try:
+        return os.read(fd, len(mark)) == mark
+    finally:
+        os.close(fd)
 
 
 def _open_parent(root: str, path: bytes) -> tuple[int, bytes]:
@@ -77,17 +106,19 @@ class LinkOffers:
 
     def begin(self, prefix: bytes, origin_path: bytes) -> None:
         """Take the next source: its entries' names start with ``prefix`` for ``origin_path``."""
-        self._prefix, self._origin_path = prefix, origin_path
+        self._prefix, self._origin_path = prefix, origin_path.strip(b"/")
 
-    def offer(self, name: bytes, content: FileContent) -> bool:
-        """Tell of a file that is made under ``name``; False if it must be copied."""
+    def offer(self, name: bytes, content: FileContent) -> bytes:
+        """Tell of a file that is made under ``name``; return its mark, or nothing: copy it."""
         status = content.status()
         is_fit = status.st_nlink == 1 and status.st_size >= _SMALLEST_BYTES
         if not is_fit or status.st_ino in self._offered:
-            return False
+            return b""
         self._offered.add(status.st_ino)
-        below = name.removeprefix(self._prefix)
+        below = name.removeprefix(self._prefix).strip(b"/")
+        origin_path = b"/".join(filter(None, (self._origin_path, below)))
         directory, _, leaf = name.rpartition(b"/")
         place = resolve_links(self._root_fd, b"/" + directory) + b"/" + leaf
-        self._tell((self._origin_path + below).lstrip(b"/"), place.lstrip(b"/"))
-        return True
+        mark = os.urandom(_MARK_BYTES).hex().encode()
+        self._tell(origin_path, place.lstrip(b"/"), mark)
+        return mark
