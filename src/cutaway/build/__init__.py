@@ -19,7 +19,7 @@ The core takes a graph, not a Dockerfile, so that BuildKit's own protocol can fe
 Words: *instruction*, *stage*, *context*, *ONBUILD trigger* (Dockerfile reference); *vertex*,
 *frontend*, *solver*, *cache key* (BuildKit).
 
-Read ``dockerfile/__init__.py``, ``graph.py``, ``solve/__init__.py``, ``service.py``.
+Read ``dockerfile/``, ``graph.py``, ``solve/``, ``service.py``, ``portable/``.
 
 Docker's counterpart: ``builder/dockerfile`` in moby (the classic builder), and BuildKit.
 """

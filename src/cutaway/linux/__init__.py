@@ -11,7 +11,7 @@ anything, keeps state or starts threads.
 Words: *descriptor* or *fd* (a number that holds a file, mount, process or namespace), *pidfd*
 (a process held by descriptor), *dirfd* (where a relative path starts).
 
-Read ``abi.py`` (numbers; pure), ``errors.py``, ``libc.py`` (how a wrapper is made), then
+Read ``abi/`` (numbers; pure), ``errors.py``, ``libc.py`` (how a wrapper is made), then
 ``mounts.py``, ``processes.py``, ``files.py``, ``credentials.py``; then ``netlink.py`` and, above
 it, ``rtnetlink/`` (links, addresses, routes) and ``nftables/`` (firewall). The netlink modules,
 ``sockets``, ``inotify`` and ``bpf`` are not imported by ``import cutaway.linux``: name them,
