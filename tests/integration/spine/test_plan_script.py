@@ -69,3 +69,19 @@ def test_the_plan_has_the_steps_and_actors_of_the_story(planning: EngineUnderTes
     assert planned.pop(("engine", "PrepareSnapshot")) == 1  # at create: a story is of a start
     assert Counter((step["actor"], step["kind"]) for step in story) == planned
     assert (plan[0]["kind"], story[0]["kind"]) == ("CreateNetworkNamespace",) * 2
+
+
+def test_what_an_image_says_is_no_command_of_the_script(planning: EngineUnderTest) -> None:
+    canary = planning.directory / "canary"
+    attack = f"$(touch {canary})"
+    for flag, value in (
+        ("-u", f"x{attack}"),
+        ("-w", f"/w{attack}"),
+        ("-v", f"/v{attack}"),
+        ("-e", f'A=x\nLEVEL1\n){attack}"\n'),
+    ):
+        words = ("--network", "none", flag, value, "busybox", "true")
+        script = planning.cutaway("plan", "run", "--shell", *words).stdout
+        done = planning.host.run("sh", "-c", script, check=False)
+        assert not canary.exists(), script
+        assert done.returncode == 0, done.stderr

@@ -4,6 +4,9 @@ A shell can't enter a namespace, it can only start another shell there. So each 
 one opens a level: the rest of the script, handed to ``sh -c``. The last of a container's steps
 happen in no shell at all, after the host's tools are out of reach: one command with the same
 effect stands for them.
+
+Whoever runs the script does so as root of the host: what the image says (user, paths, variables,
+and the ids in its ``passwd``) is a word of a command, and never a command or a further option.
 """
 
 import shlex
@@ -46,13 +49,19 @@ _MEMBERSHIPS = (
 _TOOLS_NEED = ("sys_chroot", "setuid", "setgid")
 _HEAD = """#!/bin/sh -e
 # The same by hand. Lines that begin with # are system calls without a command.
+# For images you trust: mkdir and mount follow an image's links out of it, the engine does not.
 # Take away afterwards what it made: this script keeps no ledger."""
 
 
 @dataclass(slots=True)
 class _Levels:
-    """The script so far, and the shells in shells that are open in it."""
+    """The script so far, and the shells in shells that are open in it.
 
+    Attributes:
+        mark: what begins the words at which levels end; no line of the container's is like it.
+    """
+
+    mark: str
     lines: list[str] = field(default_factory=lambda: [_HEAD])
     closing: list[str] = field(default_factory=list)
 
@@ -61,7 +70,7 @@ class _Levels:
 
     def enter(self, command: str) -> None:
         """Have the rest of the script done by another shell, which keeps the standard input."""
-        mark = f"LEVEL{len(self.closing) + 1}"
+        mark = f"{self.mark}_{len(self.closing) + 1}"
         self.lines.append(f"exec {command} sh -ec \"$(cat <<'{mark}'")
         self.closing.insert(0, f'{mark}\n)"')
 
@@ -84,7 +93,7 @@ def write_script(
         data_root: where snapshots and containers are.
         etc: the texts of the container's files about names, by host path.
     """
-    script = _Levels()
+    script = _Levels(f"LEVEL_{planned.container_id[:12]}")
     has_network = _makes_network(planned)
     script.add(f"cd {shlex.quote(data_root)}", f"export ROOTFS={shlex.quote(planned.bundle)}")
     script.add(f'mkdir -p "$ROOTFS" containers/{planned.container_id}')
@@ -142,9 +151,9 @@ def _last(process: Process, steps: Sequence[Step[Any]]) -> list[str]:
     if not any(entry.startswith("HOME=") for entry in process.env):
         environment += ' HOME="${HOME:-/}"'
     drop = (
-        f"setpriv --regid $GROUP_ID ${{GROUP_IDS:+--groups}} ${{GROUP_IDS:---clear-groups}} {words}"
+        'setpriv --regid "$GROUP_ID" ${GROUP_IDS:+--groups} "${GROUP_IDS:---clear-groups}" ' + words
     )
-    root = f'unshare --root="$ROOTFS" --wd={shlex.quote(process.cwd)} --setuid $USER_ID'
+    root = f'unshare --root="$ROOTFS" --wd={shlex.quote(process.cwd)} --setuid "$USER_ID"'
     lines.append(f"umask {umask:04o}")
     lines.append(f"exec env -i {environment} {drop} {root} {shlex.join(process.args)}")
     return lines
@@ -162,7 +171,7 @@ def _find_user(resolved: ResolveUser) -> list[str]:
         f"USER_ID=${{USER_ID:-{numbers[0]}}} GROUP_ID=${{GROUP_ID:-{numbers[1]}}} GROUP_IDS=",
     ]
     if resolved.user or resolved.extra_groups:
-        members = "" if group else _ask("group", _MEMBERSHIPS, "$NAME")
+        members = "" if group else _ask("group", _MEMBERSHIPS, '"$NAME"')
         more = [g if g.isdecimal() else _look_up(g, 3, "group") for g in resolved.extra_groups]
         lines.append(f"GROUP_IDS=$(echo {','.join(('$GROUP_ID', *more))}{members} | tr -d ' \\n')")
     return lines
@@ -174,5 +183,11 @@ def _look_up(name: str, number: int, file: str) -> str:
 
 
 def _ask(file: str, program: str, name: str) -> str:
-    """Return what prints an awk(1) program's answer about ``n`` in a file of the image's /etc."""
-    return f'$(awk -F: -v n="{name}" {shlex.quote(program)} "$ROOTFS"/etc/{file} || :)'
+    """Return what prints an awk(1) program's answer about ``n`` in a file of the image's /etc.
+
+    Args:
+        file: ``passwd`` or ``group``.
+        program: of awk.
+        name: the word that ``n`` is, quoted.
+    """
+    return f'$(awk -F: -v n={name} {shlex.quote(program)} "$ROOTFS"/etc/{file} || :)'

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 from dataclasses import dataclass
 
 from cutaway import linux
@@ -27,7 +28,7 @@ class SetHostname(Step[InitScope]):
 
     def shell(self) -> str:
         """Return the hostname command."""
-        return f"hostname {self.name}"
+        return f"hostname {shlex.quote(self.name)}"
 
     def apply(self, scope: InitScope) -> None:
         """Call sethostname(2)."""
@@ -46,7 +47,7 @@ class SetDomainname(Step[InitScope]):
 
     def shell(self) -> str:
         """Return the domainname command."""
-        return f"domainname {self.name}"
+        return f"domainname {shlex.quote(self.name)}"
 
     def apply(self, scope: InitScope) -> None:
         """Call setdomainname(2)."""

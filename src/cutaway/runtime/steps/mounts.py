@@ -7,6 +7,7 @@ check and the mount.
 
 import errno
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 
@@ -44,6 +45,11 @@ PROC_EXCEPTIONS = frozenset(
         "/proc/sys/crypto/fips_enabled",
     }
 )
+
+
+def _in_root(path: str) -> str:
+    """Return a path of the container as a shell's word; it may be the image's choice (VOLUME)."""
+    return f'"$ROOTFS"{shlex.quote(path)}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +108,8 @@ class MountFilesystem(Step[InitScope]):
     def shell(self) -> str:
         """Return the mount command."""
         options = ",".join([*format_attributes(self.attributes), *self.options]) or "defaults"
-        target = f'"$ROOTFS"{self.target}'
-        return f"mkdir -p {target}; mount -t {self.fstype} -o {options} {self.source} {target}"
+        source, target = shlex.quote(self.source), _in_root(self.target)
+        return f"mkdir -p {target}; mount -t {self.fstype} -o {options} {source} {target}"
 
     def apply(self, scope: InitScope) -> None:
         """Create the file system, then attach it on the target held by descriptor.
@@ -231,11 +237,11 @@ class AttachBind(Step[InitScope]):
         options = format_attributes(self.attr_set | self.rec_attr_set)
         propagation = format_propagation(self.propagation)
         words = ["rbind", *options, *([propagation] if propagation else [])]
-        target = f'"$ROOTFS"{self.target}'
+        source, target = shlex.quote(self.source), _in_root(self.target)
         return (
-            f"if [ -d {self.source} ]; then mkdir -p {target}; else "
-            f"mkdir -p {os.path.dirname(target)}; touch {target}; fi; "
-            f"mount -o {','.join(words)} {self.source} {target}"
+            f"if [ -d {source} ]; then mkdir -p {target}; else "
+            f"mkdir -p {_in_root(os.path.dirname(self.target))}; touch {target}; fi; "
+            f"mount -o {','.join(words)} {source} {target}"
         )
 
     def apply(self, scope: InitScope) -> None:
@@ -296,8 +302,8 @@ class BindCgroup(Step[InitScope]):
     def shell(self) -> str:
         """Return the mount command."""
         options = ",".join(["bind", *format_attributes(self.attributes)])
-        target = f'"$ROOTFS"{self.target}'
-        return f"mkdir -p {target}; mount -o {options} {self.source} {target}"
+        source, target = shlex.quote(self.source), _in_root(self.target)
+        return f"mkdir -p {target}; mount -o {options} {source} {target}"
 
     def apply(self, scope: InitScope) -> None:
         """Clone the host's cgroup directory and attach it."""
@@ -336,7 +342,7 @@ class SetMountAttributes(Step[InitScope]):
     def shell(self) -> str:
         """Return the mount command."""
         options = ",".join(format_attributes(self.attributes))
-        return f'mount -o remount,bind,{options} "$ROOTFS"{self.target}'
+        return f"mount -o remount,bind,{options} {_in_root(self.target)}"
 
     def apply(self, scope: InitScope) -> None:
         """Call mount_setattr(2) on the mount that the path holds."""

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import stat
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class MakeWorkingDirectory(Step[InitScope]):
 
     def shell(self) -> str:
         """Return the mkdir command."""
-        return f'mkdir -p "$ROOTFS"{self.path}'
+        return f'mkdir -p "$ROOTFS"{shlex.quote(self.path)}'
 
     def apply(self, scope: InitScope) -> None:
         """Make it by descriptors; one that exists is left as it is."""
