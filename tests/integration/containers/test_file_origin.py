@@ -33,7 +33,9 @@ def engine(module_engine: EngineUnderTest) -> Iterator[EngineUnderTest]:
 
 EXPECTED = {
     "/bin/busybox": ["layer 1 of 4"],
-    "/d/e": ["container's own layer: copied up", "layer 4 of 4", "layer 2 of 4"],
+    "/": ["container's own layer: copied up", "(20", "): sh -c echo 2", "): sh -c mkdir -p /d/e"],
+    "/d": ["): sh -c rm -r /d/e; mkdir /d/e", "): sh -c echo 2", "): sh -c mkdir -p /d/e"],
+    "/d/e": ["container's own layer: copied up", "layer 4 of 4", "has it, hidden: sh -c mkdir"],
     "/d/a": [
         "container's own layer: copied up from the image, to be changed (20",
         "layer 3 of 4",

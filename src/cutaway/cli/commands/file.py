@@ -50,12 +50,12 @@ def describe(origin: dict[str, Any]) -> list[str]:
     elif origin["Kind"] == "container":
         since = f" ({origin['Since']})" if origin.get("Since") else ""
         lines.append(f"container's own layer: {_CHANGES[origin['Change']]}{since}")
-    return lines + [_layer(layer, origin["Kind"]) for layer in origin["Layers"]]
+    return lines + [_layer(layer) for layer in origin["Layers"]]
 
 
-def _layer(layer: dict[str, Any], kind: str) -> str:
+def _layer(layer: dict[str, Any]) -> str:
     note = "deletes it: " if layer["Deletes"] else ""
-    if not note and (layer["Hidden"] or kind == "container"):
+    if not note and layer["Hidden"]:
         note = "has it, hidden: "
     digest = layer["Digest"].partition(":")[2][:12]
     made = " ".join(layer["CreatedBy"].split())[:_LINE]

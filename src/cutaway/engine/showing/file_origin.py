@@ -46,7 +46,7 @@ def _find(core: Core, container: Container, path: str) -> FileOrigin:
     if engines:
         return FileOrigin(path=real, kind="engine", engine_target=engines)
     own = look_in_layer(core.snapshots.directory(container.id), real)
-    layers = _look_in_image(core, container, real)
+    layers = _look_in_image(core, container, real, is_hidden=own.hides_below)
     return _join(container, real, own, layers)
 
 
@@ -63,14 +63,15 @@ def _above(path: str, places: frozenset[str]) -> str:
     return max(found, key=len, default="")
 
 
-def _look_in_image(core: Core, container: Container, path: str) -> tuple[FileLayer, ...]:
+def _look_in_image(
+    core: Core, container: Container, path: str, *, is_hidden: bool
+) -> tuple[FileLayer, ...]:
     """Return the layers that have the path or delete it, topmost first."""
     if not container.document.chain_id:
         return ()
     image = core.images.get(Digest(container.document.image_id))
     steps = [step for step in image.config.history if not step.empty_layer]
     found: list[FileLayer] = []
-    is_hidden = False
     for index in range(len(image.chain_ids) - 1, -1, -1):
         finding = look_in_layer(core.snapshots.directory(str(image.chain_ids[index])), path)
         step = steps[index] if index < len(steps) else None
@@ -86,7 +87,7 @@ def _look_in_image(core: Core, container: Container, path: str) -> tuple[FileLay
                     hidden=is_hidden,
                 )
             )
-        is_hidden = is_hidden or finding.hides_below or finding.is_there
+        is_hidden = is_hidden or finding.hides_below
     while found and found[-1].deletes:  # what never was below
         found.pop()
     return tuple(found)
@@ -99,7 +100,7 @@ def _join(
     in_image = bool(layers) and not layers[0].deletes
     if own.is_there:
         change = "created"
-        if own.is_copied_up:
+        if own.is_copied_up or (own.is_merged and in_image):
             change = "copied up"
         elif in_image:
             change = "replaced"

@@ -27,6 +27,7 @@ class Finding:
         is_deleted: it says that there is none.
         hides_below: whatever the layers below have of it is not seen.
         is_copied_up: it was taken from a layer below, to be changed.
+        is_merged: it is a directory that shows what the layers below have in it, too.
         born_ns: when this layer got it, nanoseconds since the epoch; 0: not known.
     """
 
@@ -34,6 +35,7 @@ class Finding:
     is_deleted: bool = False
     hides_below: bool = False
     is_copied_up: bool = False
+    is_merged: bool = False
     born_ns: int = 0
 
 
@@ -61,17 +63,18 @@ def look_in_layer(directory: str, path: str) -> Finding:
                 return Finding(is_deleted=True, hides_below=True, born_ns=linux.birth_time_ns(fd))
             is_last = position == len(names) - 1
             if not stat.S_ISDIR(status.st_mode):
-                return _describe(fd, hides_below=True) if is_last else Finding(hides_below=True)
+                return _describe(fd, is_merged=False) if is_last else Finding(hides_below=True)
             is_opaque = is_opaque or _xattr(fd, OPAQUE_XATTR) == b"y"
-        return _describe(fd, hides_below=is_opaque)
+        return _describe(fd, is_merged=not is_opaque)
     finally:
         os.close(fd)
 
 
-def _describe(fd: int, *, hides_below: bool) -> Finding:
+def _describe(fd: int, *, is_merged: bool) -> Finding:
     return Finding(
         is_there=True,
-        hides_below=hides_below,
+        is_merged=is_merged,
+        hides_below=not is_merged,
         is_copied_up=bool(_xattr(fd, _ORIGIN_XATTR)),
         born_ns=linux.birth_time_ns(fd),
     )
