@@ -1042,6 +1042,7 @@ NETWORKS = [
     post("/networks/create", {}),
     post("/networks/create", {"Name": ""}),
     post("/networks/create", {"Name": "b/d"}),
+    delete("/networks/b/d"),
     post("/networks/create", {"Name": "bridge"}),
     post("/networks/create", {"Name": "bad", "Driver": "host"}),
     post("/networks/create", {"Name": "bad", "IPAM": {"Config": [{"Subnet": "nonsense"}]}}),

@@ -1,5 +1,7 @@
 """Commands of our own about networks, on a real engine: ``port add`` and ``rm``."""
 
+import json
+
 import pytest
 
 from support.engine import EngineUnderTest
@@ -64,6 +66,18 @@ def test_bad_words_change_nothing(web: EngineUnderTest, words: tuple[str, ...], 
     assert done.returncode != 0
     assert text in done.stderr
     assert web.docker("port", "web").stdout == ""
+
+
+def test_a_networks_name_may_have_slashes(engine: EngineUnderTest):
+    engine.docker("network", "create", "team/web")
+    engine.docker("run", "-d", "--name", "one", "--network", "team/web", "busybox", "sleep", "600")
+    engine.docker("network", "disconnect", "team/web", "one")
+    engine.docker("network", "connect", "team/web", "one")
+    for run in (engine.docker, engine.cutaway):
+        shown = json.loads(run("network", "inspect", "team/web").stdout)
+        assert [e["Name"] for e in shown[0]["Containers"].values()] == ["one"]
+    engine.docker("rm", "-f", "one")
+    engine.cutaway("network", "rm", "team/web")
 
 
 def test_egress_and_denied(engine: EngineUnderTest):

@@ -82,7 +82,7 @@ async def prune(request: Request, backends: Backends) -> Response:
     return json_answer(await _backend(backends).prune(filters))
 
 
-_NAME = "/networks/{name}"
+_NAME = "/networks/{name:path}"
 _G = "Networks"
 _LIST = Route(
     method="GET",

@@ -27,7 +27,7 @@ from cutaway.network.network import (
 )
 from cutaway.network.settings import DEFAULT_BRIDGE, NetworkSettings
 
-_FORBIDDEN_IN_NAMES = frozenset("/\\\t\n\r\0")
+_FORBIDDEN_IN_NAMES = frozenset("\t\n\r\0")
 
 
 def timestamp() -> str:
@@ -44,7 +44,7 @@ def check_name(name: str) -> None:
     if not name.strip():
         raise InvalidParameter("invalid name: name is empty")
     if any(c in _FORBIDDEN_IN_NAMES for c in name) or len(name) > 255:
-        raise InvalidParameter(f"invalid name: {name!r} holds a slash or a control character")
+        raise InvalidParameter(f"invalid name: {name!r} is too long or holds a control character")
 
 
 def wanted_versions(request: NetworkRequest) -> list[int]:
