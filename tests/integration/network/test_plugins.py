@@ -164,7 +164,8 @@ def test_addresses_of_a_plugin_on_our_bridge(wire: Wire) -> None:
     engine.docker(*run, "--name", "two", "--ip", "10.77.0.20", *SLEEP)
     asked = [a for n, a in wire.calls() if n == "IpamDriver.RequestAddress"]
     assert asked[0]["Options"] == {"RequestAddressType": "com.docker.network.gateway"}
-    assert "com.docker.network.endpoint.macaddress" in asked[2]["Options"]
+    one = inspect(engine, "container", "one")["NetworkSettings"]["Networks"]["hall"]
+    assert asked[2]["Options"] == {"com.docker.network.endpoint.macaddress": one["MacAddress"]}
     assert_reaches(engine, "one", "two")
     assert set(wire.holds["addresses"]) >= {"10.77.0.1", "10.77.0.2", "10.77.0.20", "fd77:1::2"}
     taken = engine.docker(*run, "--ip", "10.77.0.20", *SLEEP, check=False)

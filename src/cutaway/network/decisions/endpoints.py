@@ -142,12 +142,13 @@ def lease_endpoint(
         ipv4, ipv6 = lease_addresses(book, ipam, network, request=request, sandbox=sandbox)
     else:
         ipv4, ipv6 = offer.ipv4, offer.ipv6
+    mac = offer.mac if offer else request.mac
     if network.is_plugged:
-        return replace(base, ipv4=ipv4, ipv6=ipv6, mac=offer.mac if offer else "")
+        return replace(base, ipv4=ipv4, ipv6=ipv6, mac=mac)
     return replace(
         base,
         host_interface=_host_interface(base) if driver.name == "bridge" else "",
-        mac=request.mac.replace("-", ":").lower() or _mac(ipv4, base.id),
+        mac=mac.replace("-", ":").lower() or _mac(ipv4, base.id),
         ipv4=ipv4,
         ipv6=ipv6,
         gateway=_gateway(network, 4, ipv4),
