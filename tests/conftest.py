@@ -62,9 +62,12 @@ def module_engine(archives: Path) -> Iterator[EngineUnderTest]:
 
 @pytest.fixture(scope="module")
 def killable_engine(archives: Path) -> Iterator[EngineUnderTest]:
-    """Like ``module_engine``, but cheap to start again: for ``support.killing``."""
-    engine = ForkedEngine().start()
+    """Like ``module_engine``, but cheap to start again, and it finds plugins: to be killed."""
+    engine = ForkedEngine()
+    engine.flags += ["--plugin-sockets", str(engine.directory / "plugins")]
+    (engine.directory / "plugins").mkdir()
     try:
+        engine.start()
         engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
         yield engine
     finally:

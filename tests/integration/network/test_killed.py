@@ -7,11 +7,13 @@ after every kill, no address is given twice, and nothing is left.
 import json
 import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from support.engine import EngineUnderTest
 from support.killing import Attempt, KillLoop, Operation
+from support.plugin_process import PluginProcess
 from support.waiting import eventually
 
 SLEEPER = {"Image": "busybox", "Cmd": ["sleep", "600"], "StopSignal": "SIGKILL"}
@@ -72,15 +74,47 @@ def run_published(attempt: Attempt) -> None:
     publish(attempt)
 
 
+def run_in_yard(attempt: Attempt) -> None:
+    """Run a container whose way out is docker_gwbridge."""
+    body = {**SLEEPER, "HostConfig": {"NetworkMode": "yard"}}
+    attempt.client.post("/containers/create", body, name=attempt.name)
+    attempt.client.post(f"/containers/{attempt.name}/start")
+
+
+def run_in_yard_connected(attempt: Attempt) -> None:
+    run_in_yard(attempt)
+    connect(attempt)
+
+
+def leads_out(attempt: Attempt) -> None:
+    """Compare the container's ways out with its networks: one leads out, whichever it is."""
+    container = attempt.client.get(f"/containers/{attempt.name}/json")
+    said = container["NetworkSettings"]["Networks"]
+    way_out = attempt.client.get("/networks/docker_gwbridge")
+    is_added = container["Id"] in way_out["Containers"]
+    assert is_added == ("steady" not in said)
+    routes = inside(container, "route", "show", "default")
+    added = way_out["IPAM"]["Config"][0]["Gateway"]
+    assert [r["gateway"] for r in routes] == [added if is_added else "172.31.0.1"]
+    links = [link for link in inside(container, "link") if link["ifname"] != "lo"]
+    assert len(links) == len(said) + is_added
+
+
+def inside(container: dict[str, Any], *words: str) -> list[dict[str, Any]]:
+    """Ask ip(8) in a container's namespace."""
+    namespace = f"--net=/proc/{container['State']['Pid']}/ns/net"
+    command = ["nsenter", namespace, "ip", "-j", "-4", *words]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return json.loads(shown)  # type: ignore[no-any-return]
+
+
 def agrees(attempt: Attempt) -> None:
     """Compare inspect, the namespace, the networks and the ports."""
     container = attempt.client.get(f"/containers/{attempt.name}/json")
     said = container["NetworkSettings"]["Networks"]
-    pid = container["State"]["Pid"]
-    words = ["nsenter", f"--net=/proc/{pid}/ns/net", "ip", "-j", "-4", "addr"]
-    shown = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-    inside = {a["local"] for link in shown for a in link["addr_info"]} - {"127.0.0.1"}
-    assert inside == {e["IPAddress"] for e in said.values()}
+    shown = inside(container, "addr")
+    has = {a["local"] for link in shown for a in link["addr_info"]} - {"127.0.0.1"}
+    assert has == {e["IPAddress"] for e in said.values()}
     networks = [attempt.client.get(f"/networks/{n}") for n in ("steady", "bridge")]
     given = [c["IPv4Address"] for n in networks for c in n["Containers"].values()]
     assert len(given) == len(set(given))
@@ -116,6 +150,25 @@ def test_a_killed_engine_leaves_networks_whole(
     loop = KillLoop(steady, seed=kills)
     loop.run(operations, kills=kills)
     assert loop.killed["engine"] == kills
+
+
+def test_a_way_out_that_comes_or_goes_is_whole_after_a_kill(steady: EngineUnderTest):
+    """A plugin names no gateway, so docker_gwbridge is the way out but while ``steady`` is one."""
+    wire = PluginProcess(steady, "support.network_plugin", "wire")
+    try:
+        steady.docker("network", "create", "-d", "wire", "-o", "gateway=none", "yard")
+        steady.docker("run", "--rm", "--network", "yard", "busybox", "true")  # makes the bridge
+        KillLoop(steady, seed=9).run(
+            (
+                Operation("goes", prepare=run_in_yard, act=connect, check=leads_out),
+                Operation("comes", prepare=run_in_yard_connected, act=disconnect, check=leads_out),
+            ),
+            kills=8,
+        )
+        steady.docker("network", "rm", "yard", "docker_gwbridge")
+        eventually(lambda: not any(wire.state.values()))
+    finally:
+        wire.kill()
 
 
 def test_a_killed_userland_process_serves_again(steady: EngineUnderTest):

@@ -1,33 +1,14 @@
 """SIGKILL of the engine while volumes are made, filled, used and removed: none half there."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from support.engine import EngineUnderTest
-from support.forked_engine import ForkedEngine
-from support.images import busybox_archive
 from support.killing import Attempt, KillLoop, Operation
 from support.plugin_process import PluginProcess
 from support.waiting import eventually
 
 KILLS = 50  # volumes' share of the two hundred
 KILLS_IN_USE = 18
-
-
-@pytest.fixture(scope="module")
-def killable_engine(archives: Path) -> Iterator[EngineUnderTest]:
-    """An engine that is cheap to start again, and finds the plugin ``shelf``."""
-    engine = ForkedEngine()
-    engine.flags += ["--plugin-sockets", str(engine.directory / "plugins")]
-    (engine.directory / "plugins").mkdir()
-    try:
-        engine.start()
-        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
-        yield engine
-    finally:
-        engine.close()
 
 
 def create(attempt: Attempt) -> None:
