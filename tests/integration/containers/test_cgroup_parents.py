@@ -65,3 +65,19 @@ def test_parents_that_were_there_stay(engine: EngineUnderTest, parent: Parent) -
     flags = ("--cgroup-parent", f"{parent.path}/a/b")
     assert engine.docker("run", "--rm", *flags, "busybox", "echo", "ran").stdout == "ran\n"
     eventually(lambda: parent.below() == {parent.path})
+
+
+def test_parents_of_a_container_that_restarts_are_still_known(
+    engine: EngineUnderTest, parent: Parent
+) -> None:
+    def restarts() -> int:
+        return int(engine.docker("inspect", "-f", "{{.RestartCount}}", "again").stdout)
+
+    flags = ("--cgroup-parent", parent.path, "--restart", "always", "busybox")
+    engine.docker("run", "-d", "--name", "again", *flags, "false")
+    eventually(lambda: parent.below() == {parent.path})  # between two runs
+    engine.docker("run", "--rm", "busybox", "true")
+    before = restarts()
+    eventually(lambda: restarts() > before + 1)
+    engine.docker("rm", "-f", "again")
+    eventually(lambda: parent.below() == set())

@@ -8,10 +8,12 @@ Docker's counterpart: none.
 """
 
 import os
+from contextlib import suppress
 
 from cutaway.cgroups import cgroup_directory, probe_cgroup_layout
 from cutaway.engine.container import Container
 from cutaway.engine.core import Core
+from cutaway.engine.lifecycle import Status
 from cutaway.engine.spec.build import cgroup_path
 from cutaway.engine.starts.steps import RemoveCgroupParent
 from cutaway.files import read_json, write_json
@@ -22,15 +24,7 @@ _VERSION = 1
 
 def note_missing(core: Core, container: Container) -> None:
     """Note which parents of a container's cgroup its start will make."""
-    if not container.host_config.cgroup_parent.strip("/"):
-        return
-    path = cgroup_path(container.id, container.host_config, core.settings)
-    missing = set()
-    for hierarchy in probe_cgroup_layout().hierarchies:
-        directory = os.path.dirname(cgroup_directory(hierarchy, path))
-        while directory != hierarchy.mountpoint and not os.path.exists(directory):
-            missing.add(directory)
-            directory = os.path.dirname(directory)
+    missing = {path for path in _parents(core, container) if not os.path.exists(path)}
     if missing:
         _write(core, missing | _read(core))
 
@@ -38,20 +32,41 @@ def note_missing(core: Core, container: Container) -> None:
 def remove_unused(core: Core) -> None:
     """Remove the parents that were noted and have nothing below them any more.
 
-    Not while a container is being started, which may be about to use them: its own end, or its
-    failure, comes here again.
+    Those of a container that is being started, or started again by its shim, are needed though
+    nothing may be in them just now: its own end, or its failure, comes here again.
     """
     noted = _read(core)
-    if not noted or any(container.early is not None for container in core.containers):
+    if not noted:
         return
-    ledger, left = Ledger("engine"), set()
-    for directory in sorted(noted, key=len, reverse=True):
+    needed = {path for container in core.containers if _runs(container)
+              for path in _parents(core, container)}  # fmt: skip
+    ledger, left = Ledger("engine"), noted & needed
+    for directory in sorted(noted - needed, key=len, reverse=True):
         try:
             ledger.apply(RemoveCgroupParent(why="its last container ended", path=directory), None)
         except OSError:  # EBUSY: somebody is in it
             left.add(directory)
     if left != noted:
-        _write(core, left)
+        with suppress(OSError):  # no space: who cleans up goes on, and is told the same next time
+            _write(core, left)
+
+
+def _parents(core: Core, container: Container) -> set[str]:
+    """Return the cgroups above that of a container with a ``--cgroup-parent``."""
+    found: set[str] = set()
+    if container.host_config.cgroup_parent.strip("/"):
+        path = cgroup_path(container.id, container.host_config, core.settings)
+        for hierarchy in probe_cgroup_layout().hierarchies:
+            directory = os.path.dirname(cgroup_directory(hierarchy, path))
+            while directory != hierarchy.mountpoint:
+                found.add(directory)
+                directory = os.path.dirname(directory)
+    return found
+
+
+def _runs(container: Container) -> bool:
+    is_started = container.is_alive or container.state.status is Status.RESTARTING
+    return is_started or container.early is not None
 
 
 def _read(core: Core) -> set[str]:
