@@ -68,6 +68,23 @@ def test_swarm_operations_answer_as_a_dockerd_outside_a_swarm(shared_api: ApiSer
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/containers/web/checkpoints"),
+        ("GET", "/containers/web/checkpoints"),
+        ("DELETE", "/containers/web/checkpoints/first"),
+        ("POST", "/containers/web/start?checkpoint=first"),
+    ],
+)
+def test_checkpoints_are_refused(shared_api: ApiServer, method: str, path: str) -> None:
+    reply = shared_api.request(method, path)
+    assert (reply.status, reply.message) == (
+        501,
+        "freezing a container into files needs CRIU, which cutaway does not use",
+    )
+
+
 def test_every_route_is_described(shared_api: ApiServer) -> None:
     described = shared_api.request("GET", "/openapi.json").json
     for route in all_routes():

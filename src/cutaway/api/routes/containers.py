@@ -13,6 +13,7 @@ from cutaway.api.query import Query
 from cutaway.api.request import Request
 from cutaway.api.response import Answer, Response, json_answer, no_content
 from cutaway.api.router import Param, Route
+from cutaway.api.routes.checkpoints import NoCheckpoints
 from cutaway.api.routes.params import (
     DETACH_KEYS,
     FILTERS,
@@ -119,6 +120,8 @@ async def inspect(request: Request, backends: Backends) -> Response:
 
 async def start(request: Request, backends: Backends) -> Response:
     """Run a container."""
+    if request.query.text("checkpoint"):
+        raise NoCheckpoints
     if request.exchange.has_body and (await request.exchange.read_body(4096)).strip() not in (
         b"",
         b"{}",
@@ -342,7 +345,7 @@ ROUTES = (
         path=_NAME + "/start",
         handler=start,
         group=_G,
-        query=(DETACH_KEYS,),
+        query=(DETACH_KEYS, Param("checkpoint")),
         answers={204: None, 304: None},
     ),
     Route(

@@ -11,6 +11,7 @@ from cutaway.api.router import Route
 from cutaway.api.routes import (
     build_cache,
     builds,
+    checkpoints,
     container_streams,
     containers,
     execs,
@@ -34,6 +35,7 @@ def all_routes() -> tuple[Route, ...]:
         *system.ROUTES,
         *containers.ROUTES,
         *container_streams.ROUTES,
+        *checkpoints.ROUTES,
         *execs.ROUTES,
         *image_streams.ROUTES,
         *images.ROUTES,
