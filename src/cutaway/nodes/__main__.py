@@ -15,8 +15,9 @@ from cutaway.nodes.underlay import MOST_HOSTS, Underlay
 def main(arguments: list[str]) -> int:
     """Run: ``N DIRECTORY [ENGINE FLAGS]``; an empty directory is a new one below /tmp."""
     count, place, *flags = arguments
-    if not count.isdecimal() or not 1 <= int(count) <= MOST_HOSTS:
-        print(f"cutaway nodes: {count!r} is no number from 1 to {MOST_HOSTS}", file=sys.stderr)
+    mistake = _find_mistake(count, place)
+    if mistake:
+        print(f"cutaway nodes: {mistake}", file=sys.stderr)
         return 125
     # Held until the nodes are made: an end half way would leave some of them.
     stopping = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -30,6 +31,15 @@ def main(arguments: list[str]) -> int:
         print(f"cutaway nodes: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _find_mistake(count: str, place: str) -> str:
+    """Say what is wrong with the arguments, or nothing."""
+    if not count.isdecimal() or not 1 <= int(count) <= MOST_HOSTS:
+        return f"{count!r} is no number from 1 to {MOST_HOSTS}"
+    if place and not Path(place).is_dir():
+        return f"--directory {place}: there is no such directory, make it first"
+    return ""
 
 
 def _make_nodes(count: int, place: str, flags: Sequence[str], stack: ExitStack) -> list[Node]:
