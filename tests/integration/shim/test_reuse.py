@@ -167,3 +167,19 @@ def test_a_client_that_goes_early_leaves_nothing_to_the_next_container(make):
     again = make()
     run(again, "echo", "out")
     assert again.shim_pid == box.shim_pid
+
+
+def test_a_stem_that_is_killed_while_it_is_asked_leaves_nothing_of_the_start(make):
+    first = make()
+    run(first, "echo", "out")
+    children = helpers(first)
+    os.kill(children["stem"], signal.SIGSTOP)
+    lost = make()
+    lost.launch("echo", "out")
+    eventually(lambda: namespaces(children["maker"])[0] != namespaces(os.getpid())[0])  # has asked
+    os.kill(children["stem"], signal.SIGKILL)
+    reply = lost.ask(protocol.Start())
+    assert "the process that makes the container was killed" in reply.error["message"]
+    eventually(lambda: not lost.cgroups())
+    lost.finish()
+    run(make(), "echo", "out")
