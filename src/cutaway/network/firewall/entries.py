@@ -44,6 +44,8 @@ def network_entries(network: Network) -> list[Entry]:
     entries.append(Entry("neighbours" if icc else "isolated", (bridge, bridge)))
     if network.internal:
         entries.append(Entry("internal", (bridge,)))
+    if network.internal or not icc:
+        entries.append(Entry("walled", (bridge,)))
     trusted = [t for t in network.options.get(TRUSTED_INTERFACES_OPTION, "").split(":") if t]
     entries += [Entry("neighbours", (link, bridge)) for link in trusted]
     modes = set()

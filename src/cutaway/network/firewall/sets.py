@@ -80,6 +80,7 @@ def _pair(name: str, *key: KeyType, **others: object) -> Mapping[str, SetDescrip
 SETS: Mapping[str, SetDescription] = {
     "bridges": SetDescription(False, (IFNAME,), comment="bridges of our networks"),
     "internal": SetDescription(False, (IFNAME,), comment="networks without a way out"),
+    "walled": SetDescription(False, (IFNAME,), comment="networks that are internal or icc=false"),
     "routed": SetDescription(False, (IFNAME,), comment="gateway mode routed: ICMP is let in"),
     "exposed": SetDescription(False, (IFNAME,), comment="gateway mode nat-unprotected"),
     "neighbours": SetDescription(
