@@ -118,8 +118,8 @@ class PluginClient:
             method: ``VolumeDriver.Mount``.
             arguments: the request's JSON object; None sends an empty body.
             answer: what is expected.
-            timeout_s: of somebody who can do without the answer; for all of it, the time in which
-                nobody listens included.
+            timeout_s: of somebody who can do without the answer: how long one that does not listen
+                is waited for, and then the answer.
 
         Raises:
             PluginRefused: the plugin answered with an error of its own.
