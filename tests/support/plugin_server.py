@@ -55,8 +55,11 @@ def make_server(path: Path, implements: list[str], methods: Mapping[str, Method]
 
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    os.umask(0o077)
-    return _Server(str(path), Handler)
+    before = os.umask(0o077)
+    try:
+        return _Server(str(path), Handler)
+    finally:
+        os.umask(before)
 
 
 class PluginError(Exception):

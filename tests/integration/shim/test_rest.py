@@ -56,7 +56,7 @@ def test_what_is_left_has_little_memory_and_is_the_parent_of_pid_1(box):
     assert (facts["exit_code"], facts["signal"]) == (137, 9)
     assert [s["origin"] for s in facts["signals"]] == ["stop", "stop"]
     box.finish()
-    assert not os.path.exists(f"/proc/{box.keeper_pid}")
+    eventually(lambda: not os.path.exists(f"/proc/{box.keeper_pid}"))
     assert not list(Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{box.id}"))
     assert not (box.run / "shim.sock").exists()
 

@@ -1,6 +1,7 @@
 """Bytes between the loop and a worker's thread."""
 
 import asyncio
+import gc
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -67,11 +68,12 @@ def read_pipe(body: AsyncIterator[bytes], size: int = 1 << 30) -> bytes:
 
     async def run() -> bytes:
         with ThreadPoolExecutor(1) as executor:
+            gc.collect()  # what earlier tests have left is closed before, not meanwhile
             before = len(os.listdir("/proc/self/fd"))
             try:
                 return await read_by_pipe(executor, body, read)
             finally:
-                assert len(os.listdir("/proc/self/fd")) == before
+                assert len(os.listdir("/proc/self/fd")) <= before
 
     return asyncio.run(run())
 
