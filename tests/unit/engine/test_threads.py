@@ -109,6 +109,7 @@ def test_a_cancellation_waits_for_the_reader_and_leaves_no_descriptor() -> None:
     async def run() -> None:
         occupied = threading.Event()
         with ThreadPoolExecutor(1) as executor:
+            gc.collect()
             before = len(os.listdir("/proc/self/fd"))
             executor.submit(occupied.wait, 10)  # the reader has no thread yet
             task = asyncio.create_task(read_by_pipe(executor, endless(), read))
