@@ -359,6 +359,15 @@ def test_the_same_digest_twice_with_a_given_time(engine, context):
     assert ids[0] == ids[1]
 
 
+def test_our_build_takes_the_time_of_the_environment(engine, context, monkeypatch):
+    directory = context("FROM busybox\nCOPY f /d/f\nRUN touch /x\n", f="x")
+    given = ("build", "-q", "--no-cache", "--build-arg", "SOURCE_DATE_EPOCH=1", directory)
+    wanted = engine.cutaway(*given).stdout
+    assert engine.cutaway("build", "-q", "--no-cache", directory).stdout != wanted
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    assert engine.cutaway("build", "-q", "--no-cache", directory).stdout == wanted
+
+
 def test_squash_leaves_one_layer_on_the_base(engine, context):
     directory = context("FROM busybox\nRUN echo a > /a\nRUN rm /a; echo b > /b\n")
     classic(engine, "--squash", "-t", "squashed", directory)

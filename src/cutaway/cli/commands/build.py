@@ -179,14 +179,23 @@ def _pairs(texts: list[str]) -> dict[str, str | None]:
     return values
 
 
+def _build_arguments(context: Context, texts: list[str]) -> dict[str, str | None]:
+    """Return the build arguments: the given, else the time and proxies of the environment.
+
+    Source: reproducible-builds.org, "SOURCE_DATE_EPOCH"; buildx passes it on likewise.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    arguments = {**({"SOURCE_DATE_EPOCH": epoch} if epoch else {}), **_pairs(texts)}
+    return {**arguments, **context.proxies(set(arguments))}
+
+
 def _query(context: Context, flags: Values) -> dict[str, Any]:
-    arguments = _pairs(flags["build-arg"])
     labels = {name: value or "" for name, value in _pairs(flags["label"]).items()}
     ulimits = [parse_ulimit(text) for text in flags["ulimit"]]
     return {
         "t": flags["tag"],
         "target": flags["target"] or None,
-        "buildargs": json.dumps({**arguments, **context.proxies(set(arguments))}),
+        "buildargs": json.dumps(_build_arguments(context, flags["build-arg"])),
         "labels": json.dumps(labels),
         "nocache": flags["no-cache"] or None,
         "pull": flags["pull"] or None,
