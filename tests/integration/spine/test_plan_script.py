@@ -2,13 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from support.engine import EngineUnderTest
-from support.images import busybox_archive
 
 LOOK = (
     "id; pwd; hostname; ls /dev; grep -E '^(Cap|Groups|NoNewPrivs)' /proc/self/status; "
@@ -16,18 +13,6 @@ LOOK = (
     "cat /proc/keys /sys/firmware/* 2>&1; echo x > /proc/sys/kernel/hostname; touch /made; "
     "ip -o addr | cut -d' ' -f2-6; cat /etc/hosts; env | sort"
 )
-
-
-@pytest.fixture(scope="module")
-def planning(archives: Path) -> Iterator[EngineUnderTest]:
-    """An engine of its own: what the scripts leave goes with its host."""
-    engine = EngineUnderTest()
-    try:
-        engine.start()
-        engine.docker("load", "-q", "-i", str(busybox_archive(archives)))
-        yield engine
-    finally:
-        engine.close()
 
 
 @pytest.mark.parametrize(
@@ -50,29 +35,31 @@ def planning(archives: Path) -> Iterator[EngineUnderTest]:
         ("--network", "host", "--cap-add", "SYS_TIME", "--tmpfs", "/t", "--cap-drop", "MKNOD"),
     ],
 )
-def test_the_script_does_what_run_does(planning: EngineUnderTest, flags: tuple[str, ...]) -> None:
+def test_the_script_does_what_run_does(
+    module_engine: EngineUnderTest, flags: tuple[str, ...]
+) -> None:
     words = ("--name", "same", "--hostname", "here", *flags, "busybox", "sh", "-c", LOOK)
-    script = planning.directory / "script"
-    script.write_text(planning.cutaway("plan", "run", "--shell", *words).stdout)
-    ran = planning.docker("run", "--rm", *words, check=False)
-    by_hand = planning.host.run("sh", str(script), check=False)
+    script = module_engine.directory / "script"
+    script.write_text(module_engine.cutaway("plan", "run", "--shell", *words).stdout)
+    ran = module_engine.docker("run", "--rm", *words, check=False)
+    by_hand = module_engine.host.run("sh", str(script), check=False)
     assert by_hand.stdout == ran.stdout, by_hand.stderr
     assert "uid=" in ran.stdout
 
 
-def test_the_plan_has_the_steps_and_actors_of_the_story(planning: EngineUnderTest) -> None:
+def test_the_plan_has_the_steps_and_actors_of_the_story(module_engine: EngineUnderTest) -> None:
     words = ("-p", "8080:80", "busybox", "true")
-    plan = json.loads(planning.cutaway("plan", "run", "--json", *words).stdout)["steps"]
-    planning.cutaway("run", "--name", "told", *words)
-    story = json.loads(planning.cutaway("story", "--json", "told").stdout)["records"]
+    plan = json.loads(module_engine.cutaway("plan", "run", "--json", *words).stdout)["steps"]
+    module_engine.cutaway("run", "--name", "told", *words)
+    story = json.loads(module_engine.cutaway("story", "--json", "told").stdout)["records"]
     planned = Counter((step["actor"], step["kind"]) for step in plan)
     assert planned.pop(("engine", "PrepareSnapshot")) == 1  # at create: a story is of a start
     assert Counter((step["actor"], step["kind"]) for step in story) == planned
     assert (plan[0]["kind"], story[0]["kind"]) == ("CreateNetworkNamespace",) * 2
 
 
-def test_what_an_image_says_is_no_command_of_the_script(planning: EngineUnderTest) -> None:
-    canary = planning.directory / "canary"
+def test_what_an_image_says_is_no_command_of_the_script(module_engine: EngineUnderTest) -> None:
+    canary = module_engine.directory / "canary"
     attack = f"$(touch {canary})"
     for flag, value in (
         ("-u", f"x{attack}"),
@@ -81,7 +68,7 @@ def test_what_an_image_says_is_no_command_of_the_script(planning: EngineUnderTes
         ("-e", f'A=x\nLEVEL1\n){attack}"\n'),
     ):
         words = ("--network", "none", flag, value, "busybox", "true")
-        script = planning.cutaway("plan", "run", "--shell", *words).stdout
-        done = planning.host.run("sh", "-c", script, check=False)
+        script = module_engine.cutaway("plan", "run", "--shell", *words).stdout
+        done = module_engine.host.run("sh", "-c", script, check=False)
         assert not canary.exists(), script
         assert done.returncode == 0, done.stderr
