@@ -53,7 +53,7 @@ from cutaway.engine.volumes.own import OwnVolumeService
 from cutaway.engine.volumes.service import VolumeService
 from cutaway.errors import Conflict, CutawayError
 from cutaway.files import FileLock, sweep_temporaries, write_json
-from cutaway.images.snapshots import Snapshots
+from cutaway.images.snapshots import Snapshots, Trash
 from cutaway.images.store import ImageStore
 from cutaway.images.worker_process import end_workers
 from cutaway.network import AddressPool, Controller, NetworkSettings
@@ -204,6 +204,8 @@ def build_core(settings: DaemonSettings) -> Core:
         images=ImageStore(settings.data_root, snapshots, make_room=reserve.release),
         reserve=reserve,
         snapshots=snapshots,
+        trash=Trash(paths.trash),
+        bundle_trash=Trash(paths.bundle_trash),
         plugins=plugins,
         network=Controller(store, network_settings(settings), plugins),
         volumes=VolumeStore(f"{settings.data_root}/volumes", plugins),

@@ -211,15 +211,15 @@ class EngineUnderTest:
         """
         containers = self.data_root / "containers"
         bundles = self.exec_root / "containers"
-        trash = self.data_root / "snapshots/trash"
+        trash = [self.data_root / "snapshots/trash", containers / ".trash", bundles / ".trash"]
         return {
             "mounts": [m for m in self.host.mounts() if str(self.directory) in m],
             "links": [n for n in self.host.links() if n.startswith(("ve", "cw"))],
             "cgroups": self.cgroups(),
             "processes": self.processes(),
-            "directories": sorted(map(str, containers.glob("*"))) if containers.exists() else [],
-            "bundles": sorted(map(str, bundles.glob("*"))) if bundles.exists() else [],
-            "trash": sorted(map(str, trash.glob("*"))) if trash.exists() else [],
+            "directories": sorted(map(str, containers.glob("[!.]*"))),
+            "bundles": sorted(map(str, bundles.glob("[!.]*"))),
+            "trash": sorted(str(path) for place in trash for path in place.glob("*")),
         }
 
     def wait_until_clean(self, timeout_s: float = 10) -> None:

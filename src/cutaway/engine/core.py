@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -18,7 +19,7 @@ from cutaway.engine.paths import Paths
 from cutaway.engine.spec.intent import Machine
 from cutaway.engine.store import Store
 from cutaway.engine.system.reserve import DiskReserve
-from cutaway.images.snapshots import Snapshots
+from cutaway.images.snapshots import Snapshots, Trash
 from cutaway.images.store import ImageStore
 from cutaway.network import Controller
 from cutaway.plugins import PluginRegistry
@@ -39,6 +40,8 @@ class Core:
     """One engine's parts.
 
     Attributes:
+        trash: directories of removed containers.
+        bundle_trash: bundles of runs that ended; the exec root may be another file system.
         reserve: room for the engine's own records when the disk is full.
         executor: a few threads for what waits briefly for the disk or the kernel.
         transfers: threads for what may last: pulls, loads, copies, followed logs.
@@ -54,6 +57,8 @@ class Core:
     bus: EventBus
     images: ImageStore
     snapshots: Snapshots
+    trash: Trash
+    bundle_trash: Trash
     plugins: PluginRegistry
     network: Controller
     volumes: VolumeStore
@@ -121,7 +126,7 @@ class Core:
         return await asyncio.shield(asyncio.ensure_future(work))
 
     def empty_trash_soon(self) -> None:
-        """Delete the files of removed snapshots in the background; nobody waits for it.
+        """Delete what was removed in the background; nobody waits for it.
 
         It gathers for a moment: those of many containers cost one turn of a thread then, which
         keeps the processor for who waits for a container.
@@ -134,7 +139,13 @@ class Core:
         while self.trash_again:
             await asyncio.sleep(TRASH_PAUSE_S)
             self.trash_again = False
-            await self.in_thread(self.snapshots.empty_trash)
+            await self.in_thread(self._delete_trash)
+
+    def _delete_trash(self) -> None:
+        with ExitStack() as all_of_it:
+            all_of_it.callback(self.snapshots.empty_trash)
+            all_of_it.callback(self.trash.empty)
+            all_of_it.callback(self.bundle_trash.empty)
 
 
 def event_attributes(container: Container, extra: Mapping[str, str]) -> dict[str, str]:

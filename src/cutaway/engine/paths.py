@@ -36,6 +36,16 @@ class Paths:
         return f"{self.exec_root}/containers"
 
     @property
+    def trash(self) -> str:
+        """Directories of removed containers, on the same file system."""
+        return f"{self.containers}/.trash"
+
+    @property
+    def bundle_trash(self) -> str:
+        """Bundles of runs that ended."""
+        return f"{self.bundles}/.trash"
+
+    @property
     def builds(self) -> str:
         """What is mounted in each command of a build that runs."""
         return f"{self.exec_root}/builds"

@@ -249,7 +249,6 @@ def _sweep(core: Core) -> None:
         if container.shim is None:
             remove_cgroups(core, layout, container.id)
             exits.discard_bundle(core, container)
-    core.snapshots.empty_trash()
 
 
 def _ids_in(directory: str) -> Iterable[str]:

@@ -67,6 +67,16 @@ def test_a_rm_container_that_ends_meanwhile_is_gone_afterwards(engine: EngineUnd
     assert engine.docker("ps", "-aq").stdout == ""
 
 
+def test_what_was_removed_and_not_deleted_is_deleted_by_the_next(engine: EngineUnderTest) -> None:
+    engine.docker("create", "--name", "removed", "busybox")
+    engine.docker("rm", "removed")
+    engine.kill()  # most often before it has deleted anything; what it left to delete is added to
+    for root in (engine.data_root, engine.exec_root):
+        (root / "containers/.trash/1-1/deep").mkdir(parents=True)
+    engine.start()
+    engine.wait_until_clean()
+
+
 def test_an_attached_client_outlives_the_engine(engine: EngineUnderTest) -> None:
     words = ["docker", "run", "-i", "--name", "echo", "busybox", "sh", "-c", "cat; exit 5"]
     client = engine.host.popen(

@@ -10,7 +10,6 @@ the sweep.
 import asyncio
 import logging
 import os
-import shutil
 from contextlib import suppress
 
 import msgspec
@@ -160,11 +159,8 @@ def _remove_things(core: Core, container: Container, volumes: bool) -> None:
     remove_views(container, core.snapshots)
     if volumes:
         remove_volumes(core, container.document.anonymous_volumes)
-    directory = core.paths.container(container.id)
-    # The shim is gone; a bundle that it wrote into until its end may still be there.
-    for path in (directory, core.paths.bundle(container.id)):
-        with suppress(FileNotFoundError):
-            shutil.rmtree(path)
+    with suppress(FileNotFoundError):
+        core.trash.throw_away(core.paths.container(container.id))
 
 
 def remove_volumes(core: Core, names: tuple[str, ...]) -> None:

@@ -7,7 +7,6 @@ the disk before it is acknowledged and before anybody who waits is answered (doc
 
 import logging
 import os
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -299,6 +298,7 @@ def _let_go(core: Core, container: Container) -> None:
         container.shim.close()
         container.shim = None
     discard_bundle(core, container)
+    core.empty_trash_soon()
     for process in container.execs.values():
         process.running = False
     container.cleaned.set()
@@ -309,7 +309,8 @@ def _let_go(core: Core, container: Container) -> None:
 def discard_bundle(core: Core, container: Container) -> None:
     """Remove what a run needed: bundle, sockets, the shared /dev/shm, the cgroups above its own."""
     removal.unmount_shm(core, container)
-    shutil.rmtree(core.paths.bundle(container.id), ignore_errors=True)
+    with suppress(FileNotFoundError):
+        core.bundle_trash.throw_away(core.paths.bundle(container.id))
     cgroup_parents.remove_unused(core)
 
 

@@ -353,6 +353,7 @@ async def _undo(core: Core, container: Container, ledger: Ledger) -> None:
     mounting.give_back(core, container)
     if container.cleaned.is_set():  # no shim was ever asked for
         exits.discard_bundle(core, container)
+        core.empty_trash_soon()
 
 
 def _commit_start(core: Core, container: Container, result: Mapping[str, int]) -> None:

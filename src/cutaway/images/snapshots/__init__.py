@@ -26,7 +26,7 @@ State is the directory itself, so that nothing can disagree with it:
 Numbers, because mount(2) takes one page of options and a chain may have hundreds of layers.
 
 Read ``mounts.py``, ``index.py`` (the directory as a table), ``overlay.py`` (the operations),
-``adoption.py`` (how an unpacked layer becomes a snapshot), ``steps.py``.
+``adoption.py`` (how an unpacked layer becomes a snapshot), ``trash.py``, ``steps.py``.
 
 Docker's counterpart: containerd ``core/snapshots`` and its overlay snapshotter; dockerd's
 graphdriver ``overlay2``.
@@ -36,6 +36,16 @@ from cutaway.images.mount import Mount
 from cutaway.images.snapshots.adoption import LayerBlob, unpack_image
 from cutaway.images.snapshots.index import Kind, SnapshotInfo
 from cutaway.images.snapshots.overlay import Snapshots
+from cutaway.images.snapshots.trash import Trash
 from cutaway.images.snapshots.usage import Usage
 
-__all__ = ["Kind", "LayerBlob", "Mount", "SnapshotInfo", "Snapshots", "Usage", "unpack_image"]
+__all__ = [
+    "Kind",
+    "LayerBlob",
+    "Mount",
+    "SnapshotInfo",
+    "Snapshots",
+    "Trash",
+    "Usage",
+    "unpack_image",
+]

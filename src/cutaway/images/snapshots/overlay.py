@@ -2,19 +2,18 @@
 
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 from cutaway import linux
 from cutaway.errors import Conflict
 from cutaway.files import sync_directory
-from cutaway.images.layers.tree_removal import remove_tree
 from cutaway.images.layers.unpack import LAYER_FORMATS, Unpacked, unpack_layer
 from cutaway.images.mount import Mount
 from cutaway.images.snapshots import index as table
 from cutaway.images.snapshots.adoption import complete_from_below, copy_directory_attributes
 from cutaway.images.snapshots.index import Kind, Record, SnapshotInfo, read_index
 from cutaway.images.snapshots.mounts import check_root, plan_bind, plan_overlay
+from cutaway.images.snapshots.trash import Trash
 from cutaway.images.snapshots.usage import Usage, measure_usage, read_usage, write_usage
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -26,7 +25,6 @@ class Snapshots:
 
     Every method may be called from any thread. ``_lock`` guards ``_index`` and ``_serial``; it is
     held for a few system calls at a time, never while unpacking, syncing or deleting.
-    ``_emptying`` is held by the one thread that deletes; it never takes ``_lock``.
 
     Args:
         root: absolute; made if missing. What a killed engine left half done is swept.
@@ -36,11 +34,10 @@ class Snapshots:
         check_root(root)
         self.root = root
         self._lock = threading.Lock()
-        self._emptying = threading.Lock()
         self._serial = 0
-        self._started_ns = time.time_ns()  # keeps names in the trash apart across restarts
-        for name in ("", *table.DIRECTORIES.values(), "tmp", "trash"):
+        for name in ("", *table.DIRECTORIES.values(), "tmp"):
             os.makedirs(f"{root}/{name}", mode=0o700, exist_ok=True)
+        self._trash = Trash(f"{root}/trash")
         self._index, rubbish = read_index(root)
         for name in sorted(rubbish):
             self._throw_away(name)
@@ -119,7 +116,7 @@ class Snapshots:
             os.unlink(f"{self.root}/{record.link}")
             self._index.discard(record)
             self._index.add(committed)
-            self._throw_away_locked(f"{record.number}/work")
+            self._throw_away(f"{record.number}/work")
         sync_directory(f"{self.root}/{table.DIRECTORIES[Kind.COMMITTED]}")
 
     def remove(self, name: str) -> None:
@@ -134,7 +131,7 @@ class Snapshots:
                 raise Conflict(f"snapshot {name} can't be removed: another one is stacked on it")
             os.unlink(f"{self.root}/{record.link}")
             self._index.discard(record)
-            self._throw_away_locked(str(record.number))
+            self._throw_away(str(record.number))
 
     def stat(self, name: str) -> SnapshotInfo:
         """Describe one snapshot.
@@ -264,35 +261,8 @@ class Snapshots:
         self._throw_away(f"tmp/{os.path.basename(unpacked.directory)}")
 
     def empty_trash(self) -> None:
-        """Delete what was removed; slow, for a thread of its own.
-
-        One thread at a time: while another is at it, this returns at once, and the other one
-        takes what was thrown away meanwhile.
-
-        Raises:
-            OSError: EBUSY, EROFS: what remains is tried again next time.
-        """
-        if not self._emptying.acquire(blocking=False):
-            return
-        try:
-            trash_fd = os.open(f"{self.root}/trash", _DIRECTORY)
-            try:
-                self._empty(trash_fd)
-            finally:
-                os.close(trash_fd)
-        finally:
-            self._emptying.release()
-
-    def _empty(self, trash_fd: int) -> None:
-        failures: dict[str, OSError] = {}
-        while names := set(os.listdir(trash_fd)) - failures.keys():
-            for name in names:
-                try:
-                    remove_tree(trash_fd, os.fsencode(name))
-                except OSError as error:
-                    failures[name] = error
-        if failures:
-            raise next(iter(failures.values()))
+        """Delete what was removed, as ``Trash.empty`` does."""
+        self._trash.empty()
 
     # Parts
 
@@ -313,7 +283,7 @@ class Snapshots:
                 self._make_directory(record, below)
                 self._name(record)
             except OSError:
-                self._throw_away_locked(str(record.number))
+                self._throw_away(str(record.number))
                 raise
             self._index.add(record)
         return record
@@ -397,11 +367,4 @@ class Snapshots:
             os.close(fd)
 
     def _throw_away(self, name: str) -> None:
-        with self._lock:
-            self._throw_away_locked(name)
-
-    def _throw_away_locked(self, name: str) -> None:
-        """Move something to the trash: one rename, whatever its size."""
-        self._serial += 1
-        target = f"trash/{self._started_ns:x}-{self._serial}"
-        os.rename(f"{self.root}/{name}", f"{self.root}/{target}")
+        self._trash.throw_away(f"{self.root}/{name}")
