@@ -33,6 +33,7 @@ FACTS = HostFacts(
     cgroups=HYBRID,
     namespaces=frozenset(("mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time")),
     rlimits=(("RLIMIT_NOFILE", 1024, 20000), ("RLIMIT_CORE", 0, 2**64 - 1)),
+    can_show_pids=True,
     cpu_count=2,
     memory_bytes=1 << 30,
 )

@@ -7,15 +7,17 @@ fault, for every container anew; and the maker would stand still while it forks.
 The model: the maker has a *stem*, forked before the maker had done anything. As soon as the
 container's cgroups are there, the maker asks it for an init and goes on, with mounts and devices.
 The stem forks the init straight into its cgroup and pid namespace, as a child of the shim
-(CLONE_PARENT twice), and it reads its *work*, the steps that are left. At last the maker gives it
-descriptors of the namespaces to join and of all that earlier steps have opened.
+(CLONE_PARENT twice), and it reads its *work*, the steps that are left, and begins with those that
+need nothing of the maker's. At last the maker gives it descriptors of the namespaces to join and
+of all that earlier steps have opened.
 
 Where a user namespace is new, or a namespace joined that only children are born into, the maker
 forks the init itself (``maker.py``): it is in the right namespaces already.
 
 Maker and stem talk by ``C`` (make an init; with clone3(2)'s flags, fds: the init's end of the sync
 pair, and its v2 cgroup, if any) and ``N`` (a ``Birth``, with the pidfd; or errno). To the init the
-maker says ``W`` (the work, in a file) and ``J`` (what is open, join and go on).
+maker says ``W`` (the work; fds: of the file it is in, of its v1 cgroups' tasks, stdio) and ``J``
+(what is open: join and go on).
 """
 
 import os
@@ -44,11 +46,13 @@ class Work:
         stages: the steps that are left.
         first_number: of the first step, in the numbering that the shim knows.
         program: what it becomes.
+        tasks: how many v1 cgroups it joins.
     """
 
     stages: tuple[Stage, ...]
     first_number: int
     program: Program
+    tasks: int = 0
 
 
 class Birth(NamedTuple):
@@ -166,11 +170,15 @@ def _be_init(sync: SyncSocket) -> NoReturn:
     try:
         linux.prctl(PR.SET_DUMPABLE, 0)
         linux.set_process_title("cutaway: init")
-        _, _, (document,) = _hear(sync, "W")
+        letter, _, fds = sync.receive()
+        if letter != "W":
+            os._exit(1)  # the start has failed
+        document, *given = fds
         with open(document, "rb") as file:
             work = pickle.load(file)
-        _, state, fds = _hear(sync, "J")
-        scope.take_over(pickle.loads(state), fds)
+        scope.is_handed_over = False
+        scope.tasks = tuple(given[: work.tasks])
+        scope.stdio = (given[-3], given[-2], given[-1]) if len(given) > work.tasks else None
     except BaseException as error:  # the child's top: everything is told to the parent
         failure = failure_of("init", "taking the work over", error)
         report_failure(scope, Journal(), failure, work.program)
@@ -178,16 +186,8 @@ def _be_init(sync: SyncSocket) -> NoReturn:
     run_init(work.stages, work.first_number, scope, work.program)
 
 
-def _hear(sync: SyncSocket, expected: str) -> tuple[str, bytes, list[int]]:
-    """Return the maker's next message; end when there is none: the start has failed."""
-    message = sync.receive()
-    if message[0] != expected:
-        os._exit(1)
-    return message
-
-
-def hand_over_work(work: Work, to_init: SyncSocket) -> None:
-    """Give an init, which may still be in the making, its work to read.
+def hand_over_work(work: Work, scope: InitScope, to_init: SyncSocket) -> None:
+    """Give an init, which may still be in the making, its work, and what it can begin with.
 
     Raises:
         OSError: the init is gone.
@@ -196,7 +196,7 @@ def hand_over_work(work: Work, to_init: SyncSocket) -> None:
     with open(fd, "w+b") as file:
         pickle.dump(work, file, pickle.HIGHEST_PROTOCOL)
         file.seek(0)
-        to_init.send("W", fds=(fd,))
+        to_init.send("W", fds=(fd, *scope.tasks, *(scope.stdio or ())))
 
 
 def hand_over_scope(scope: InitScope, to_init: SyncSocket) -> None:
@@ -206,4 +206,4 @@ def hand_over_scope(scope: InitScope, to_init: SyncSocket) -> None:
         OSError: the init is gone.
     """
     state, fds = scope.hand_over()
-    to_init.send("J", pickle.dumps(state), tuple(fds))
+    to_init.send("J", state, fds)

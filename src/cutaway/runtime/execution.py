@@ -102,7 +102,7 @@ def plan_exec(
     stages = (
         Stage("namespaces", (enter,)),
         Stage("console", (console,) if process.terminal else ()),
-        Stage("user", inside.user),
+        Stage("user", (inside.keyring, inside.resolve, *inside.user)),
         Stage("security", inside.security),
     )
     return tuple(stage for stage in stages if stage.steps)

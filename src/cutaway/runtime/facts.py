@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cutaway import linux
 from cutaway.cgroups import CgroupLayout, probe_cgroup_layout
-from cutaway.linux.abi import RLIMIT
+from cutaway.linux.abi import FSCONFIG, RLIMIT
 
 _LSM_LIST = "/sys/kernel/security/lsm"
 
@@ -25,6 +25,7 @@ class HostFacts:
         oom_score_adj: of this process.
         has_apparmor: profiles can be given.
         has_selinux: labels can be given.
+        can_show_pids: a procfs of a pid namespace can be made outside of it (Linux 6.18).
         cpu_count: processors on line.
         memory_bytes: RAM.
     """
@@ -39,6 +40,7 @@ class HostFacts:
     oom_score_adj: int = 0
     has_apparmor: bool = False
     has_selinux: bool = False
+    can_show_pids: bool = False
     cpu_count: int = 1
     memory_bytes: int = 0
 
@@ -81,9 +83,27 @@ def probe_host_facts() -> HostFacts:
         oom_score_adj=int(_read("/proc/self/oom_score_adj") or 0),
         has_apparmor="apparmor" in lsm or _read("/sys/module/apparmor/parameters/enabled") == "Y",
         has_selinux="selinux" in lsm,
+        can_show_pids=_try_pid_namespace_option(),
         cpu_count=os.cpu_count() or 1,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
     )
+
+
+def _try_pid_namespace_option() -> bool:
+    """Say if procfs has the option ``pidns``; without root nobody needs to know."""
+    try:
+        context = linux.fsopen("proc")
+    except linux.KernelError:
+        return False
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        linux.fsconfig(context, FSCONFIG.SET_FD, "pidns", aux=own)
+    except linux.KernelError:
+        return False
+    finally:
+        os.close(own)
+        os.close(context)
+    return True
 
 
 def parse_kernel_version(release: str) -> tuple[int, int]:

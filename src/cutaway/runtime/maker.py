@@ -46,7 +46,7 @@ from cutaway.runtime.facts import HostFacts
 from cutaway.runtime.failures import RuntimeFailure, failure_of
 from cutaway.runtime.init import Program, apply_stages, prepare_child, run_init
 from cutaway.runtime.journal import INIT_ACTOR, Journal, mark_failed, read_journal
-from cutaway.runtime.plan import RuntimePlan, plan
+from cutaway.runtime.plan import RuntimePlan, plan, steps_of
 from cutaway.runtime.plan_namespaces import HANDED_OVER
 from cutaway.runtime.scope import InitScope
 from cutaway.runtime.seccomp_cache import SeccompCache
@@ -310,7 +310,7 @@ class _Work:
             flags = CLONE(decided.namespaces.clone_flags)
             self._is_asked = self._stem.ask(flags, self._scope.sync, self._cgroup_fd)
         if self._is_asked:
-            hand_over_work(_work(decided), self._parent_end)
+            hand_over_work(_work(decided), self._scope, self._parent_end)
 
     def _take_init(self, make: MakeInit) -> None:
         """Wait until the stem has forked the init; it is the stem's step, with the stem's time.
@@ -338,14 +338,26 @@ class _Work:
         self._open_entered(decided)
         if self._is_asked:
             self._take_init(decided.make)
+            self._scope.pid_namespace = self._open_pid_namespace(decided)
+            number = len(steps_of(decided.outside))
+            apply_stages(decided.beside, number, self._scope, self._journal)
             hand_over_scope(self._scope, self._parent_end)
         else:
             self._ledger.apply(decided.make, self)
 
+    def _open_pid_namespace(self, decided: RuntimePlan) -> int:
+        """Open the init's pid namespace, if it has one of its own; else return -1."""
+        if "pid" not in decided.namespaces.made_by_clone or not self._facts.can_show_pids:
+            return -1
+        path = f"/proc/{self._host_scope.pid}/ns/pid"
+        fd = linux.openat2(-100, path, os.O_RDONLY)
+        linux.pidfd_send_signal(self._pidfd, 0)  # it lives: the number was its own
+        return fd
+
     def _open_entered(self, decided: RuntimePlan) -> None:
         # Now: as soon as there is an init, it may pivot /proc away.
-        for step in decided.namespaces.entry:
-            for kind in step.kinds:
+        if decided.namespaces.can_be_joined:
+            for kind in decided.namespaces.entered:
                 self._scope.entered[kind] = _open_own_namespace(kind)
         joined = self._scope.namespaces.get("mount")
         self._mounts_fd = _open_own_namespace("mount") if joined is None else joined
@@ -358,7 +370,7 @@ class _Work:
         flags = CLONE(decided.namespaces.clone_flags) | CLONE.PARENT
         pid, self._pidfd = linux.clone3(flags, cgroup_fd=self._cgroup_fd)
         if pid == 0:
-            self._be_init(_work(decided))
+            self._be_init(_work(decided, is_copy=True))
         self._host_scope.pid = pid
         return pid
 
@@ -424,8 +436,8 @@ class _Work:
         """Return the records, or write them with the others and return nothing."""
         steps: list[Step[Any]] = []
         if self._plan is not None:
-            stages = (*self._plan.outside, *self._plan.init)
-            steps = [step for stage in stages for step in stage.steps]
+            stages = (*self._plan.outside, *self._plan.beside, *self._plan.init)
+            steps = [*steps_of(stages)]
         self._own_times += self._journal.take()
         own = read_journal(self._own_times, steps, MAKER_ACTOR)
         inside = read_journal(bytes.fromhex(question["journal"]), steps, INIT_ACTOR)
@@ -439,13 +451,15 @@ class _Work:
         return []
 
 
-def _work(decided: RuntimePlan) -> Work:
-    """Return the init's part of a plan."""
+def _work(decided: RuntimePlan, *, is_copy: bool = False) -> Work:
+    """Return the init's part of a plan; that of a copy of the maker is what is left of all."""
     args, has_reaper = decided.process.args, decided.extensions.init
+    done = decided.outside if is_copy else (*decided.outside, *decided.beside)
     return Work(
-        stages=decided.init,
-        first_number=sum(len(stage.steps) for stage in decided.outside),
+        stages=(*decided.beside, *decided.init) if is_copy else decided.init,
+        first_number=len(steps_of(done)),
         program=Program(args, decided.facts.machine, has_reaper=has_reaper),
+        tasks=len(decided.cgroup.layout.v1),
     )
 
 

@@ -8,19 +8,23 @@ part     done by   what
 host     maker     cgroups and limits, on the host
 outside  maker     in the container's namespaces already: root, mounts, devices
 make     stem      clone3(2): the init, first of its pid namespace, born in its v2 cgroup
-init     init      what only it can do: v1 cgroups, /proc, masks, pivot, the process itself
+beside   maker     /proc of that pid namespace, masks in it; kernel parameters; who the user is
+init     init      what only it can do: v1 cgroups, pivot, the process itself
 after    maker     id maps and OOM score, from outside
 ======== ========= ==============================================================================
 
+Before Linux 6.18 a procfs shows its maker's pid namespace: /proc is then the init's, too.
+
 The more the maker does, the less the init, whose every touched page is copied anew. The stem works
-beside the maker (``birth``). Where a user namespace is new or joined, only the init has the rights
-in the other new namespaces: the maker then opens what needs the host's rights (sources, overlay)
-and forks the init itself, which does all else.
+beside the maker (``birth``), and the init is in its cgroups before it has to wait. Where a user
+namespace is new or joined, only the init has the rights in the other new namespaces: the maker then
+opens what needs the host's rights (sources, overlay) and forks the init itself, which does all
+else.
 """
 
 import shlex
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from cutaway.cgroups import (
     AttachDeviceProgram,
@@ -69,6 +73,11 @@ class Stage:
     steps: tuple[InitStep, ...]
 
 
+def steps_of(stages: tuple[Stage, ...]) -> tuple[InitStep, ...]:
+    """Return the steps of some stages, in order."""
+    return tuple(step for stage in stages for step in stage.steps)
+
+
 @dataclass(frozen=True, slots=True)
 class RuntimePlan:
     """Everything that will be done to make one container.
@@ -85,6 +94,7 @@ class RuntimePlan:
         host: see the table above.
         outside: see there, in stages.
         make: see there.
+        beside: see there, in stages; the init's, too, when the maker has to fork it.
         init: see there, in stages.
         after: see there.
         warnings: what is done otherwise than asked, harmlessly; sentences.
@@ -100,6 +110,7 @@ class RuntimePlan:
     host: tuple[Step[Any], ...]
     outside: tuple[Stage, ...]
     make: MakeInit
+    beside: tuple[Stage, ...]
     init: tuple[Stage, ...]
     after: tuple[Step[Any], ...]
     warnings: tuple[str, ...]
@@ -119,8 +130,7 @@ class RuntimePlan:
 
     def steps(self) -> tuple[Step[Any], ...]:
         """Return every step in the order done (``after`` runs beside ``init``)."""
-        outside = (step for stage in self.outside for step in stage.steps)
-        inside = (step for stage in self.init for step in stage.steps)
+        outside, inside = steps_of(self.outside), steps_of((*self.beside, *self.init))
         return (*self.host, *outside, self.make, *inside, *self.after)
 
     def to_shell(self) -> str:
@@ -129,6 +139,22 @@ class RuntimePlan:
         for step in self.steps():
             lines += ["", f"# {step.describe()}  [{step.why}]", step.shell()]
         return "\n".join([*lines, "", f"exec {shlex.join(self.process.args)}", ""])
+
+
+class _OwnSteps(NamedTuple):
+    """Steps that neither the file system tree nor the process asks for."""
+
+    cgroup: tuple[InitStep, ...]
+    pivot: tuple[InitStep, ...]
+    kernel: tuple[InitStep, ...]
+
+
+class _Arrangement(NamedTuple):
+    """Stages, some of them empty, by who does them when; see the table above."""
+
+    outside: tuple[Stage, ...]
+    beside: tuple[Stage, ...]
+    init: tuple[Stage, ...]
 
 
 def plan(
@@ -173,8 +199,12 @@ def plan(
     )
     host, warnings = _plan_cgroups(linux, cgroup)
     mounts = plan_mounts(spec, extensions, cgroup, namespaces, bundle=bundle)
-    late = _plan_late(spec, linux, cgroup, namespaces=namespaces, mounts=mounts, inside=inside)
-    outside, init = _arrange(namespaces, mounts, late)
+    own = _OwnSteps(
+        cgroup=_plan_cgroup_entry(cgroup, namespaces),
+        pivot=_plan_pivot(spec, linux, namespaces),
+        kernel=_plan_kernel(spec, linux),
+    )
+    order = _arrange(namespaces, mounts, inside, own, can_show_pids=facts.can_show_pids)
     return RuntimePlan(
         container_id=id,
         bundle=bundle,
@@ -184,9 +214,10 @@ def plan(
         cgroup=cgroup,
         namespaces=namespaces,
         host=host,
-        outside=outside,
+        outside=_without_empty(order.outside),
         make=_plan_make(namespaces, cgroup),
-        init=init,
+        beside=_without_empty(order.beside),
+        init=_without_empty(order.init),
         after=_plan_after(linux, process, facts, namespaces),
         warnings=(*warnings, *inside.warnings),
     )
@@ -221,55 +252,59 @@ def _hand_over(linux: Linux, kinds: tuple[str, ...]) -> Linux:
 
 
 def _arrange(
-    namespaces: NamespacePlan, mounts: MountPlan, late: tuple[Stage, ...]
-) -> tuple[tuple[Stage, ...], tuple[Stage, ...]]:
+    namespaces: NamespacePlan,
+    mounts: MountPlan,
+    inside: ProcessPlan,
+    own: _OwnSteps,
+    *,
+    can_show_pids: bool,
+) -> _Arrangement:
     """Put all steps in order, and give each to the maker or the init.
 
     Why each stands where it does: namespaces before the file systems that show them (sysfs,
     mqueue); devices and console in the mounted ``/dev``; cgroups before the mounts that show them
     by a cgroup namespace; masks last of all that is mounted, on what they hide; the pivot when
-    nothing of the host is needed any more; kernel parameters after it; and then the process gives
-    up, step by step, what it needed for all this.
+    nothing of the host is needed any more; and then the process gives up, step by step, what it
+    needed for all this.
     """
-    wait = WaitForIdMaps(why="runtime-spec linux.uidMappings")
     early = (
         Stage("namespaces", namespaces.outside_steps),
         Stage("sources", mounts.sources),
         Stage("namespaces", namespaces.late_steps),
     )
-    middle = (
+    tree = (
         Stage("rootfs", mounts.rootfs),
         Stage("mounts", mounts.common),
         Stage("devices", mounts.devices),
         Stage("paths", mounts.common_paths),
     )
-    if namespaces.has_user:
-        ids = Stage("user namespace", (wait,))
-        return _without_empty(early), _without_empty((ids, *middle, *late))
-    return _without_empty((*early, *middle)), _without_empty(late)
-
-
-def _plan_late(
-    spec: Spec,
-    linux: Linux,
-    cgroup: ContainerCgroup,
-    *,
-    namespaces: NamespacePlan,
-    mounts: MountPlan,
-    inside: ProcessPlan,
-) -> tuple[Stage, ...]:
-    """Return what only the init can do, in order."""
-    return (
-        Stage("namespaces", namespaces.entry),
-        Stage("cgroup", _plan_cgroup_entry(cgroup, namespaces)),
-        Stage("mounts", mounts.of_init),
-        Stage("console", mounts.console),
-        Stage("paths", mounts.paths_of_init),
-        Stage("pivot", _plan_pivot(spec, linux, namespaces)),
-        Stage("kernel", _plan_kernel(spec, linux)),
-        Stage("user", inside.user),
-        Stage("security", inside.security),
+    proc = (
+        Stage("mounts", (*mounts.proc, *mounts.on_proc, *mounts.cwd)),
+        Stage("paths", mounts.proc_paths),
     )
+    rest = (
+        Stage("mounts", mounts.in_cgroups),
+        Stage("console", mounts.console),
+        Stage("paths", mounts.last_paths),
+    )
+    pivot, kernel = Stage("pivot", own.pivot), Stage("kernel", own.kernel)
+    user = Stage("user", (inside.resolve,))  # a mask may be on the file that tells
+    place = (Stage("cgroup", own.cgroup), Stage("keyring", (inside.keyring,)))
+    end = (Stage("user", inside.user), Stage("security", inside.security))
+    if namespaces.can_be_joined:
+        outside, entry = (*early, *tree), Stage("namespaces", namespaces.entry)
+        if not can_show_pids or mounts.on_proc:
+            own_proc = (*place, entry, *proc, *rest, pivot, user, *end)
+            return _Arrangement(outside, (kernel,), own_proc)
+        if mounts.in_cgroups or mounts.console:
+            own_console = (*place, entry, *rest, pivot, user, *end)
+            return _Arrangement(outside, (*proc, kernel), own_console)
+        return _Arrangement(outside, (*proc, *rest, kernel, user), (*place, entry, pivot, *end))
+    late = (*place, *proc, *rest, pivot, kernel, user, *end)
+    if namespaces.has_user:
+        wait = Stage("user namespace", (WaitForIdMaps(why="runtime-spec linux.uidMappings"),))
+        return _Arrangement(early, (), (wait, *tree, *late))
+    return _Arrangement((*early, *tree), (), late)
 
 
 def _without_empty(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:

@@ -48,6 +48,7 @@ _ROOT_PROPAGATION = {
     RootfsPropagation.RUNBINDABLE: MS.UNBINDABLE,
 }
 _CGROUP_ATTRIBUTES = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
+_CGROUP_TYPES = ("cgroup", "cgroup2")
 _USER_WHY = "a user namespace: mounted with the host's rights, used without"
 
 
@@ -61,10 +62,14 @@ class MountPlan:
         common: mounts that the init need not do itself.
         devices: nodes and links in ``/dev``.
         common_paths: hidden paths that the init need not hide itself.
-        of_init: /proc, which shows the pid namespace, cgroups by a cgroup namespace, and what is
-            mounted on these.
+        proc: /proc, which shows the pid namespace and so comes after the init.
+        on_proc: what is mounted in it; what ``/proc/self`` is there, only the init can see.
+        cwd: the working directory.
+        proc_paths: hidden and read-only paths in /proc.
+        in_cgroups: cgroups by a cgroup namespace, which only the init is in, and what is mounted
+            in these.
         console: the pty.
-        paths_of_init: the other hidden and read-only paths, the read-only root.
+        last_paths: the other hidden and read-only paths, the read-only root.
     """
 
     sources: tuple[InitStep, ...] = ()
@@ -72,9 +77,13 @@ class MountPlan:
     common: tuple[InitStep, ...] = ()
     devices: tuple[InitStep, ...] = ()
     common_paths: tuple[InitStep, ...] = ()
-    of_init: tuple[InitStep, ...] = ()
+    proc: tuple[InitStep, ...] = ()
+    on_proc: tuple[InitStep, ...] = ()
+    cwd: tuple[InitStep, ...] = ()
+    proc_paths: tuple[InitStep, ...] = ()
+    in_cgroups: tuple[InitStep, ...] = ()
     console: tuple[InitStep, ...] = ()
-    paths_of_init: tuple[InitStep, ...] = ()
+    last_paths: tuple[InitStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +131,12 @@ def plan_mounts(
     if namespaces.is_joined("mount"):
         return MountPlan()
     entries = [_read_entry(index, mount) for index, mount in enumerate(spec.mounts)]
-    late = _find_late(entries, namespaces)
+    in_proc = _find_below(entries, ("proc",))
+    in_cgroups = (
+        _find_below(entries, _CGROUP_TYPES) - in_proc if namespaces.is_new("cgroup") else set()
+    )
+    common = set(range(len(entries))) - in_proc - in_cgroups
+    proc = {entry.index for entry in entries if entry.mount.type == "proc"}
     owner = _find_owner(spec, extensions)
     mounts = [_plan_entry(entry, linux, cgroup, namespaces, owner=owner) for entry in entries]
     images = dict(extensions.images)
@@ -130,7 +144,7 @@ def plan_mounts(
     has_own_dev = any(entry.is_bind and entry.target == "/dev" for entry in entries)
     devices = merge_devices(linux)
     cwd = spec.process.cwd if spec.process else "/"
-    common_paths, paths_of_init = _plan_paths(spec, linux, entries)
+    common_paths, proc_paths, last_paths = _plan_paths(spec, linux, entries)
     detach = (DetachRootfs(why=_USER_WHY),) if namespaces.has_user else ()
     attach = (AttachRootfs(why=_USER_WHY),) if namespaces.has_user else ()
     return MountPlan(
@@ -148,15 +162,16 @@ def plan_mounts(
             *detach,
         ),
         rootfs=(OpenNullDevice(why="runtime-spec linux.maskedPaths"), *attach),
-        common=_select(mounts, set(range(len(mounts))) - late),
+        common=_select(mounts, common),
         devices=() if has_own_dev else plan_devices(devices, namespaces.has_user),
         common_paths=common_paths,
-        of_init=(
-            *_select(mounts, late),
-            MakeWorkingDirectory(path=cwd, why="runtime-spec process.cwd"),
-        ),
+        proc=_select(mounts, proc),
+        on_proc=_select(mounts, in_proc - proc),
+        cwd=(MakeWorkingDirectory(path=cwd, why="runtime-spec process.cwd"),),
+        proc_paths=proc_paths,
+        in_cgroups=_select(mounts, in_cgroups),
         console=_plan_console(spec),
-        paths_of_init=paths_of_init,
+        last_paths=last_paths,
     )
 
 
@@ -191,18 +206,16 @@ def _select(mounts: list[tuple[InitStep, ...]], indexes: Iterable[int]) -> tuple
     return tuple(steps)
 
 
-def _find_late(entries: list[_Entry], namespaces: NamespacePlan) -> frozenset[int]:
-    """Return the indexes of the mounts that only the init can do, and of those on top of them."""
-    late: set[int] = set()
+def _find_below(entries: list[_Entry], types: tuple[str, ...]) -> set[int]:
+    """Return the indexes of the mounts of these types, and of those on top of them."""
+    found: set[int] = set()
     places: list[str] = []
     for entry in entries:
-        is_late = entry.mount.type == "proc" or (
-            entry.mount.type in ("cgroup", "cgroup2") and namespaces.is_new("cgroup")
-        )
-        if is_late or any(entry.target.startswith(place + "/") for place in places):
-            late.add(entry.index)
+        is_below = any(entry.target.startswith(place + "/") for place in places)
+        if is_below or entry.mount.type in types:
+            found.add(entry.index)
             places.append(entry.target)
-    return frozenset(late)
+    return found
 
 
 def _read_entry(index: int, mount: Mount) -> _Entry:
@@ -300,7 +313,7 @@ def _plan_entry(
 ) -> tuple[InitStep, ...]:
     if entry.is_bind:
         return (_plan_bind(entry, linux, owner),)
-    if entry.mount.type in ("cgroup", "cgroup2"):
+    if entry.mount.type in _CGROUP_TYPES:
         return _plan_cgroup_mount(entry, cgroup, namespaces)
     options = entry.options
     # /dev must be writable until its nodes are made
@@ -433,8 +446,8 @@ def _plan_console(spec: Spec) -> tuple[InitStep, ...]:
 
 def _plan_paths(
     spec: Spec, linux: Linux, entries: list[_Entry]
-) -> tuple[tuple[InitStep, ...], tuple[InitStep, ...]]:
-    """Return the steps that hide paths: of the maker, and of the init.
+) -> tuple[tuple[InitStep, ...], tuple[InitStep, ...], tuple[InitStep, ...]]:
+    """Return the steps that hide paths: in /sys, in /proc, elsewhere.
 
     Only what is in /sys can't lead to /proc by a link, so only that may be hidden before /proc is
     there.
@@ -448,8 +461,9 @@ def _plan_paths(
         (path, MaskPath(path=path, why="runtime-spec linux.maskedPaths"))
         for path in linux.masked_paths
     )
-    early = tuple(step for path, step in hidden if path.startswith("/sys/"))
-    late = [step for path, step in hidden if not path.startswith("/sys/")]
+    in_sys = tuple(step for path, step in hidden if path.startswith("/sys/"))
+    in_proc = tuple(step for path, step in hidden if path.startswith("/proc/"))
+    late = [step for path, step in hidden if not path.startswith(("/sys/", "/proc/"))]
     for entry in entries:
         is_readonly = entry.options.attr_set & MOUNT_ATTR.RDONLY
         if entry.target == "/dev" and is_readonly and not entry.is_bind:
@@ -457,7 +471,7 @@ def _plan_paths(
     if spec.root is not None and spec.root.readonly:
         why = "runtime-spec root.readonly"
         late.append(SetMountAttributes(target="/", attributes=readonly, why=why))
-    return early, tuple(late)
+    return in_sys, in_proc, tuple(late)
 
 
 def plan_root_propagation(linux: Linux) -> tuple[InitStep, ...]:

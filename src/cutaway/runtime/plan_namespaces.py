@@ -11,6 +11,7 @@ from cutaway.runtime.steps.namespaces import (
     JoinNamespace,
     SetTimeOffsets,
     UnshareNamespaces,
+    WaitForMaker,
 )
 from cutaway.steps import Step
 
@@ -53,14 +54,17 @@ class NamespacePlan:
         return kind in self.new
 
     @property
-    def entry(self) -> tuple[EnterNamespaces, ...]:
+    def entry(self) -> tuple[Step[InitScope], ...]:
         """Return how an init that is no copy of the maker gets to where that is."""
-        kinds = tuple(
-            kind
-            for kind in (*self.new, *(kind for kind, _ in self.joined))
-            if kind not in (*_FOR_CHILDREN, *_LATER)
-        )
-        return (EnterNamespaces(kinds=kinds, why=_WHY),) if self.can_be_joined else ()
+        if not self.can_be_joined:
+            return ()
+        return WaitForMaker(why=_WHY), EnterNamespaces(kinds=self.entered, why=_WHY)
+
+    @property
+    def entered(self) -> tuple[str, ...]:
+        """Return the kinds that such an init enters."""
+        kinds = (*self.new, *(kind for kind, _ in self.joined))
+        return tuple(kind for kind in kinds if kind not in (*_FOR_CHILDREN, *_LATER))
 
     @property
     def can_be_joined(self) -> bool:

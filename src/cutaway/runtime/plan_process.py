@@ -44,11 +44,15 @@ class ProcessPlan:
     """Steps about the process itself.
 
     Attributes:
-        user: who it is and where it stands.
+        keyring: of its session.
+        resolve: finds out who it is, in the container's files.
+        user: what this user owns and where it stands.
         security: what it gives up, in the only order that works.
         warnings: capabilities this machine can't give.
     """
 
+    keyring: InitStep
+    resolve: InitStep
     user: tuple[InitStep, ...]
     security: tuple[InitStep, ...]
     warnings: tuple[str, ...]
@@ -87,17 +91,16 @@ def plan_process(
         may_set_groups: see ``SwitchUser``.
     """
     sets, warnings = plan_capabilities(process, facts)
+    resolve = ResolveUser(
+        user=extensions.user,
+        extra_groups=extensions.groups,
+        uid=process.user.uid,
+        gid=process.user.gid,
+        groups=process.user.additional_gids,
+        environment=process.env,
+        why="--user" if extensions.user else "runtime-spec process.user",
+    )
     user: list[InitStep] = [
-        JoinKeyring(name=f"_ses.{container_id}", why="default"),
-        ResolveUser(
-            user=extensions.user,
-            extra_groups=extensions.groups,
-            uid=process.user.uid,
-            gid=process.user.gid,
-            groups=process.user.additional_gids,
-            environment=process.env,
-            why="--user" if extensions.user else "runtime-spec process.user",
-        ),
         GiveStdio(why="default"),
         EnterWorkingDirectory(path=process.cwd, why="runtime-spec process.cwd"),
     ]
@@ -120,7 +123,8 @@ def plan_process(
         why="runtime-spec process.user",
     )
     security = _plan_security(process, sets, seccomp, switch)
-    return ProcessPlan(tuple(user), security, warnings)
+    keyring = JoinKeyring(name=f"_ses.{container_id}", why="default")
+    return ProcessPlan(keyring, resolve, tuple(user), security, warnings)
 
 
 def _plan_labels(process: Process) -> list[InitStep]:

@@ -2,8 +2,7 @@
 
 import errno
 import os
-from collections.abc import Sequence
-from typing import Any
+import pickle
 
 from cutaway import linux
 from cutaway.linux.abi import FSCONFIG, FSMAGIC, MOUNT_ATTR, RESOLVE
@@ -32,7 +31,9 @@ class InitScope:
         environment: of the program.
         program: absolute path of the program, once found.
         cwd_is_set: the working directory could be entered before the user was changed.
+        is_handed_over: what the maker made is in this scope.
         is_released: the maker has done all that it does from outside, and told the shim of us.
+        pid_namespace: of a procfs that is made; -1 is that of the process itself.
         trusted_proc_fd: a procfs of the host's, when ``/proc`` is a container's; else None.
     """
 
@@ -53,7 +54,9 @@ class InitScope:
         "environment",
         "program",
         "cwd_is_set",
+        "is_handed_over",
         "is_released",
+        "pid_namespace",
         "trusted_proc_fd",
         "_proc_fd",
         "mask_tree",
@@ -82,7 +85,9 @@ class InitScope:
         self.environment: dict[bytes, bytes] = {}
         self.program = b""
         self.cwd_is_set = False
+        self.is_handed_over = True
         self.is_released = False
+        self.pid_namespace = -1
         self.trusted_proc_fd: int | None = None
         self._proc_fd = -1
         self.mask_tree = -1
@@ -101,24 +106,33 @@ class InitScope:
             )
         self.is_released = True
 
-    def hand_over(self) -> tuple[Any, list[int]]:
-        """Return what ``take_over`` needs in another process: plain values, and descriptors."""
-        fds = [*(self.stdio or ()), *self.tasks, *self.trees.values(), *self.entered.values()]
-        fds += [fd for fd in (self.root_fd, self.null_fd, self.mask_tree) if fd >= 0]
+    def hand_over(self) -> tuple[bytes, tuple[int, ...]]:
+        """Return what ``wait_handed_over`` needs in another process, and the descriptors."""
+        fds = (*self.trees.values(), *self.entered.values())
+        fds += tuple(fd for fd in (self.root_fd, self.null_fd, self.mask_tree) if fd >= 0)
         single = (self.root_fd, self.null_fd, self.mask_tree)
-        held = (self.stdio, self.tasks, self.trees, self.entered, single)
-        return (fds, held, self.seccomp_program), fds
+        who = (self.uid, self.gid, self.groups, self.environment)
+        held = (self.trees, self.entered, single)
+        return pickle.dumps((fds, held, who, self.seccomp_program), pickle.HIGHEST_PROTOCOL), fds
 
-    def take_over(self, state: Any, fds: Sequence[int]) -> None:
-        """Go on from where another process's scope was; the descriptors are now our own."""
-        numbers, held, self.seccomp_program = state
+    def wait_handed_over(self) -> None:
+        """Wait for what another process's scope held; returns at once when all is here.
+
+        Ends the process when nothing comes: the start has failed, and whoever made it fail tells.
+        """
+        if self.is_handed_over:
+            return
+        letter, state, fds = self.sync.receive()
+        if letter != "J":
+            os._exit(1)
+        numbers, held, who, self.seccomp_program = pickle.loads(state)
         here = dict(zip(numbers, fds, strict=True)) | {-1: -1}
-        stdio, tasks, trees, entered, single = held
-        self.stdio = None if stdio is None else (here[stdio[0]], here[stdio[1]], here[stdio[2]])
-        self.tasks = tuple(here[fd] for fd in tasks)
+        trees, entered, single = held
         self.trees = {index: here[fd] for index, fd in trees.items()}
         self.entered = {kind: here[fd] for kind, fd in entered.items()}
         self.root_fd, self.null_fd, self.mask_tree = (here[fd] for fd in single)
+        self.uid, self.gid, self.groups, self.environment = who
+        self.is_handed_over = True
 
     def proc_fd(self) -> int:
         """Return a procfs of this pid namespace that is attached nowhere.

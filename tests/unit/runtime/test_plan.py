@@ -10,7 +10,9 @@ from cutaway.errors import InvalidParameter
 from cutaway.oci.runtime_spec import Spec
 from cutaway.runtime import Extensions, RootfsMount, RuntimePlan, plan
 from cutaway.runtime.facts import HostFacts
+from cutaway.runtime.plan import Stage, steps_of
 from cutaway.runtime.steps.mounts import AttachBind, BindCgroup, MountFilesystem
+from cutaway.runtime.steps.paths import MaskPath
 from cutaway.runtime.steps.security import LoadSeccomp, SetCapabilities
 from support.bundles import make_config
 from support.facts import FACTS, LEGACY, SYS_RESOURCE, UNIFIED, WITHOUT_SYS_RESOURCE
@@ -38,6 +40,14 @@ def of_kind(result: RuntimePlan, kind: type) -> list[Any]:
     return [step for step in result.steps() if isinstance(step, kind)]
 
 
+def mount_targets(stages: tuple[Stage, ...]) -> list[str]:
+    return [s.target for s in steps_of(stages) if isinstance(s, MountFilesystem | AttachBind)]
+
+
+def mask_paths(stages: tuple[Stage, ...]) -> list[str]:
+    return [s.path for s in steps_of(stages) if isinstance(s, MaskPath)]
+
+
 def refuse(config: dict[str, Any], text: str, facts: HostFacts = FACTS) -> None:
     with pytest.raises(errors.CutawayError, match=text):
         planned(config, facts)
@@ -48,10 +58,10 @@ def test_order_of_a_plain_container() -> None:
     assert names == [
         "CreateCgroup", "WriteCgroupFile", "UnshareNamespaces", "SeparateMounts", "MountRootfs",
         "OpenNullDevice", "MountFilesystem", "BindCgroup", "MakeSymlink", "SetMountAttributes",
-        "MakeDevice", "MaskPath", "MakeInit", "EnterNamespaces", "JoinCgroups",
-        "MakeWorkingDirectory", "MakeReadonly", "PivotRoot", "SetHostname", "JoinKeyring",
-        "ResolveUser", "GiveStdio", "EnterWorkingDirectory", "DropBoundingSet", "SwitchUser",
-        "SetCapabilities", "FindProgram", "CloseDescriptors",
+        "MakeDevice", "MaskPath", "MakeInit", "MakeWorkingDirectory", "MakeReadonly",
+        "SetHostname", "ResolveUser", "JoinCgroups", "JoinKeyring", "WaitForMaker",
+        "EnterNamespaces", "PivotRoot", "GiveStdio", "EnterWorkingDirectory", "DropBoundingSet",
+        "SwitchUser", "SetCapabilities", "FindProgram", "CloseDescriptors",
     ]  # fmt: skip
 
 
@@ -93,21 +103,32 @@ def test_root_directory_is_bound_when_the_bundle_gives_no_mounts() -> None:
     assert (root.fstype, root.source, root.mountpoint) == ("bind", "/run/b/rootfs", "/run/b")
 
 
-def test_only_the_init_mounts_proc_and_what_is_on_it() -> None:
+def test_what_is_mounted_in_proc_is_left_to_the_init() -> None:
     config = make_config("true")
+    assert "/proc" in mount_targets(planned(config).beside)
     config["mounts"].append(
         {"destination": "/proc/cpuinfo", "type": "bind", "source": "/x", "options": ["rbind"]}
     )
     result = planned(config)
-    of_init = [s for stage in result.init for s in stage.steps]
-    targets = [s.target for s in of_init if isinstance(s, MountFilesystem | AttachBind)]
-    assert targets == ["/proc", "/proc/cpuinfo"]
+    assert mount_targets(result.beside) == []
+    assert mount_targets(result.init) == ["/proc", "/proc/cpuinfo"]
 
 
-def test_paths_outside_sys_are_hidden_by_the_init() -> None:
-    result = planned(make_config("true", linux_maskedPaths=["/sys/firmware", "/link", "/proc/k"]))
-    of_init = [s.path for st in result.init for s in st.steps if type(s).__name__ == "MaskPath"]
-    assert of_init == ["/link", "/proc/k"]
+def test_kernels_that_show_only_ones_own_pids_leave_proc_to_the_init() -> None:
+    facts = replace(FACTS, can_show_pids=False)
+    result = planned(make_config("true", linux_maskedPaths=["/proc/k"]), facts)
+    assert mount_targets(result.beside) == mask_paths(result.beside) == []
+    assert mount_targets(result.init) == ["/proc"]
+    assert mask_paths(result.init) == ["/proc/k"]
+
+
+def test_what_may_be_a_link_is_hidden_last() -> None:
+    config = make_config("true", linux_maskedPaths=["/sys/firmware", "/link", "/proc/k"])
+    result = planned(config)
+    assert mask_paths(result.outside) == ["/sys/firmware"]
+    assert mask_paths(result.beside) == ["/proc/k", "/link"]
+    config["process"]["terminal"] = True  # its console is made by the init, before all is hidden
+    assert mask_paths(planned(config).init) == ["/link"]
 
 
 def test_own_cgroup_namespace_gets_its_mounts_from_the_init() -> None:

@@ -25,8 +25,9 @@ from cutaway.images.snapshots.steps import PrepareSnapshot
 from cutaway.model import ContainerCreate
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts, probe_host_facts
+from cutaway.runtime.journal import INIT_ACTOR
 from cutaway.runtime.maker import MAKER_ACTOR, STEM_ACTOR
-from cutaway.runtime.plan import RuntimePlan
+from cutaway.runtime.plan import RuntimePlan, steps_of
 from cutaway.runtime.plan import plan as plan_runtime
 from cutaway.shim.protocol import Ledger as TellLedger
 from cutaway.shim.steps import CreateNetworkNamespace
@@ -103,13 +104,13 @@ def _imagine(core: Core, request: ContainerCreate, checked: creation.Checked) ->
 
 def runtime_steps(planned: RuntimePlan) -> Iterator[tuple[str, Step[Any]]]:
     """Give who does which of a runtime's steps, in the order in which they are done."""
-    outside = (step for stage in planned.outside for step in stage.steps)
-    for step in (*planned.host, *outside):
+    for step in (*planned.host, *steps_of(planned.outside)):
         yield MAKER_ACTOR, step
     yield STEM_ACTOR if planned.is_for_stem else MAKER_ACTOR, planned.make
-    for stage in planned.init:
-        for step in stage.steps:
-            yield "init", step
+    for step in steps_of(planned.beside):
+        yield MAKER_ACTOR if planned.is_for_stem else INIT_ACTOR, step
+    for step in steps_of(planned.init):
+        yield INIT_ACTOR, step
     for step in planned.after:
         yield MAKER_ACTOR, step
 

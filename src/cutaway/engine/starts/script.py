@@ -16,7 +16,7 @@ from typing import Any
 
 from cutaway.network.steps import SetSysctl
 from cutaway.oci.runtime_spec import Process
-from cutaway.runtime.plan import RuntimePlan
+from cutaway.runtime.plan import RuntimePlan, steps_of
 from cutaway.runtime.plan_namespaces import HANDED_OVER
 from cutaway.runtime.steps.host import MakeInit
 from cutaway.runtime.steps.namespaces import (
@@ -24,6 +24,7 @@ from cutaway.runtime.steps.namespaces import (
     JoinNamespace,
     UnshareCgroupNamespace,
     UnshareNamespaces,
+    WaitForMaker,
 )
 from cutaway.runtime.steps.process import (
     EnterWorkingDirectory,
@@ -39,7 +40,7 @@ from cutaway.steps import Step
 _ENTERING = (UnshareNamespaces, JoinNamespace, UnshareCgroupNamespace, MakeInit)
 _PRIVILEGES = (DropBoundingSet, SetCapabilities, SetNoNewPrivileges)
 _NOT_BY_ITSELF = (
-    EnterNamespaces,  # a shell is in those of the shell that started it
+    *(WaitForMaker, EnterNamespaces),  # a shell is where the shell that started it is
     *(PivotRoot, GiveStdio, ResolveUser, FindProgram, EnterWorkingDirectory, SwitchUser),
     *_PRIVILEGES,
 )
@@ -106,9 +107,8 @@ def write_script(
         script.add(inside + step.shell())
     script.add(*(step.shell() for step in planned.host))
     script.add("PID=$$", *(step.shell() for step in planned.after))
-    outside = [step for stage in planned.outside for step in stage.steps]
-    inside_steps = [step for stage in planned.init for step in stage.steps]
-    for step in (*outside, planned.make, *inside_steps):
+    container_steps = steps_of((*planned.beside, *planned.init))
+    for step in (*steps_of(planned.outside), planned.make, *container_steps):
         if isinstance(step, _ENTERING):
             *before, command = step.shell().split("\n")
             script.add(*before)
@@ -116,7 +116,7 @@ def write_script(
         elif not isinstance(step, _NOT_BY_ITSELF):
             script.add(step.shell())
     script.add("# pivot_root(2) and what is done after it, without a tool of the image's:")
-    script.add(*_last(planned.process, inside_steps))
+    script.add(*_last(planned.process, container_steps))
     return script.text()
 
 

@@ -121,7 +121,10 @@ class MountFilesystem(Step[InitScope]):
         target, mode = self._open_target(scope)
         attributes = MOUNT_ATTR(self.attributes & ~MOUNT_ATTR.RDONLY)
         options = (*mode, *self.options)
-        mount_fd = create_filesystem(self.fstype, self.source, options, attributes)
+        pid_namespace = scope.pid_namespace if self.fstype == "proc" else -1
+        mount_fd = create_filesystem(
+            self.fstype, self.source, options, attributes, pid_namespace=pid_namespace
+        )
         check_target(scope, target, mount_fd)
         if self.copies_up:
             copy_tree(target, mount_fd)
@@ -148,9 +151,22 @@ class MountFilesystem(Step[InitScope]):
 
 
 def create_filesystem(
-    fstype: str, source: str, options: tuple[str, ...], attributes: MOUNT_ATTR
+    fstype: str,
+    source: str,
+    options: tuple[str, ...],
+    attributes: MOUNT_ATTR,
+    *,
+    pid_namespace: int = -1,
 ) -> int:
-    """Return a detached mount of a new superblock: fsopen, fsconfig, fsmount."""
+    """Return a detached mount of a new superblock: fsopen, fsconfig, fsmount.
+
+    Args:
+        fstype: ``tmpfs``.
+        source: shown in the mount table.
+        options: of the file system.
+        attributes: of the mount.
+        pid_namespace: descriptor of the one that a procfs shows; -1 is the caller's own.
+    """
     context = linux.fsopen(fstype)
     try:
         if source:
@@ -161,6 +177,8 @@ def create_filesystem(
                 linux.fsconfig(context, FSCONFIG.SET_STRING, key, value)
             else:
                 linux.fsconfig(context, FSCONFIG.SET_FLAG, key)
+        if pid_namespace >= 0:
+            linux.fsconfig(context, FSCONFIG.SET_FD, "pidns", aux=pid_namespace)
         linux.fsconfig(context, FSCONFIG.CMD_CREATE)
         return linux.fsmount(context, attr_flags=attributes)
     finally:

@@ -91,6 +91,23 @@ class JoinNamespace(Step[InitScope]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitForMaker(Step[InitScope]):
+    """Wait until all that can be made without the init is made, and take it over."""
+
+    def describe(self) -> str:
+        """Say what is awaited."""
+        return "wait for the namespaces, with all that is mounted in them"
+
+    def shell(self) -> str:
+        """Return a comment: in a script one thing is done after the other."""
+        return "# recvmsg(2): descriptors of what the maker has made"
+
+    def apply(self, scope: InitScope) -> None:
+        """Wait for the maker's message; returns at once in an init that the maker forked."""
+        scope.wait_handed_over()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EnterNamespaces(Step[InitScope]):
     """Enter the namespaces that the maker has made or joined; the init is no copy of it.
 
