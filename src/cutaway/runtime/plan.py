@@ -199,11 +199,7 @@ def plan(
     )
     host, warnings = _plan_cgroups(linux, cgroup)
     mounts = plan_mounts(spec, extensions, cgroup, namespaces, bundle=bundle)
-    own = _OwnSteps(
-        cgroup=_plan_cgroup_entry(cgroup, namespaces),
-        pivot=_plan_pivot(spec, linux, namespaces),
-        kernel=_plan_kernel(spec, linux),
-    )
+    own = _plan_own(spec, linux, cgroup, namespaces)
     order = _arrange(namespaces, mounts, inside, own, can_show_pids=facts.can_show_pids)
     return RuntimePlan(
         container_id=id,
@@ -249,6 +245,16 @@ def _hand_over(linux: Linux, kinds: tuple[str, ...]) -> Linux:
         for n in linux.namespaces
     )
     return replace(linux, namespaces=namespaces)
+
+
+def _plan_own(
+    spec: Spec, linux: Linux, cgroup: ContainerCgroup, namespaces: NamespacePlan
+) -> _OwnSteps:
+    return _OwnSteps(
+        cgroup=_plan_cgroup_entry(cgroup, namespaces),
+        pivot=_plan_pivot(spec, linux, namespaces),
+        kernel=_plan_kernel(spec, linux),
+    )
 
 
 def _arrange(
