@@ -58,6 +58,7 @@ class SandboxRequest:
         dns_options: ``--dns-option``.
         egress: the container's own policy; empty: its networks' policies.
         extra_hosts: ``name:address`` or ``name:host-gateway``.
+        sets_ipv6: ``--sysctl net.ipv6.conf…``: written while its networks are being made.
     """
 
     container_id: str
@@ -74,6 +75,7 @@ class SandboxRequest:
     dns_options: tuple[str, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     egress: str = ""
+    sets_ipv6: bool = False
 
 
 def wanted_endpoints(request: SandboxRequest) -> tuple[EndpointRequest, ...]:

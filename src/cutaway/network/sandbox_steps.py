@@ -6,7 +6,7 @@ They are applied by a thread that is inside the sandbox's namespace; see ``Netwo
 import errno
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,11 +28,13 @@ from cutaway.linux.rtnetlink import (
     veth_data,
 )
 from cutaway.linux.rtnetlink.abi import IPVLAN_F
-from cutaway.network.steps import NetworkScope, forget_link
+from cutaway.network.namespace import born_without_ipv6
+from cutaway.network.steps import NetworkScope, SetSysctl, forget_link
 from cutaway.steps import Step
 
 _PATIENCE_S = 3.0
 _POLL_S = 0.01
+_BORN = "net.ipv6.conf.default.disable_ipv6"
 _IPVLAN_FLAGS = {"bridge": None, "private": IPVLAN_F.PRIVATE, "vepa": IPVLAN_F.VEPA}
 
 
@@ -55,6 +57,7 @@ class CreateVeth(Step[NetworkScope]):
         hairpin: frames may go back where they came from: a container that reaches itself by its
             published port, when bridged packets pass the firewall (br_netfilter).
         isolated: no frames to other isolated ports (``--icc=false``).
+        without_ipv6: the inner end is born with IPv6 disabled; see ``born_without_ipv6``.
     """
 
     host_name: str
@@ -67,23 +70,30 @@ class CreateVeth(Step[NetworkScope]):
     alias: str
     hairpin: bool = True
     isolated: bool = False
+    without_ipv6: bool = False
 
     def describe(self) -> str:
         """See ``Step``."""
-        return f"connect {self.inner_name} ({self.mac}) by {self.host_name} to {self.bridge}"
+        suffix = ", without IPv6" if self.without_ipv6 else ""
+        return (
+            f"connect {self.inner_name} ({self.mac}) by {self.host_name} to {self.bridge}{suffix}"
+        )
 
     def shell(self) -> str:
         """See ``Step``."""
         port = f"hairpin {_on(self.hairpin)} isolated {_on(self.isolated)}"
-        return "\n".join(
-            [
-                f"ip link add {self.host_name} address {self.host_mac} mtu {self.mtu} type veth "
-                f'peer name {self.inner_name} address {self.mac} mtu {self.mtu} netns "$NETNS"',
-                f"ip link set {self.host_name} group {self.group} alias '{self.alias}' "
-                f"addrgenmode none master {self.bridge} up",
-                f"bridge link set dev {self.host_name} {port}",
-            ]
-        )
+        lines = [
+            f"ip link add {self.host_name} address {self.host_mac} mtu {self.mtu} type veth "
+            f'peer name {self.inner_name} address {self.mac} mtu {self.mtu} netns "$NETNS"',
+            f"ip link set {self.host_name} group {self.group} alias '{self.alias}' "
+            f"addrgenmode none master {self.bridge} up",
+            f"bridge link set dev {self.host_name} {port}",
+        ]
+        if self.without_ipv6:
+            sysctl = 'nsenter --net="$NETNS" sysctl'
+            lines.insert(0, f"BEFORE=$({sysctl} -n {_BORN}); {sysctl} -qw {_BORN}=1")
+            lines.insert(2, f'{sysctl} -qw {_BORN}="$BEFORE"')
+        return "\n".join(lines)
 
     def apply(self, scope: NetworkScope) -> None:
         """Two sendmsg: one asks for the bridge's index, one does it all.
@@ -94,23 +104,23 @@ class CreateVeth(Step[NetworkScope]):
         bridge = get_link(scope.host, self.bridge).index
         name = self.host_name
         peer = link_peer(self.inner_name, mtu=self.mtu, address=self.mac, netns_fd=scope.netns_fd)
+        requests = [
+            link_add(
+                name,
+                "veth",
+                mtu=self.mtu,
+                address=self.host_mac,
+                group=self.group,
+                master=bridge,
+                data=veth_data(peer),
+            ),
+            link_set(name, alias=self.alias, addr_gen_mode=ADDR_GEN_MODE.NONE),
+            bridge_port_set(name, hairpin=self.hairpin, isolated=self.isolated),
+            link_set(name, up=True),
+        ]
         try:
-            scope.host.request(
-                [
-                    link_add(
-                        name,
-                        "veth",
-                        mtu=self.mtu,
-                        address=self.host_mac,
-                        group=self.group,
-                        data=veth_data(peer),
-                    ),
-                    link_set(name, alias=self.alias, addr_gen_mode=ADDR_GEN_MODE.NONE),
-                    link_set(name, master=bridge),
-                    bridge_port_set(name, hairpin=self.hairpin, isolated=self.isolated),
-                    link_set(name, up=True),
-                ]
-            )
+            with born_without_ipv6() if self.without_ipv6 else nullcontext():
+                scope.host.request(requests)
         except KernelError as error:
             if error.errno != errno.EEXIST:
                 forget_link(scope, name)
@@ -212,6 +222,18 @@ class CreateSharedLink(Step[NetworkScope]):
         if scope.sandbox is not None:
             with suppress(KernelError):
                 scope.sandbox.request([link_delete(self.inner_name)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetInterface(SetSysctl):
+    """Write one kernel setting of an interface in the sandbox."""
+
+    def shell(self) -> str:
+        """See ``Step``."""
+        return f'nsenter --net="$NETNS" {SetSysctl.shell(self)}'
+
+    def undo(self, scope: NetworkScope, result: Any) -> None:
+        """Nothing: it ends with its interface, and whoever undoes is not inside the sandbox."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

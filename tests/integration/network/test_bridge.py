@@ -11,6 +11,8 @@ from cutaway.linux.netlink import NETLINK_NETFILTER, NetlinkSocket
 from cutaway.linux.nftables import Batch, dump_tables
 from cutaway.linux.rtnetlink import link_add, link_delete, link_set
 from cutaway.network import EndpointRequest, IpamConfig, NetworkRequest
+from cutaway.network.decisions.endpoints import IFNAME_OPTION
+from cutaway.network.drivers.bridge import SYSCTLS_OPTION
 from cutaway.network.errors import MissingLinkKind, NetworkInUse, PoolOverlaps
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
 from support.netns import fetch, serve_once
@@ -56,7 +58,6 @@ def test_the_ledger_tells_every_step_and_undo_takes_all_back(machine: Machine):
     assert kinds == [
         "RaiseLoopback",
         "CreateVeth",
-        "SetSysctl",
         "ConfigureInterface",
         "SetDefaultRoute",
         "AddFirewallElements",
@@ -94,6 +95,39 @@ def test_without_ipv6_the_interface_has_no_ipv6_address(machine: Machine):
     web = machine.run("web")
     assert web.namespace.sysctl("net.ipv6.conf.eth0.disable_ipv6") == "1"
     assert web.namespace.sysctl("net.ipv6.conf.lo.disable_ipv6") == "0"
+    assert web.namespace.sysctl("net.ipv6.conf.default.disable_ipv6") == "0"
+
+
+def test_an_interface_may_have_ipv6_where_the_network_has_none(machine: Machine):
+    machine.start()
+    wish = {SYSCTLS_OPTION: "net.ipv6.conf.IFNAME.disable_ipv6=0"}
+    web = machine.run("web", EndpointRequest(network="bridge", driver_options=wish))
+    assert web.namespace.sysctl("net.ipv6.conf.eth0.disable_ipv6") == "0"
+
+
+def test_ipv6_of_a_network_and_without_it_side_by_side(machine: Machine):
+    controller = machine.start()
+    request = NetworkRequest(name="six", enable_ipv6=True)
+    machine.host.run(lambda: controller.create_network(request))
+    both = machine.run("both", "bridge", "six")
+    six = both.sandbox.endpoints[1].interface
+    names = ("eth0", six, "default", "all")
+    values = [both.namespace.sysctl(f"net.ipv6.conf.{name}.disable_ipv6") for name in names]
+    assert values == ["1", "0", "0", "0"]
+
+
+def test_undoing_a_start_leaves_the_hosts_settings_alone(machine: Machine):
+    machine.start()
+    setting = "net.ipv4.conf.lan0.log_martians"
+    options = {
+        IFNAME_OPTION: "lan0",  # as one of the host's
+        SYSCTLS_OPTION: "net.ipv4.conf.IFNAME.log_martians=1",
+    }
+    web = machine.run("web", EndpointRequest(network="bridge", driver_options=options))
+    assert web.namespace.sysctl(setting) == "1"
+    machine.host.sysctl(setting, "1")
+    assert machine.host.run(web.ledger.undo_all) == []
+    assert machine.host.sysctl(setting) == "1"
 
 
 def test_a_pool_that_a_route_holds_is_passed_over(machine: Machine):

@@ -193,9 +193,15 @@ def test_sysctls_and_names_of_interfaces(engine: EngineUnderTest) -> None:
     wanted = f"name=back,driver-opt={name},driver-opt={sysctl}"
     engine.docker("run", "-d", "--name", "web", "--network", wanted, *SLEEP)
     assert sh(engine, "web", "cat /proc/sys/net/ipv4/conf/lan/log_martians") == "1"
-    engine.docker("run", "-d", "--name", "late", *SLEEP)
+    sysctl = "net.ipv6.conf.default.disable_ipv6=1"
+    engine.docker("run", "-d", "--name", "late", "--sysctl", sysctl, *SLEEP)
+    # What users write, and the init while the network is made, is not also written by the engine.
+    assert "eth0.disable_ipv6 = 1" in engine.cutaway("story", "late").stdout
+    assert "disable_ipv6 = 1" not in engine.cutaway("story", "web").stdout
     engine.docker("network", "connect", "--driver-opt", f"{name}0", "back", "late")
     assert sh(engine, "late", "ls /sys/class/net").split() == ["eth0", "lan0", "lo"]
+    script = "cat /proc/sys/net/ipv6/conf/default/disable_ipv6"
+    assert [sh(engine, who, script) for who in ("web", "late")] == ["0", "1"]
     assert inspect(engine, "late")["Networks"]["back"]["DriverOpts"][name.split("=")[0]] == "lan0"
     engine.docker("network", "disconnect", "back", "late")
     for bad, words in (

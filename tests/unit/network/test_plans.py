@@ -36,6 +36,7 @@ from cutaway.network.sandbox_steps import (
     CreateVeth,
     RaiseLoopback,
     SetDefaultRoute,
+    SetInterface,
 )
 from cutaway.network.settings import NetworkSettings
 from cutaway.network.steps import CreateBridge, SetSysctl
@@ -173,7 +174,7 @@ def test_the_plan_of_a_sandbox(book: Book):
     )
     why = "--network back"
     host = f"ve{'c' * 7}{endpoint.id[:6]}"
-    assert plan[:4] == (
+    assert plan[:3] == (
         RaiseLoopback(why="default"),
         CreateVeth(
             why=why,
@@ -185,8 +186,8 @@ def test_the_plan_of_a_sandbox(book: Book):
             mtu=1450,
             group=7,
             alias=f"cutaway endpoint {endpoint.id}",
+            without_ipv6=True,
         ),
-        SetSysctl(why=why, name="net.ipv6.conf.eth0.disable_ipv6", value="1"),
         ConfigureInterface(
             why=why,
             name="eth0",
@@ -194,11 +195,22 @@ def test_the_plan_of_a_sandbox(book: Book):
             host_links=(host, "br-0123456789ab"),
         ),
     )
-    assert plan[4] == SetDefaultRoute(why=why, gateway="10.5.0.1", interface="eth0")
+    assert plan[3] == SetDefaultRoute(why=why, gateway="10.5.0.1", interface="eth0")
     assert isinstance(plan[-1], AddFirewallElements)
     for step in plan:
         assert step.describe()
         assert step.shell()
+
+
+@pytest.mark.parametrize("is_alone", [True, False])
+def test_what_somebody_else_writes_meanwhile_is_not_touched(book: Book, is_alone: bool):
+    endpoint = attach(book, EndpointRequest(network="back"))
+    context = replace(CONTEXT, is_alone=is_alone)
+    veth, *rest = DRIVER.plan_endpoint(book.find_network("back"), endpoint, context)
+    off = SetInterface(why="--network back", name="net.ipv6.conf.eth0.disable_ipv6", value="1")
+    assert isinstance(veth, CreateVeth)
+    assert veth.without_ipv6 == is_alone
+    assert (off in rest) != is_alone
 
 
 def test_links_of_one_container_differ_though_their_endpoints_ids_begin_alike(

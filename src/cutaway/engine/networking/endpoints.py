@@ -39,6 +39,9 @@ def sandbox_request(core: Core, container: Container) -> SandboxRequest:
         dns_options=host.dns_options or core.settings.dns_opts,
         extra_hosts=host.extra_hosts or (),
         egress=host.egress,
+        sets_ipv6=any(
+            name.replace("/", ".").startswith("net.ipv6.conf.") for name in host.sysctls or ()
+        ),
     )
 
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cutaway.network.steps import SetSysctl
 from cutaway.oci.runtime_spec import Process
 from cutaway.runtime.plan import RuntimePlan, steps_of
 from cutaway.runtime.plan_namespaces import HANDED_OVER
@@ -103,8 +102,7 @@ def write_script(
     if has_network:
         script.add('export NETNS="$ROOTFS.netns"', 'touch "$NETNS"', 'unshare --net="$NETNS" true')
     for step in engine_steps:
-        inside = 'nsenter --net="$NETNS" ' if isinstance(step, SetSysctl) else ""
-        script.add(inside + step.shell())
+        script.add(step.shell())
     script.add(*(step.shell() for step in planned.host))
     script.add("PID=$$", *(step.shell() for step in planned.after))
     container_steps = steps_of((*planned.beside, *planned.init))

@@ -323,6 +323,7 @@ def plan_sandbox(
     """Return everything that connects a new, empty namespace."""
     if sandbox.mode is SandboxMode.HOST:
         return ()
+    context = replace(context, is_alone=not sandbox.request.sets_ipv6)
     steps: list[Step[NetworkScope]] = [RaiseLoopback(why="default")]
     for endpoint in sandbox.endpoints:
         network = networks[endpoint.network_id]

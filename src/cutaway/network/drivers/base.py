@@ -19,11 +19,13 @@ class DriverContext:
         instance: the word in our objects' aliases.
         group: link group of our veths.
         has_ipv6: the kernel has IPv6.
+        is_alone: nobody but the engine acts in the sandbox now: it is new, and empty.
     """
 
     instance: str
     group: int
     has_ipv6: bool = True
+    is_alone: bool = False
 
     def alias(self, what: str, identifier: str) -> str:
         """Return the alias of a link: who made it, what it is, of which network or container."""

@@ -14,7 +14,7 @@ from cutaway.network.facts import NetworkFacts
 from cutaway.network.ipams.subnets import parse_address
 from cutaway.network.network import Network, NetworkRequest, parse_bool
 from cutaway.network.publishing.ports import PUBLISH_MODES
-from cutaway.network.sandbox_steps import ConfigureInterface, CreateVeth
+from cutaway.network.sandbox_steps import ConfigureInterface, CreateVeth, SetInterface
 from cutaway.network.steps import CreateBridge, DeleteLink, NetworkScope, SetBridge, SetSysctl
 from cutaway.steps import Plan, Step
 
@@ -122,6 +122,7 @@ class BridgeDriver:
     ) -> Plan[NetworkScope]:
         """Make the veth pair, and give the inner end its settings and addresses."""
         why = f"--network {network.name}"
+        without_ipv6 = context.is_alone and context.has_ipv6 and not endpoint.ipv6
         veth = CreateVeth(
             why=why,
             host_name=endpoint.host_interface,
@@ -133,9 +134,15 @@ class BridgeDriver:
             group=context.group,
             alias=context.alias("endpoint", endpoint.id),
             isolated=not network.option(options_of.ICC_OPTION, default=True),
+            without_ipv6=without_ipv6,
         )
         links = (endpoint.host_interface, network.device)
-        return (veth, *plan_interface(endpoint, context, why, host_links=links))
+        return (
+            veth,
+            *plan_interface(
+                endpoint, context, why, host_links=links, born_without_ipv6=without_ipv6
+            ),
+        )
 
 
 def check_mtu(options: Mapping[str, str]) -> None:
@@ -184,7 +191,12 @@ def _bridge_sysctls(
 
 
 def plan_interface(
-    endpoint: Endpoint, context: DriverContext, why: str, *, host_links: tuple[str, ...] = ()
+    endpoint: Endpoint,
+    context: DriverContext,
+    why: str,
+    *,
+    host_links: tuple[str, ...] = (),
+    born_without_ipv6: bool = False,
 ) -> tuple[Step[NetworkScope], ...]:
     """Return the steps that every driver's interface takes: settings, addresses, up."""
     addresses = tuple(a for a in (endpoint.ipv4, endpoint.ipv6, *endpoint.link_local) if a)
@@ -192,13 +204,13 @@ def plan_interface(
     if context.has_ipv6:
         conf = f"net.ipv6.conf.{endpoint.interface}"
         if endpoint.ipv6:
-            steps.append(SetSysctl(why=why, name=f"{conf}.disable_ipv6", value="0"))
-            steps.append(SetSysctl(why=why, name=f"{conf}.accept_ra", value="0"))
-        else:
+            steps.append(SetInterface(why=why, name=f"{conf}.disable_ipv6", value="0"))
+            steps.append(SetInterface(why=why, name=f"{conf}.accept_ra", value="0"))
+        elif not born_without_ipv6:
             # CVE-2024-32473: a network without IPv6 must leave no link-local address behind.
-            steps.append(SetSysctl(why=why, name=f"{conf}.disable_ipv6", value="1"))
+            steps.append(SetInterface(why=why, name=f"{conf}.disable_ipv6", value="1"))
     for name, value in parse_endpoint_sysctls(endpoint):
-        steps.append(SetSysctl(why=SYSCTLS_OPTION, name=name, value=value))
+        steps.append(SetInterface(why=SYSCTLS_OPTION, name=name, value=value))
     steps.append(
         ConfigureInterface(
             why=why,
