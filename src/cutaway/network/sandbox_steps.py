@@ -17,10 +17,11 @@ from cutaway.linux.rtnetlink import (
     MACVLAN_MODE,
     address_add,
     bridge_port_set,
-    get_link,
     ipvlan_data,
     link_add,
     link_delete,
+    link_get,
+    link_index,
     link_peer,
     link_set,
     macvlan_data,
@@ -101,7 +102,7 @@ class CreateVeth(Step[NetworkScope]):
         Raises:
             KernelError: EEXIST (a name is taken on either side), ENODEV (no such bridge).
         """
-        bridge = get_link(scope.host, self.bridge).index
+        bridge = link_index(scope.host, self.bridge)
         name = self.host_name
         peer = link_peer(self.inner_name, mtu=self.mtu, address=self.mac, netns_fd=scope.netns_fd)
         requests = [
@@ -203,7 +204,7 @@ class CreateSharedLink(Step[NetworkScope]):
             KernelError: ENODEV (no such parent), EBUSY (the parent is in a bridge, or in use by
                 another mode), EOPNOTSUPP (the kernel has no such kind).
         """
-        parent = get_link(scope.host, self.parent).index
+        parent = link_index(scope.host, self.parent)
         request = link_add(
             self.inner_name,
             self.kind,
@@ -284,7 +285,7 @@ class ConfigureInterface(Step[NetworkScope]):
             KernelError: EEXIST (the address is there), EACCES (IPv6 is disabled).
         """
         netlink = scope.inner()
-        index = get_link(netlink, self.name).index
+        index = link_index(netlink, self.name)
         # Hairpin ports send a neighbour solicitation back to its sender, which would take its
         # own address for somebody else's: no duplicate address detection.
         adds = [address_add(index, a, broadcast=True, no_dad=True) for a in self.addresses]
@@ -299,9 +300,8 @@ class ConfigureInterface(Step[NetworkScope]):
         # a kernel thread tells them when it gets to it: up to a second later on a busy machine.
         # Asking for a link makes the kernel (6.8 and later) do it now.
         if any(":" in a for a in self.addresses):
-            get_link(netlink, index)
-        for name in self.host_links:
-            get_link(scope.host, name)
+            netlink.request([link_get(index)])
+        scope.host.request([link_get(name) for name in self.host_links])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +337,7 @@ class SetDefaultRoute(Step[NetworkScope]):
             KernelError: ENETUNREACH (the gateway is in no subnet of the interface).
         """
         netlink = scope.inner()
-        index = get_link(netlink, self.interface).index
+        index = link_index(netlink, self.interface)
         netlink.request(
             [
                 route_add(

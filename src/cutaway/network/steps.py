@@ -21,10 +21,10 @@ from cutaway.linux.rtnetlink import (
     address_delete,
     bridge_data,
     bridge_port_set,
-    get_link,
     link_add,
     link_delete,
     link_group_delete,
+    link_index,
     link_set,
 )
 from cutaway.network.errors import MissingLinkKind
@@ -192,7 +192,7 @@ class CreateBridge(Step[NetworkScope]):
             ]
         )
         try:
-            index = get_link(scope.host, self.name).index
+            index = link_index(scope.host, self.name)
             scope.host.request(
                 [
                     link_set(index, alias=self.alias, addr_gen_mode=self._addr_gen_mode()),
@@ -289,7 +289,7 @@ class SetBridge(Step[NetworkScope]):
         Raises:
             KernelError: ENODEV (it is gone), EADDRINUSE.
         """
-        index = get_link(scope.host, self.name).index
+        index = link_index(scope.host, self.name)
         scope.host.request(
             [
                 *(address_delete(index, a) for a in self.remove),
@@ -420,7 +420,7 @@ class AttachPorts(Step[NetworkScope]):
 
     def apply(self, scope: NetworkScope) -> None:
         """Two sendmsg; a link that is gone is fine."""
-        bridge = get_link(scope.host, self.bridge).index
+        bridge = link_index(scope.host, self.bridge)
         requests = []
         for name in self.names:
             requests.append(link_set(name, master=bridge))

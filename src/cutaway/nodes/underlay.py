@@ -7,8 +7,8 @@ from cutaway.linux.netlink import NETLINK_ROUTE, NetlinkSocket, Request
 from cutaway.linux.rtnetlink import (
     address_add,
     bridge_data,
-    get_link,
     link_add,
+    link_index,
     link_peer,
     link_set,
     route_add,
@@ -110,7 +110,7 @@ class Underlay:
     @staticmethod
     def _index(keeper: Keeper, link: str) -> int:
         with inside(keeper.netns_fd), NetlinkSocket(NETLINK_ROUTE) as netlink:
-            return get_link(netlink, link).index
+            return link_index(netlink, link)
 
     def close(self) -> None:
         """End all keepers."""

@@ -43,7 +43,9 @@ from cutaway.linux.rtnetlink.links import (
     get_link,
     link_add,
     link_delete,
+    link_get,
     link_group_delete,
+    link_index,
     link_set,
 )
 from cutaway.linux.rtnetlink.neighbours import (
@@ -93,7 +95,9 @@ __all__ = [
     "ipvlan_data",
     "link_add",
     "link_delete",
+    "link_get",
     "link_group_delete",
+    "link_index",
     "link_peer",
     "link_set",
     "macvlan_data",

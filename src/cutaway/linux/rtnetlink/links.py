@@ -32,6 +32,7 @@ from cutaway.linux.rtnetlink.abi import (
 
 _AF_INET6 = 10
 _IFINFOMSG = struct.Struct("=BxHiII")  # family, type, index, flags, change
+_NO_STATISTICS = attribute_u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
 _IFNAMSIZ = 16
 _FORBIDDEN_IN_NAMES = "/: \t\n\v\f\r\0"
 
@@ -336,10 +337,19 @@ def dump_links(
     netlink: NetlinkSocket, *, where: Callable[[Link], bool] | None = None
 ) -> list[Link]:
     """Return all links of the socket's namespace, or those for which ``where`` is true."""
-    skip_statistics = attribute_u32(IFLA.EXT_MASK, RTEXT_FILTER_SKIP_STATS)
-    request = Request(RTM.GETLINK, 0, _IFINFOMSG.pack(0, 0, 0, 0, 0) + skip_statistics, "links")
+    request = Request(RTM.GETLINK, 0, _IFINFOMSG.pack(0, 0, 0, 0, 0) + _NO_STATISTICS, "links")
     links = [parse_link(body) for body in netlink.dump(request)]
     return links if where is None else [link for link in links if where(link)]
+
+
+def link_get(link: str | int) -> Request:
+    """Ask for a link, without its statistics. The kernel answers ENODEV when there is none.
+
+    A kernel from 6.8 on first lets all know of the link's carrier, which it does later otherwise.
+    """
+    index, name = _identify(link)
+    body = _IFINFOMSG.pack(0, 0, index, 0, 0) + name + _NO_STATISTICS
+    return Request(RTM.GETLINK, 0, body, f"RTM_GETLINK({_quote(link)})")
 
 
 def get_link(netlink: NetlinkSocket, link: str | int) -> Link:
@@ -348,7 +358,15 @@ def get_link(netlink: NetlinkSocket, link: str | int) -> Link:
     Raises:
         KernelError: ENODEV.
     """
-    index, name = _identify(link)
-    body = _IFINFOMSG.pack(0, 0, index, 0, 0) + name
-    (reply,) = netlink.request([Request(RTM.GETLINK, 0, body, f"RTM_GETLINK({_quote(link)})")])
+    (reply,) = netlink.request([link_get(link)])
     return parse_link(reply.body)
+
+
+def link_index(netlink: NetlinkSocket, name: str) -> int:
+    """Return the number of the link that has a name, and read nothing else.
+
+    Raises:
+        KernelError: ENODEV.
+    """
+    (reply,) = netlink.request([link_get(name)])
+    return int(_IFINFOMSG.unpack_from(reply.body)[2])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cutaway.linux import KernelError
-from cutaway.linux.rtnetlink import IFF, get_link, link_set, route_add
+from cutaway.linux.rtnetlink import IFF, get_link, link_index, link_set, route_add
 from cutaway.linux.sockets import network_namespace_of
 from cutaway.network.steps import NetworkScope
 from cutaway.plugins import PluginFailed
@@ -50,7 +50,7 @@ class AddRoute(Step[NetworkScope]):
             KernelError: ENETUNREACH (the next hop is in no subnet of the interface).
         """
         netlink = scope.inner()
-        index = get_link(netlink, self.interface).index
+        index = link_index(netlink, self.interface)
         gateway = self.gateway or None
         netlink.request([route_add(self.destination, gateway=gateway, link=index, replace=True)])
 
@@ -106,7 +106,7 @@ class TakeLinkIn(Step[NetworkScope]):
         down = link_set(link.index, up=False)
         scope.host.request([down, link_set(link.index, netns_fd=scope.netns_fd)])
         inside = scope.inner()
-        index = get_link(inside, self.source).index
+        index = link_index(inside, self.source)
         mac = self.mac or None
         inside.request([link_set(index, new_name=self.inner_name), link_set(index, address=mac)])
 
@@ -124,7 +124,7 @@ def hand_back(scope: NetworkScope, inner_name: str, source: str) -> None:
         KernelError: ENODEV (it is gone), EEXIST (the host has one of that name).
     """
     inside = scope.inner()
-    index = get_link(inside, inner_name).index
+    index = link_index(inside, inner_name)
     inside.request([link_set(index, up=False), link_set(index, new_name=source)])
     home = network_namespace_of(scope.host.fileno())
     try:
