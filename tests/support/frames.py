@@ -2,13 +2,14 @@
 
 import socket
 import struct
+import zlib
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 from support.machine import Container
 
-ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
-_ALL, _UDP, _ICMPV6 = 3, 17, 58
+ARP, IPV4, IPV6, VLAN, PROVIDER_VLAN = 0x0806, 0x0800, 0x86DD, 0x8100, 0x88A8
+_ALL, _UDP, _FRAGMENT, _ICMPV6 = 3, 17, 44, 58
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,12 @@ class Station:
     mac: bytes
     ipv4: bytes
     ipv6: bytes
+
+    @property
+    def link_local(self) -> bytes:
+        """The IPv6 address that the interface gave itself."""
+        mac = self.mac
+        return b"\xfe\x80" + bytes(6) + bytes((mac[0] ^ 2,)) + mac[1:3] + b"\xff\xfe" + mac[3:]
 
     @classmethod
     def of(cls, container: Container) -> "Station":
@@ -71,6 +78,28 @@ def icmpv6(source: bytes, target: bytes, message: bytes) -> bytes:
     total = sum(struct.unpack(f">{(len(pseudo) + len(message)) // 2}H", pseudo + message))
     checksum = struct.pack(">H", ~(total + (total >> 16)) & 0xFFFF)
     return ipv6(source, target, _ICMPV6, message[:2] + checksum + message[4:])
+
+
+def behind(packet: bytes, kind: int, header: bytes) -> bytes:
+    """Put an extension header, given without its first byte, before what an IPv6 packet carries."""
+    payload = packet[6:7] + header + packet[40:]
+    return packet[:4] + struct.pack(">HB", len(payload), kind) + packet[7:40] + payload
+
+
+def in_pieces(packet: bytes, size: int, kind: int) -> tuple[bytes, bytes]:
+    """Cut what an IPv6 packet carries in two; ``kind`` is what the second piece says that it is."""
+    head, payload = packet[:40], packet[40:]
+    number = zlib.crc32(packet)
+    second = head[:6] + bytes((kind,)) + head[7:] + payload[size:]
+    return (
+        behind(head + payload[:size], _FRAGMENT, struct.pack(">BHI", 0, 1, number)),
+        behind(second, _FRAGMENT, struct.pack(">BHI", 0, size, number)),
+    )
+
+
+def tagged(frame: bytes, *kinds: int) -> bytes:
+    """Return a frame in VLAN 0, which is none, said by tags of these kinds."""
+    return frame[:12] + b"".join(struct.pack(">HH", kind, 0) for kind in kinds) + frame[12:]
 
 
 def ipv6(source: bytes, target: bytes, kind: int, payload: bytes) -> bytes:

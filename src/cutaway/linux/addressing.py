@@ -60,6 +60,13 @@ def pack_mac(address: str) -> bytes:
     return bytes(int(part, 16) for part in parts)
 
 
+def link_local_of(mac: str) -> str:
+    """Return the IPv6 address that a link of this Ethernet address gives itself (RFC 4291)."""
+    data = pack_mac(mac)
+    identifier = bytes((data[0] ^ 2, *data[1:3], 0xFF, 0xFE, *data[3:]))
+    return unpack_ip(b"\xfe\x80" + bytes(6) + identifier)
+
+
 def unpack_mac(data: bytes) -> str:
     """Return the text of an Ethernet address."""
     return data.hex(":")

@@ -29,6 +29,7 @@ from cutaway.linux.nftables import (
     Chain,
     Element,
     KeyType,
+    RawField,
     Rule,
     Set,
     Table,
@@ -72,7 +73,7 @@ TABLE = Table(NFPROTO.INET, "t")
 CHAIN = Chain(TABLE, "c", "filter", HOOK.FORWARD, priority=0)
 NAT_CHAIN = Chain(TABLE, "n", "nat", HOOK.PREROUTING, priority=-100)
 POST = Chain(TABLE, "p", "nat", HOOK.POSTROUTING, priority=100)
-TCP, UDP = 6, 17
+TCP, UDP, ICMPV6 = 6, 17, 58
 
 
 def nft(*arguments: str, script: str = "") -> str:
@@ -112,6 +113,16 @@ RULES = [
         "tcp dport != 1000-2000 drop",
         (m.l4_protocol(TCP), m.destination_port(1000, 2000, invert=True), x.verdict(DROP)),
     ),
+    (
+        "icmpv6 type nd-neighbor-solicit accept",
+        (m.l4_protocol(ICMPV6), m.icmpv6_type(135), x.verdict(ACCEPT)),
+    ),
+    (
+        "icmpv6 type != 133-137 accept",
+        (m.l4_protocol(ICMPV6), m.icmpv6_type(133, 137, invert=True), x.verdict(ACCEPT)),
+    ),
+    ("exthdr frag exists drop", (m.ip_version(V6), m.is_fragment(), x.verdict(DROP))),
+    ("frag frag-off != 0 accept", (m.ip_version(V6), m.is_later_fragment(), x.verdict(ACCEPT))),
     ("meta l4proto != tcp accept", (m.l4_protocol(TCP, invert=True), x.verdict(ACCEPT))),
     (
         "ct state established,related accept",
@@ -270,6 +281,11 @@ SETS = {
     "links": Set(TABLE, "links", (KeyType.IFNAME,), (KeyType.VERDICT,)),
     "pairs": Set(TABLE, "pairs", (KeyType.IFNAME, KeyType.IFNAME)),
     "macs": Set(TABLE, "macs", (KeyType.ETHER_ADDR, KeyType.IPV4_ADDR)),
+    "raw": Set(
+        TABLE,
+        "raw",
+        (KeyType.IFNAME, RawField(PAYLOAD.TRANSPORT, 0, 1), RawField(PAYLOAD.TRANSPORT, 8, 16)),
+    ),
     "marks": Set(TABLE, "marks", (KeyType.INET_SERVICE,), (KeyType.MARK,)),
 }
 ELEMENTS = {
@@ -299,6 +315,7 @@ ELEMENTS = {
     ],
     "pairs": [Element(join_key(pack_ifname("br0"), pack_ifname("eth0")))],
     "macs": [Element(join_key(bytes.fromhex("0242ac110002"), pack_ip("10.0.0.2")))],
+    "raw": [Element(join_key(pack_ifname("br0"), b"\x88", pack_ip("fd00::2")))],
     "marks": [Element(pack_port(80), data=pack_mark(7))],
 }
 SETS_TEXT = """
@@ -314,6 +331,8 @@ SETS_TEXT = """
         elements = { "br0" : jump r, "br1" : goto r, "br2" : drop } }
       set pairs { type ifname . ifname; elements = { "br0" . "eth0" } }
       set macs { type ether_addr . ipv4_addr; elements = { 02:42:ac:11:00:02 . 10.0.0.2 } }
+      set raw { typeof iifname . @th,0,8 . @th,64,128
+        elements = { "br0" . 0x88 . 0xfd000000000000000000000000000002 } }
       map marks { type inet_service : mark; elements = { 80 : 7 } }
       chain r { }
     }

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from cutaway.errors import NotFound
-from cutaway.network import PortRequest
+from cutaway.network import NetworkRequest, PortRequest
 from cutaway.network.firewall.diagnosis import Finding
 from cutaway.network.firewall.reaching import Reach
 from support import foreign
@@ -171,6 +171,9 @@ def test_every_damage_is_found_and_repaired(machine: Machine, web: Container, da
 
 def test_a_rule_set_that_was_saved_and_restored_is_the_same(machine: Machine, web: Container):
     """As nftables.service does it: what ``nft`` lists must be what it reads."""
+    request = NetworkRequest(name="six", enable_ipv6=True)
+    machine.host.run(lambda: machine.controller.create_network(request))
+    machine.run("speaker", "six")
     saved = machine.host.nft("list ruleset")
     machine.host.nft(f"flush ruleset\n{saved}")
     assert machine.host.nft("list ruleset") == saved

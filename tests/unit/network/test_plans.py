@@ -353,6 +353,23 @@ def test_addresses_a_link_may_send_with(book: Book):
     ]
 
 
+def test_addresses_a_link_may_claim_in_ipv6(book: Book):
+    endpoint = attach(book, EndpointRequest(network="back", mac="02:42:0a:05:00:02"))
+    endpoint = replace(endpoint, ipv6="fd05::2/64")
+    link, own = endpoint.host_interface, f"{0xFE80 << 112 | 0x42_0AFF_FE05_0002:#x}"
+    entries = endpoint_entries(book.find_network("back"), endpoint)
+    assert set(entries[2:]) == {
+        Entry("addresses4", (link, "10.5.0.2")),
+        Entry("addresses6", (link, "fd05::2")),
+        Entry("addresses6", (link, "fe80::42:aff:fe05:2")),
+        Entry("targets6", (link, "0xfd050000000000000000000000000002")),
+        Entry("targets6", (link, own)),
+        Entry("options6", (link, "0x87", "0x10102420a050002")),
+        Entry("options6", (link, "0x88", "0x20102420a050002")),
+    }
+    assert len(entries) == 9
+
+
 def test_endpoint_sysctls_are_of_the_interface_only():
     option = "com.docker.network.endpoint.sysctls"
 

@@ -328,7 +328,16 @@ class UDATA(IntEnum):
     ELEMENT_COMMENT = 0
     SET_KEY_BYTEORDER = 0
     SET_DATA_BYTEORDER = 1
+    SET_KEY_TYPEOF = 3
     SET_COMMENT = 7
+
+
+class TYPEOF(IntEnum):
+    """Kinds of expression in SET_KEY_TYPEOF, as nft numbers them."""
+
+    PAYLOAD = 7
+    META = 9
+    CONCATENATION = 13
 
 
 BYTEORDER_HOST = 1

@@ -23,6 +23,7 @@ from cutaway.linux.nftables.abi import (
     ELEMENT,
     ELEMENT_INTERVAL_END,
     ELEMENT_LIST,
+    META,
     NFNL_BATCH_GENID,
     NFNL_MSG_BATCH_BEGIN,
     NFNL_MSG_BATCH_END,
@@ -36,17 +37,18 @@ from cutaway.linux.nftables.abi import (
     SET,
     SET_ATTR,
     TABLE,
+    TYPEOF,
     UDATA,
 )
 from cutaway.linux.nftables.expressions import encode_data
-from cutaway.linux.nftables.nouns import Chain, Element, KeyType, Rule, Set, Table
+from cutaway.linux.nftables.nouns import Chain, Element, KeyType, RawField, Rule, Set, Table
 
 _NFGENMSG = struct.Struct(">BBH")
 _TYPE_BITS = 6  # nft numbers a concatenation by shifting its fields' numbers
 _ELEMENTS_LIMIT = 60000  # an attribute's length has 16 bits
 
 
-def _user_data(kind: UDATA, value: bytes) -> bytes:
+def _user_data(kind: int, value: bytes) -> bytes:
     return bytes((kind, len(value))) + value
 
 
@@ -60,22 +62,49 @@ def _comment(attribute_kind: int, text: str, kind: UDATA = UDATA.RULE_COMMENT) -
     return attribute(attribute_kind, _user_data(kind, data))
 
 
-def _type_number(types: Sequence[KeyType]) -> int:
+def _type_number(types: Sequence[KeyType | RawField]) -> int:
     number = 0
     for key_type in types:
         number = number << _TYPE_BITS | key_type.number
     return number
 
 
-def _type_length(types: Sequence[KeyType]) -> int:
+def _type_length(types: Sequence[KeyType | RawField]) -> int:
     if len(types) == 1:
         return types[0].length
     return sum((key_type.length + 3) & ~3 for key_type in types)
 
 
-def _byteorder(kind: UDATA, types: Sequence[KeyType]) -> bytes:
+def _byteorder(kind: UDATA, types: Sequence[KeyType | RawField]) -> bytes:
     order = BYTEORDER_HOST if types[0].is_host_order else BYTEORDER_BIG
     return _user_data(kind, struct.pack("=I", order))
+
+
+def _numbers(*numbers: int) -> bytes:
+    pairs = enumerate(numbers)
+    return b"".join(_user_data(place, struct.pack("=I", number)) for place, number in pairs)
+
+
+def _loading(kind: TYPEOF, described: bytes) -> bytes:
+    return _numbers(kind) + _user_data(1, described)
+
+
+def _field_expression(field: KeyType | RawField) -> bytes:
+    if isinstance(field, RawField):
+        # nft numbers the bases from 1, and counts bits.
+        place = _numbers(0, 0, field.base + 1, 8 * field.offset, 8 * field.length)
+        return _loading(TYPEOF.PAYLOAD, place)
+    if field is KeyType.IFNAME:
+        return _loading(TYPEOF.META, _numbers(META.IIFNAME))
+    raise ValueError(f"a field of type {field.name} can't stand beside raw ones")
+
+
+def _typeof(key: Sequence[KeyType | RawField]) -> bytes:
+    """Encode ``typeof``, without which nft can't read the key of raw fields that it lists."""
+    if not any(isinstance(field, RawField) for field in key):
+        return b""
+    fields = b"".join(_user_data(n, _field_expression(field)) for n, field in enumerate(key))
+    return _user_data(UDATA.SET_KEY_TYPEOF, _loading(TYPEOF.CONCATENATION, fields))
 
 
 def _encode_set(target: Set) -> bytes:
@@ -87,7 +116,7 @@ def _encode_set(target: Set) -> bytes:
         attribute_be32(SET_ATTR.KEY_LEN, _type_length(target.key)),
         attribute_be32(SET_ATTR.ID, 1),
     ]
-    user_data = _byteorder(UDATA.SET_KEY_BYTEORDER, target.key)
+    user_data = _byteorder(UDATA.SET_KEY_BYTEORDER, target.key) + _typeof(target.key)
     if target.data == (KeyType.VERDICT,):
         parts.append(attribute_be32(SET_ATTR.DATA_TYPE, NFT_DATA_VERDICT))
     elif target.data:

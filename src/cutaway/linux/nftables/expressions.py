@@ -77,6 +77,29 @@ def payload(base: PAYLOAD, offset: int, length: int, register: int = 0) -> bytes
     )
 
 
+def exthdr(header: int, offset: int, length: int, register: int = 0) -> bytes:
+    """Load bytes of an IPv6 extension header; 44 is a fragment's."""
+    return expression(
+        "exthdr",
+        attribute_be32(1, _register(register)),
+        attribute(2, bytes((header,))),
+        attribute_be32(3, offset),
+        attribute_be32(4, length),
+    )
+
+
+def has_exthdr(header: int, register: int = 0) -> bytes:
+    """Load one byte: 1 if the IPv6 extension header is there, 0 if not."""
+    return expression(
+        "exthdr",
+        attribute_be32(1, _register(register)),
+        attribute(2, bytes((header,))),
+        attribute_be32(3, 0),
+        attribute_be32(4, 1),
+        attribute_be32(5, 1),
+    )
+
+
 def payload_set(
     base: PAYLOAD,
     offset: int,

@@ -19,7 +19,9 @@ from cutaway.linux.nftables.expressions import (
     bitwise,
     compare,
     ct,
+    exthdr,
     fib,
+    has_exthdr,
     in_range,
     meta,
     payload,
@@ -29,6 +31,7 @@ from cutaway.linux.nftables.nouns import pack_ifname, pack_mark, pack_port
 _ETH_P_IP = 0x0800
 _ETH_P_IPV6 = 0x86DD
 _RTN_LOCAL = 2
+_FRAGMENT, _FRAGMENT_OFFSET = 44, b"\xff\xf8"
 _SOURCE, _DESTINATION = 0, 1
 _IPV4_OFFSETS = (12, 16)
 _IPV6_OFFSETS = (8, 24)
@@ -122,6 +125,25 @@ def destination_port(first: int, last: int | None = None, *, invert: bool = Fals
 def source_port(first: int, last: int | None = None, *, invert: bool = False) -> bytes:
     """``th sport``, one or from first to last; the caller matched ``l4_protocol`` before."""
     return _port(False, first, last, invert)
+
+
+def icmpv6_type(first: int, last: int | None = None, *, invert: bool = False) -> bytes:
+    """``icmpv6 type``, one or from first to last; the caller matched ``l4_protocol`` before."""
+    load = payload(PAYLOAD.TRANSPORT, 0, 1)
+    if last is None:
+        return load + compare(_equality(invert), bytes((first,)))
+    return load + in_range(bytes((first,)), bytes((last,)), invert=invert)
+
+
+def is_fragment() -> bytes:
+    """``exthdr frag exists``: an IPv6 packet in pieces, any of them."""
+    return has_exthdr(_FRAGMENT) + compare(CMP.EQ, b"\x01")
+
+
+def is_later_fragment() -> bytes:
+    """``frag frag-off != 0``: a piece of an IPv6 packet that is not the first."""
+    load = exthdr(_FRAGMENT, 2, 2) + bitwise(_FRAGMENT_OFFSET)
+    return load + compare(CMP.NEQ, bytes(2))
 
 
 def _any_bit(load: bytes, bits: int, invert: bool) -> bytes:

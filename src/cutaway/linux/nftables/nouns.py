@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from enum import Enum
 
 from cutaway.linux.addressing import pack_ip
-from cutaway.linux.nftables.abi import HOOK, NETDEV_HOOK, NFPROTO, NFT_DATA_VERDICT, SET
+from cutaway.linux.nftables.abi import (
+    HOOK,
+    NETDEV_HOOK,
+    NFPROTO,
+    NFT_DATA_VERDICT,
+    PAYLOAD,
+    SET,
+)
 
 _IFNAMSIZ = 16
 
@@ -37,6 +44,33 @@ class KeyType(Enum):
     def is_host_order(self) -> bool:
         """Whether values are in native byte order; else in the network's."""
         return self in (KeyType.MARK, KeyType.IFACE_INDEX, KeyType.IFNAME)
+
+
+@dataclass(frozen=True, slots=True)
+class RawField:
+    """A field of a key that is bytes of a header which nft has no word for: ``@th,64,128``.
+
+    Such a key has no ``type`` in nft's language, only a ``typeof`` that says what rules load.
+
+    Attributes:
+        base: where ``offset`` counts from.
+        offset: first byte.
+        length: bytes.
+    """
+
+    base: PAYLOAD
+    offset: int
+    length: int
+
+    @property
+    def number(self) -> int:
+        """Nft's number of the type: an integer."""
+        return 4
+
+    @property
+    def is_host_order(self) -> bool:
+        """See ``KeyType``."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +138,8 @@ class Set:
     Attributes:
         table: where it is.
         name: unique in the table.
-        key: one type, or several whose concatenation is the key.
+        key: one type, or several whose concatenation is the key; beside raw fields IFNAME is
+            ``iifname``.
         data: a map's value types; ``(KeyType.VERDICT,)`` is a verdict map.
         flags: INTERVAL, TIMEOUT, CONSTANT, EVAL; MAP and CONCAT follow from the types.
         timeout_ms: of elements that don't have their own.
@@ -113,7 +148,7 @@ class Set:
 
     table: Table
     name: str
-    key: tuple[KeyType, ...]
+    key: tuple[KeyType | RawField, ...]
     data: tuple[KeyType, ...] = ()
     flags: SET = SET(0)
     timeout_ms: int = 0
@@ -214,6 +249,7 @@ __all__ = [
     "Chain",
     "Element",
     "KeyType",
+    "RawField",
     "Rule",
     "Set",
     "Table",

@@ -6,6 +6,7 @@ Read ``ruleset.py`` first: it says what each set does.
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+from cutaway.linux.addressing import link_local_of
 from cutaway.network.endpoint import Endpoint
 from cutaway.network.firewall.egress import policy_entries
 from cutaway.network.firewall.sets import Entry
@@ -90,11 +91,24 @@ def endpoint_entries(network: Network, endpoint: Endpoint) -> list[Entry]:
     if not link or not (endpoint.egress or network.option(ANTI_SPOOFING_OPTION, default=True)):
         return []
     entries = [Entry("allotted", (link,)), Entry("macs", (link, endpoint.mac))]
-    for address in (endpoint.address, endpoint.address_v6, *endpoint.link_local):
-        if address:
-            plain = address.partition("/")[0]
-            entries.append(Entry(f"addresses{ip_address(plain).version}", (link, plain)))
+    addresses = [endpoint.address, endpoint.address_v6, *endpoint.link_local]
+    if endpoint.address_v6:
+        addresses.append(link_local_of(endpoint.mac))
+        entries += _discovery_options(link, endpoint.mac)
+    for address in {a.partition("/")[0]: True for a in addresses if a}:
+        parsed = ip_address(address)
+        entries.append(Entry(f"addresses{parsed.version}", (link, address)))
+        if parsed.version == 6:
+            entries.append(Entry("targets6", (link, f"{int(parsed):#x}")))
     return [*entries, *policy_entries(endpoint)]
+
+
+def _discovery_options(link: str, mac: str) -> list[Entry]:
+    """Return how a neighbour solicitation and an advertisement tell the Ethernet address."""
+    pairs = (("0x87", "0x101"), ("0x88", "0x201"))
+    return [
+        Entry("options6", (link, message, head + mac.replace(":", ""))) for message, head in pairs
+    ]
 
 
 def port_entries(

@@ -18,8 +18,8 @@ The table of family ``inet``:
 | ``leaving`` | postrouting, srcnat | containers hide behind the host's address |
 
 ``guard`` stops a neighbour on the LAN that routes to a container by hand as well as a container
-of another network. The table of family ``bridge`` has one chain, ``spoofing``: a container sends
-with the addresses that it was given and no others.
+of another network. The table of family ``bridge`` (see ``spoofing.py``): a container sends with the
+addresses that it was given, and claims no others.
 
 Foreign tables are never touched. An ``accept`` here ends only our own chain; a foreign drop still
 drops.

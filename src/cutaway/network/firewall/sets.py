@@ -14,6 +14,7 @@ from cutaway.linux.nftables import (
     SET,
     Element,
     KeyType,
+    RawField,
     Set,
     Table,
     join_key,
@@ -22,10 +23,15 @@ from cutaway.linux.nftables import (
     pack_port,
     pack_protocol,
 )
+from cutaway.linux.nftables.abi import PAYLOAD
 
 IPV4, IPV6 = KeyType.IPV4_ADDR, KeyType.IPV6_ADDR
 IFNAME, MAC = KeyType.IFNAME, KeyType.ETHER_ADDR
 PROTOCOL, PORT, IFINDEX = KeyType.INET_PROTO, KeyType.INET_SERVICE, KeyType.IFACE_INDEX
+# Of a message of neighbour discovery: its type, the address it is about, its first option.
+MESSAGE, TARGET, OPTION = (
+    RawField(PAYLOAD.TRANSPORT, offset, length) for offset, length in ((0, 1), (8, 16), (24, 8))
+)
 
 PROTOCOL_NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
 DENIED_MS = 3_600_000
@@ -53,7 +59,7 @@ class SetDescription:
     """
 
     bridge_family: bool
-    key: tuple[KeyType, ...]
+    key: tuple[KeyType | RawField, ...]
     data: tuple[KeyType, ...] = ()
     intervals: bool = False
     fed: Fed = Fed.NOT
@@ -126,6 +132,10 @@ SETS: Mapping[str, SetDescription] = {
     "allotted": SetDescription(True, (IFNAME,), comment="links whose addresses are fixed"),
     "macs": SetDescription(True, (IFNAME, MAC), comment="link and its Ethernet address"),
     **_pair("addresses", IFNAME, IPV4, bridge_family=True, comment="link and its IP address"),
+    "targets6": SetDescription(True, (IFNAME, TARGET), comment="the same, as bytes of ICMPv6"),
+    "options6": SetDescription(
+        True, (IFNAME, MESSAGE, OPTION), comment="link and how it tells its Ethernet address"
+    ),
 }
 
 
@@ -135,7 +145,7 @@ class Entry:
 
     Attributes:
         set_name: a key of ``SETS``.
-        key: a text for each field: ``172.18.0.0/16``, ``br0``, ``tcp``, ``8080``.
+        key: a text for each field: ``172.18.0.0/16``, ``br0``, ``tcp``, ``8080``, ``0x88``.
         value: the same, of a map's data.
     """
 
@@ -148,11 +158,13 @@ class Entry:
         return " . ".join(self.key) + value
 
 
-def _encode(types: Sequence[KeyType], texts: Sequence[str], *, last: bool) -> bytes:
+def _encode(types: Sequence[KeyType | RawField], texts: Sequence[str], *, last: bool) -> bytes:
     """Encode the fields of a key; of a subnet its first address or, with ``last``, its last."""
     fields = []
     for kind, text in zip(types, texts, strict=True):
-        if kind is IFNAME:
+        if isinstance(kind, RawField):
+            fields.append(int(text, 16).to_bytes(kind.length, "big"))
+        elif kind is IFNAME:
             fields.append(pack_ifname(text))
         elif kind is MAC:
             fields.append(pack_mac(text))
