@@ -300,6 +300,13 @@ def test_volumes_from_with_its_mode(engine: EngineUnderTest, directory: Path) ->
     assert stat.S_ISDIR(os.stat(engine.data_root / "volumes" / left / "_data").st_mode)
 
 
+def test_what_was_mounted_is_free_when_rm_returns(engine: EngineUnderTest, directory: Path) -> None:
+    """No mount namespace holds it any more, nor is a cgroup left: the clean-up was awaited."""
+    identifier = engine.docker("run", "-dv", f"{directory}:/x", "busybox", "sleep", "60").stdout
+    engine.docker("rm", "-f", identifier.strip())
+    assert not [path for path in engine.cgroups() if identifier.strip() in path]
+
+
 def test_rm_v_takes_anonymous_volumes_only(engine: EngineUnderTest) -> None:
     engine.docker("create", "--name", "first", "-v", "/anonymous", "-v", "named:/n", "busybox")
     engine.docker("rm", "-v", "first")

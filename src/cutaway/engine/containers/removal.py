@@ -2,7 +2,8 @@
 
 ``docker rm`` marks the container, takes its things away and forgets it last. A ``--rm`` container
 is forgotten at its exit, in the same transaction, so that whoever waits is answered at once; its
-things are taken away when the shim has cleaned up. What must then still be done (anonymous
+things are taken away when the shim has cleaned up. ``docker rm`` awaits that clean-up only where
+somebody could tell. What must then still be done (anonymous
 volumes) is noted in the store; everything else carries the container's id and would be found by
 the sweep.
 """
@@ -56,8 +57,20 @@ async def remove(core: Core, container: Container, *, force: bool, volumes: bool
             return
         if container.state.status is Status.REMOVING:
             raise Conflict(f"removal of container {container.name} is already in progress")
-        await see_clean(core, container)
+        if _holds_what_others_use(container):
+            await see_clean(core, container)
         await finish(core, container, volumes=volumes)
+        if not container.cleaned.is_set():
+            core.spawn(see_clean(core, container), f"cleaning up {container.short_id}")
+
+
+def _holds_what_others_use(container: Container) -> bool:
+    """Say whether who removed it may do something that fails until the shim has cleaned up.
+
+    They may unplug or unmount what was mounted in it, or remove the cgroup that they gave it. All
+    else is the container's own, nobody finds it any more, and the shim is about to take it away.
+    """
+    return bool(container.document.mount_points or container.host_config.cgroup_parent)
 
 
 async def see_clean(core: Core, container: Container) -> None:
@@ -96,7 +109,7 @@ async def _kill(core: Core, container: Container) -> None:
 async def finish(core: Core, container: Container, *, volumes: bool) -> None:
     """Take away everything a container has that does not run, then forget it.
 
-    Preconditions: its lock is held, its shim is gone.
+    Preconditions: its lock is held. If its shim still cleans up, its bundle goes afterwards.
     """
     if container.state.status is not Status.REMOVING:
         status = next_status(container.state.status, Happening.REMOVE)
@@ -143,7 +156,8 @@ def answer_removed(container: Container) -> None:
 
 
 async def discard(core: Core, container: Container) -> None:
-    """Take away the things of a ``--rm`` container that is forgotten already."""
+    """Take away the things of a forgotten ``--rm`` container, once its shim has cleaned up."""
+    await see_clean(core, container)
     answer_removed(container)
     await container.wait_given_back()
     await core.in_thread(_remove_things, core, container, True)

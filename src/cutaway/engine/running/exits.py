@@ -122,6 +122,7 @@ def _exited(core: Core, container: Container, facts: dict[str, Any]) -> None:
             removal.forget(core, container, volumes=True)
     if removing:
         _answer_waiters(container, state.exit_code, *CONDITIONS)
+        core.spawn(removal.discard(core, container), f"removing {container.short_id}")
     else:
         if container.shim is not None:  # a lost one has nothing more to tell
             container.after_exit = []
@@ -302,8 +303,6 @@ def _let_go(core: Core, container: Container) -> None:
     for process in container.execs.values():
         process.running = False
     container.cleaned.set()
-    if container.id not in core.containers:
-        core.spawn(removal.discard(core, container), f"removing {container.short_id}")
 
 
 def discard_bundle(core: Core, container: Container) -> None:
