@@ -82,6 +82,13 @@ def make_config(root: Path, container_id: str, *args: str, terminal: bool = Fals
     }
 
 
+def choose_network(config: dict) -> str:
+    kinds = {item["type"]: item for item in config["linux"]["namespaces"]}
+    if "network" not in kinds or kinds["network"].get("path"):
+        return "joined"
+    return "init" if "user" in kinds and not kinds["user"].get("path") else "own"
+
+
 class Box:
     """One container: its directories, its shim client, and everything the shim has said."""
 
@@ -100,10 +107,16 @@ class Box:
         self.events: list[Event] = []
         self.replies: dict[int, Reply] = {}
         self.keeper_pid = 0
+        self.netns = ""
         self.clients: list[socket.socket] = []
 
     def launch(
-        self, *args: str, terminal: bool = False, config: dict | None = None, **options
+        self,
+        *args: str,
+        terminal: bool = False,
+        config: dict | None = None,
+        make: bool = True,
+        **options,
     ) -> None:
         document = config or make_config(self.root, self.id, *args, terminal=terminal)
         (self.run / "config.json").write_text(json.dumps(document))
@@ -114,11 +127,14 @@ class Box:
             self.id,
             str(self.run),
             str(self.home),
+            network=choose_network(document),
+            terminal=document["process"].get("terminal", False),
             log=options.pop("log", self.log),
             runtime=external,
             **options,
         )
         request_id, self.shim = self.launcher.launch(request)
+        self.making = self.shim.request(protocol.Make()) if make else 0
         deadline = time.monotonic() + TIMEOUT_S
         while time.monotonic() < deadline and not self.keeper_pid:
             for received in self.launcher.read_within(1):
@@ -126,9 +142,14 @@ class Box:
                     assert received.message.error is None, received.message.error
                     self.keeper_pid = received.message.result["pid"]
 
+    def made(self) -> Reply:
+        """Wait until the maker has its request."""
+        return self.reply(self.making, "make")
+
     def read(self, timeout_s: float = TIMEOUT_S) -> None:
         for received in self.shim.read_within(timeout_s):
             for fd in received.fds:
+                self.netns = os.readlink(f"/proc/self/fd/{fd}")
                 os.close(fd)
             if isinstance(received.message, Event):
                 self.events.append(received.message)
@@ -153,7 +174,9 @@ class Box:
         return path.read_text() if path.exists() else ""
 
     def ask(self, message, fds=(), timeout_s: float = TIMEOUT_S) -> Reply:
-        request_id = self.shim.request(message, fds)
+        return self.reply(self.shim.request(message, fds), message, timeout_s)
+
+    def reply(self, request_id: int, message, timeout_s: float = TIMEOUT_S) -> Reply:
         deadline = time.monotonic() + timeout_s
         while request_id not in self.replies:
             assert time.monotonic() < deadline, f"no reply to {message}: {self.trouble()}"

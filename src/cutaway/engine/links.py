@@ -6,7 +6,7 @@ replies to the requests that wait for them, and hands events on in order.
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -126,11 +126,15 @@ class Link:
             os.close(fd)
         return result
 
-    async def exchange(
+    def exchange(
         self, message: Message, fds: tuple[int, ...] = ()
-    ) -> tuple[Any, tuple[int, ...]]:
-        """Send a request and return its result with the descriptors that came (the caller's)."""
-        return await self.expect(self._client.request(message, fds))
+    ) -> Coroutine[Any, Any, tuple[Any, tuple[int, ...]]]:
+        """Send a request now; to be awaited before anything else is, for its result.
+
+        Returns:
+            The result, and the descriptors that came with it, which are the caller's.
+        """
+        return self.expect(self._client.request(message, fds))
 
     async def expect(self, request_id: int) -> tuple[Any, tuple[int, ...]]:
         """Wait for the reply to a request that was sent by the client itself."""

@@ -147,7 +147,7 @@ def _adopt(core: Core, container: Container, snapshot: dict[str, object]) -> Non
         core.commit(container, state=replace(container.state, status=Status.PAUSED))
     elif runs and status == "running" and container.state.status is Status.PAUSED:
         core.commit(container, state=replace(container.state, status=Status.RUNNING))
-    elif status in ("creating", "created") and container.shim is not None:
+    elif status in ("launched", "creating", "created") and container.shim is not None:
         log.info("the start of %s was cut off; taking it back", container.short_id)
         container.shim.post(protocol.Delete())
 

@@ -108,7 +108,12 @@ class Prepared:
         ours, theirs = wire.pair()
         here, there = wire.Channel(ours), wire.Channel(theirs)
         self.loop.watch(there.fileno(), READABLE, lambda events: None)
-        for message in (sample, protocol.Start(), Event("created", 1, 1, {"netns": True})):
+        for message in (
+            sample,
+            protocol.Make(),
+            protocol.Start(),
+            Event("started", 1, 1, {"pid": 1}),
+        ):
             here.send(protocol.encode(message, 1), (self.sandbox.network_fd,))
             packet = there.receive()
             if packet is not None:

@@ -17,6 +17,7 @@ Engine → shim (over ``control``, or a later connection to RUN/containers/ID/sh
 
     request      descriptors     reply
     hello        –               snapshot; the sandbox's netns (when it has one of its own)
+    make         –               {}; the sandbox's netns: configure its network now
     start        –               {"pid": …, "started_ns": …} once the program runs, else an error
     attach       client          {}             the shim now speaks on the client's socket
     exec         [client]        {"pid": …}     likewise for the process of an exec
@@ -38,7 +39,6 @@ Shim → engine: events, each with ``seq`` (counts from 1 in the shim's life) an
 was not acknowledged is sent again to the next engine that says ``hello``.
 
     event          descriptors  when
-    created        [netns]      the sandbox exists: configure its network now
     started        –            PID 1 runs the container's program
     failed         –            a start failed, everything of that run is undone
     exited         –            PID 1 ended; exit.json is written
@@ -65,6 +65,7 @@ from cutaway.shim.documents import nested
 class Status(StrEnum):
     """The life of one container in its shim. ``shim.py`` holds the transition table."""
 
+    LAUNCHED = "launched"  # the bundle is still to be written
     CREATING = "creating"
     CREATED = "created"
     RUNNING = "running"
@@ -85,11 +86,11 @@ class Message(Document):
 
 @dataclass(frozen=True, slots=True)
 class Launch(Message):
-    """Fork a shim for one container. The bundle holds config.json (and rootfs.json).
+    """Have a shim for one container. It prepares itself until ``make`` comes.
 
     Attributes:
-        bundle: ``RUN/containers/ID``: the OCI bundle, and where shim.sock, state.json and the
-            fast copy of exit.json appear.
+        bundle: ``RUN/containers/ID``: a directory, the OCI bundle to be, and where shim.sock,
+            state.json and the fast copy of exit.json appear.
         directory: ``ROOT/containers/ID``: log, ledger.json and the durable exit.json.
         stdin_open: the container's stdin is a pipe (or the pty) and not /dev/null.
         stdin_once: the first attached client's end of input closes stdin for good.
@@ -97,8 +98,8 @@ class Launch(Message):
         health: None without health check.
         runtime: None for the built-in one.
         network: ``own`` (config.json wants a new network namespace), ``init`` (likewise, in a new
-            user namespace too), ``joined`` (the host's or another's). Empty: read config.json.
-        terminal: as ``process.terminal`` in config.json; None: read it.
+            user namespace too), ``joined`` (the host's or another's).
+        terminal: as ``process.terminal`` in config.json.
     """
 
     type: ClassVar[str] = "launch"
@@ -117,8 +118,8 @@ class Launch(Message):
     health: HealthCheck | None = nested(HealthCheck)
     runtime: ExternalRuntime | None = nested(ExternalRuntime)
     restart_count: int = 0
-    network: str = ""
-    terminal: bool | None = None
+    network: str = "own"
+    terminal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,17 @@ class Hello(Message):
 
     type: ClassVar[str] = "hello"
     after_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Make(Message):
+    """Make the container, whose bundle now holds config.json (and rootfs.json).
+
+    An engine that dies before it said so never will: the shim ends. What the restart policy
+    starts is made of the bundle as it is then.
+    """
+
+    type: ClassVar[str] = "make"
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +370,6 @@ class Event(Message):
     """Something that happened: ``name`` and its facts.
 
     ========= ======================================================================
-    created   ``pid`` (the shim), ``netns``: whether the netns descriptor is here
     started   ``pid``, ``started_ns``, ``restart_count``
     failed    ``stage``, ``errno``, ``message``, ``hint``, ``exit_code`` (125/126/127)
     exited    ``exit_code`` (128+n for signals), ``signal``, ``oom_killed``, ``exited_ns``,
@@ -387,8 +398,8 @@ class Event(Message):
 MESSAGES: dict[str, type[Message]] = {
     kind.type: kind
     for kind in (
-        *(Launch, Ping, Hello, Start, Attach, Exec, ExecInspect, Resize, Kill, Stop, Pause),
-        *(Resume, Update, Wait, Stats, Processes, Health, Ledger, Delete, Acknowledge),
+        *(Launch, Ping, Hello, Make, Start, Attach, Exec, ExecInspect, Resize, Kill, Stop),
+        *(Pause, Resume, Update, Wait, Stats, Processes, Health, Ledger, Delete, Acknowledge),
         *(Reply, Event),
     )
 }  # fmt: skip

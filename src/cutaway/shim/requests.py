@@ -30,6 +30,7 @@ class RequestHandler:
         self._methods: dict[type[Message], Callable[[Any, list[int]], Any]] = {
             protocol.Hello: self._hello,
             protocol.Ping: lambda message, fds: {},
+            protocol.Make: self._make,
             protocol.Start: self._start,
             protocol.Attach: self._attach,
             protocol.Exec: self._exec,
@@ -66,8 +67,15 @@ class RequestHandler:
         return shim.run
 
     def _hello(self, message: protocol.Hello, fds: list[int]) -> Any:
+        return take_snapshot(self._shim), self._network_fds()
+
+    def _network_fds(self) -> tuple[int, ...]:
         network_fd = self._shim.sandbox.network_fd
-        return take_snapshot(self._shim), (network_fd,) if network_fd >= 0 else ()
+        return (network_fd,) if network_fd >= 0 else ()
+
+    def _make(self, message: protocol.Make, fds: list[int]) -> Any:
+        self._shim.make()
+        return {}, self._network_fds()
 
     def _start(self, message: protocol.Start, fds: list[int]) -> Any:
         shim = self._shim

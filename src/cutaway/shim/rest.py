@@ -63,7 +63,6 @@ def _describe(shim: Shim, luggage: Luggage) -> dict[str, Any]:
         "last_exit": shim.last_exit,
         "exit_seq": shim.exit_seq,
         "told_streak": shim.told_streak,
-        "terminal": shim.terminal,
         "network": luggage.put(shim.sandbox.network_fd),
         "ledger": shim.ledger.others(shim.sandbox.ledger),
         "link": shim.link.rest(luggage),
@@ -106,7 +105,6 @@ def wake(launch: Launch, state: dict[str, Any], luggage: Luggage, support: Runti
     shim.last_exit = state["last_exit"]
     shim.exit_seq = state["exit_seq"]
     shim.told_streak = state["told_streak"]
-    shim.terminal = state["terminal"]
     shim.sandbox.adopt(luggage.take(state["network"]))
     shim.ledger.engine_records = state["ledger"]
     shim.execs.wake(state["execs"])

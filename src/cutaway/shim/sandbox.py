@@ -6,7 +6,6 @@ stay as they are and the next PID 1 joins the same namespace.
 
 import os
 from enum import StrEnum
-from typing import Any
 
 from cutaway.shim.steps import CreateNetworkNamespace, SandboxScope
 from cutaway.steps import Ledger
@@ -18,18 +17,6 @@ class NetworkChoice(StrEnum):
     OWN = "own"  # a new one, which the shim makes
     INIT = "init"  # a new one that belongs to the container's own user namespace
     JOINED = "joined"  # the host's, or another container's
-
-
-def choose_network(config: dict[str, Any]) -> NetworkChoice:
-    """Read from config.json which network namespace the container wants."""
-    namespaces = (config.get("linux") or {}).get("namespaces") or ()
-    kinds = {item.get("type"): item for item in namespaces}
-    network = kinds.get("network")
-    if network is None or network.get("path"):
-        return NetworkChoice.JOINED
-    if "user" in kinds and not kinds["user"].get("path"):
-        return NetworkChoice.INIT
-    return NetworkChoice.OWN
 
 
 class Sandbox:

@@ -2,12 +2,13 @@
 
 States and what moves them (``status``; the runtime's own states are inside ``creating``…)::
 
-    creating ──prepared──▶ created ──start──▶ running ◀──resume/pause──▶ paused
-        │                     │                  │                          │
-        └───────failed────────┴──────exited──────┴──────────exited──────────┘
-                 │                       │
-                 ▼                       ├──policy──▶ restarting ──delay over──▶ creating
-              stopped ◀──────────────────┘                 └──stop──▶ stopped
+    launched ──make──▶ creating ──prepared──▶ created ──start──▶ running ◀──resume/pause──▶ paused
+        │                  │                     │                  │                         │
+        └──────────────────┴──────failed─────────┴──────exited──────┴─────────exited──────────┘
+                                     │                      │
+                                     ▼                      ├──policy──▶ restarting
+                                  stopped ◀─────────────────┴────stop────────┤
+                                                                             └─delay over─▶ creating
 
 The order at an end: the pipes are read empty, the log is whole, exit.json is written, the engine
 is told, waiters are noted; only then are cgroups and namespaces cleaned up. The shim leaves when
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cutaway.errors import CutawayError
+from cutaway.errors import Conflict, CutawayError
 from cutaway.shim import records
 from cutaway.shim.engine_link import EngineLink, describe_error
 from cutaway.shim.execs import Execs
@@ -39,9 +40,8 @@ from cutaway.shim.protocol import Launch, RestartPolicy, Status
 from cutaway.shim.requests import RequestHandler
 from cutaway.shim.restart import RestartState, decide_restart
 from cutaway.shim.run import Run
-from cutaway.shim.runtimes.bundle import read_config
 from cutaway.shim.runtimes.choice import choose_runtime
-from cutaway.shim.sandbox import NetworkChoice, choose_network
+from cutaway.shim.sandbox import NetworkChoice
 from cutaway.shim.snapshot import take_snapshot
 from cutaway.shim.waiters import Waiters
 
@@ -73,7 +73,7 @@ class Shim:
         self.launch = launch
         self.support = support
         self.prepared = prepared
-        self.status = Status.CREATING
+        self.status = Status.LAUNCHED
         self.policy = launch.restart or RestartPolicy()
         self.restart = RestartState(launch.restart_count)
         self.next_restart_ns = 0
@@ -95,8 +95,6 @@ class Shim:
             listener_fd=listener_fd,
         )
         self.execs = Execs(self.loop, self.link.emit, launch.directory)
-        self._network = NetworkChoice.JOINED
-        self.terminal = False
         self.log: LogDriver = LogDriver()
         self.streams = self.new_streams()
         self._ended_streams: list[ProcessStreams] = []
@@ -113,9 +111,34 @@ class Shim:
         self.loop.on_child = self._child_ended
 
     def begin(self) -> None:
-        """Make the container; what follows happens in the loop."""
-        records.remove_exit(self.launch.bundle, self.launch.directory)
-        self._begin()
+        """Prepare what needs no bundle, while the engine writes that; ``make`` goes on."""
+        launch = self.launch
+        records.remove_exit(launch.bundle, launch.directory)
+        try:
+            if launch.network == NetworkChoice.OWN:
+                self.sandbox.create()
+            else:
+                self.sandbox.withdraw()
+            self.log = open_log(launch.log, self.loop)
+            self.streams = self.new_streams()
+            self.run = self.new_run()
+        except (CutawayError, OSError, ValueError) as error:
+            self._failed(None, error)
+
+    def make(self) -> None:
+        """Begin to make the container: its bundle is written.
+
+        Raises:
+            CutawayError, OSError, ValueError: why it can't be made, or could not be prepared.
+        """
+        if self.failure is None:
+            if self.run is None or self.status is not Status.LAUNCHED:
+                raise Conflict(f"container {self.launch.container_id} is {self.status}")
+            self._create(self.run)
+            if self.launch.network == NetworkChoice.INIT:
+                self._adopt_network(self.run)
+        if self.failure is not None:
+            raise self.failure
 
     # -- one run --------------------------------------------------------------------------------
 
@@ -126,45 +149,32 @@ class Shim:
             self.loop,
             self.log,
             spill_directory=launch.directory,
-            terminal=self.terminal,
+            terminal=launch.terminal,
             stdin_open=launch.stdin_open,
             stdin_once=launch.stdin_once,
             on_client_gone=self._client_gone,
         )
 
-    def _begin(self) -> None:
-        """Make a new run: the first in a new sandbox, the later ones in the same."""
+    def _create(self, run: Run) -> None:
+        """Have the container made; it goes on beside this process."""
         self.status = Status.CREATING
-        is_first = self.run is None
-        try:
-            if is_first:
-                self._read_wishes()
-                self.streams = self.new_streams()
-            network = self._network if is_first else NetworkChoice.JOINED
-            if network is NetworkChoice.OWN:
-                self.sandbox.create()
-            elif is_first:
-                self.sandbox.withdraw()
-            self.run = run = self.new_run()
-            # The maker works from here on; all that follows goes on beside it.
-            run.create(
-                self.sandbox.network_fd,
-                rows=self.launch.console_height,
-                columns=self.launch.console_width,
-            )
-            if is_first and self.failure is None:
-                if network is NetworkChoice.INIT:
-                    self.sandbox.adopt(run.runtime.network_fd())
-                self._tell_created()
-                self.log = open_log(self.launch.log, self.loop)
-                self.streams.use_log(self.log)
-            if not is_first:
-                run.want_start()
-        except (CutawayError, OSError, ValueError) as error:
-            if self.run is not None and self.failure is None:
-                self.run.fail(error)
-            else:
-                self._failed(None, error)
+        launch = self.launch
+        size = {"rows": launch.console_height, "columns": launch.console_width}
+        run.create(self.sandbox.network_fd, **size)
+
+    def _adopt_network(self, run: Run) -> None:
+        """Wait until the runtime has made the namespace, and keep it for the runs to come."""
+        if self.failure is None:
+            try:
+                self.sandbox.adopt(run.runtime.network_fd())
+            except (CutawayError, OSError) as error:
+                run.fail(error)
+
+    def _begin_again(self) -> None:
+        """Make a new run as the restart policy wants it, in the same sandbox."""
+        self.run = run = self.new_run()
+        self._create(run)
+        run.want_start()
 
     def new_run(self) -> Run:
         """Return a run of the streams that are there, nothing of it done."""
@@ -175,21 +185,6 @@ class Shim:
             on_started=self._started,
             on_failed=self._failed,
         )
-
-    def _read_wishes(self) -> None:
-        """Find out about terminal and network; config.json is read only if the engine is silent."""
-        launch = self.launch
-        if launch.network and launch.terminal is not None:
-            self._network, self.terminal = NetworkChoice(launch.network), launch.terminal
-            return
-        config = read_config(launch.bundle)
-        self._network = choose_network(config)
-        self.terminal = bool((config.get("process") or {}).get("terminal"))
-
-    def _tell_created(self) -> None:
-        network_fd = self.sandbox.network_fd
-        fds = (network_fd,) if network_fd >= 0 else ()
-        self.link.emit("created", {"netns": bool(fds)}, fds)
 
     def _started(self, run: Run) -> None:
         self.status = Status.RUNNING
@@ -340,7 +335,7 @@ class Shim:
             "restart_count": next_restart.count,
         }
         self.link.emit("restarting", facts)
-        self._restart_timer = self.loop.call_after(delay_ms / 1000, self._begin)
+        self._restart_timer = self.loop.call_after(delay_ms / 1000, self._begin_again)
 
     @property
     def is_made_again(self) -> bool:

@@ -11,8 +11,8 @@ from support.shims import receive_all, texts
 def test_output_goes_to_log_and_client_and_the_exit_code_is_kept(box):
     box.launch("sh", "-c", "echo out; echo err >&2; exit 7")
     client = box.attach()
-    created = box.event("created")
-    assert created.facts["netns"] is True
+    assert box.made().error is None
+    assert box.netns
     box.start()
     assert texts(receive_all(client)) == {1: b"out\n", 2: b"err\n"}
     facts = box.event("exited").facts
@@ -29,7 +29,7 @@ def test_output_goes_to_log_and_client_and_the_exit_code_is_kept(box):
     assert not list(Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{box.id}"))
     assert not (box.run / "shim.sock").exists()
     names = [event.name for event in box.events]
-    assert names == ["created", "started", "exited", "cleaned"]
+    assert names == ["started", "exited", "cleaned"]
     assert json.loads((box.home / "ledger.json").read_text())["records"]
 
 
@@ -106,7 +106,25 @@ def test_the_ledger_can_be_asked_for_right_after_the_start(box):
 
 def test_a_container_that_was_never_started_is_deleted(box):
     box.launch("true")
-    box.event("created")
+    box.made()
     box.ask(protocol.Delete())
     box.event("failed")
+    box.finish()
+
+
+def test_a_container_whose_bundle_is_never_written_leaves_nothing(box):
+    box.launch("true", make=False)
+    box.ask(protocol.Delete())
+    box.event("failed")
+    refused = box.ask(protocol.Make())
+    assert "deleted before it was started" in refused.error["message"]
+    box.finish()
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{box.id}"))
+
+
+def test_a_container_is_made_once(box):
+    box.launch("sleep", "100")
+    box.start()
+    assert box.ask(protocol.Make()).error["message"].endswith("is running")
+    box.ask(protocol.Stop(timeout_s=0))
     box.finish()

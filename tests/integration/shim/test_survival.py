@@ -8,6 +8,8 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from cutaway.shim import protocol
 from cutaway.shim.client import LauncherClient, ShimClient
 from cutaway.shim.protocol import RestartPolicy
@@ -83,9 +85,11 @@ def test_a_living_engine_answers_waiters_itself(box):
     ours.close()
 
 
-def test_an_engine_that_dies_before_the_start_leaves_nothing(box):
-    box.launch("true")
-    box.event("created")
+@pytest.mark.parametrize("is_made", [True, False])
+def test_an_engine_that_dies_before_the_start_leaves_nothing(box, is_made):
+    box.launch("true", make=is_made)
+    if is_made:
+        box.made()
     box.shim.close()
     box.wait_shim_gone()
     assert json.loads((box.run / "state.json").read_text())["failure"]

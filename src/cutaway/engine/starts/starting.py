@@ -1,12 +1,13 @@
 """``docker start``: everything between "please run" and "it runs", or nothing left behind.
 
-The order is the point. The shim is asked for as soon as its bundle is written; while it makes
-namespaces, cgroups and the root file system, the engine configures the network from outside,
-through the namespace's descriptor that the shim sent first thing. Only then is PID 1 let go.
+The order is the point. The shim is asked for first, and prepares itself while addresses are leased
+and its bundle is written. While it makes namespaces, cgroups and the root file system, the engine
+configures the network from outside, through the namespace's descriptor that the shim sent first
+thing. Only then is PID 1 let go.
 
 ```
-engine    sandbox leased, bundle written ─ launch ──────────── join network ─ start ──── running
-shim                                          └ netns ─ created ┄┄ cgroups, rootfs ┄┄ exec ┘
+engine    launch ─ sandbox leased, bundle written ─ make ──── join network ─ start ──── running
+shim         └ log, socket ┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄ └ netns ┄┄ cgroups, rootfs ┄┄ exec ┘
 ```
 """
 
@@ -29,7 +30,7 @@ from cutaway.engine.containers import removal
 from cutaway.engine.containers.waiting import hand_over_waiters
 from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Happening, Status, next_status
-from cutaway.engine.links import ShimLost, remote_failure
+from cutaway.engine.links import Link, ShimLost
 from cutaway.engine.networking.endpoints import sandbox_request
 from cutaway.engine.output.log_settings import log_settings
 from cutaway.engine.running import exits
@@ -45,12 +46,12 @@ from cutaway.engine.volumes import mounting
 from cutaway.errors import Conflict, CutawayError, InvalidParameter, NotModified
 from cutaway.files import write_atomic
 from cutaway.network.naming.etcfiles import edit_hosts
-from cutaway.shim.protocol import Delete, Event, ExternalRuntime, Launch, Start
+from cutaway.shim.protocol import Delete, ExternalRuntime, Launch, Make, Start
 from cutaway.steps import Ledger
 from cutaway.volumes import MountPoint
 
 log = logging.getLogger(__name__)
-CREATED_TIMEOUT_S = 20.0
+MAKE_TIMEOUT_S = 20.0
 DEFAULT_STOP_TIMEOUT_S = 10
 _ETC_BYTES = 1 << 20
 _INITS = ("docker-init", "tini-static")  # statically linked: the image may have no libc
@@ -100,15 +101,13 @@ def _begin_life(core: Core, container: Container, restart_count: int) -> None:
 
 async def _start(core: Core, container: Container) -> None:
     ledger = Ledger("engine")
-    watch = _Watch(core, container)
     try:
         mounts = await mounting.make_ready(core, container, ledger)
         asks_plugins = await _ask_plugins(core, container, ledger)
+        os.makedirs(core.paths.bundle(container.id), mode=0o700, exist_ok=True)
+        shim = _launch(core, container)
         _prepare(core, container, ledger, mounts)
-        cgroup_parents.note_missing(core, container)
-        _launch(core, container, watch)
-        netns_fd = await watch.sandbox()
-        container.netns_fd = netns_fd
+        netns_fd = container.netns_fd = await _make(container, shim)
         if not shares(container.host_config.network_mode):
             run = core.in_long_thread if asks_plugins else core.in_thread
             await run(core.network.join, container.id, netns_fd, ledger)
@@ -121,9 +120,6 @@ async def _start(core: Core, container: Container) -> None:
     except BaseException:
         await _undo(core, container, ledger)
         raise
-    finally:
-        if not watch.created.done():
-            watch.created.cancel()
     _commit_start(core, container, result)
 
 
@@ -142,14 +138,13 @@ def _prepare(
     core: Core, container: Container, ledger: Ledger, mounts: tuple[MountPoint, ...]
 ) -> None:
     """Lease addresses and write the bundle; everything that the shim will read."""
-    bundle = core.paths.bundle(container.id)
-    os.makedirs(bundle, mode=0o700, exist_ok=True)
     if container.host_config.ipc_mode == "shareable":
         _mount_shared_memory(core, container, ledger)
     if not shares(container.host_config.network_mode):
         core.network.create_sandbox(sandbox_request(core, container))
     _write_etc(core, container)
     write_bundle(core, container, mounts)
+    cgroup_parents.note_missing(core, container)
 
 
 def write_bundle(core: Core, container: Container, mounts: tuple[MountPoint, ...]) -> None:
@@ -226,56 +221,40 @@ def rewrite_etc(core: Core, container: Container, before: Mapping[str, str]) -> 
             os.close(fd)
 
 
-class _Watch:
-    """Hears the shim during a start: tells when the sandbox exists, or why it never will."""
-
-    def __init__(self, core: Core, container: Container) -> None:
-        self._core = core
-        self._container = container
-        self.created: asyncio.Future[int | None] = core.loop.create_future()
-
-    async def sandbox(self) -> int | None:
-        """Wait for the sandbox; return its namespace's descriptor, if it has one of its own.
-
-        Raises:
-            ShimFailed, ShimLost: it will never be.
-        """
-        try:
-            return await asyncio.wait_for(self.created, CREATED_TIMEOUT_S)
-        except TimeoutError:
-            raise ShimLost(
-                f"the shim of container {self._container.id} did not answer within "
-                f"{CREATED_TIMEOUT_S:.0f} s; the start was taken back"
-            ) from None
-
-    def on_event(self, event: Event, fds: tuple[int, ...]) -> None:
-        """Take the namespace's descriptor; everything else is for ``exits``."""
-        if event.name == "created" and not self.created.done():
-            self.created.set_result(fds[0] if fds else None)
-            return
-        if event.name == "failed" and not self.created.done():
-            self.created.set_exception(remote_failure(dict(event.facts)))
-        exits.on_event(self._core, self._container, event, fds)
-
-    def on_end(self) -> None:
-        """The shim has gone."""
-        if not self.created.done():
-            self.created.set_exception(ShimLost("the shim has died during the start"))
-        exits.on_end(self._core, self._container)
-
-
-def _launch(core: Core, container: Container, watch: _Watch) -> None:
+def _launch(core: Core, container: Container) -> Link:
+    """Ask for a shim; what it tells waits until the start is committed."""
     container.early = []
     container.shim, answer = core.launcher.launch(
-        plan_launch(core, container), watch.on_event, watch.on_end
+        plan_launch(core, container),
+        partial(exits.on_event, core, container),
+        partial(exits.on_end, core, container),
     )
     container.cleaned.clear()
     answer.add_done_callback(partial(_note_shim, container))
-    for attach in container.attaches:
-        container.shim.post(attach.message, (attach.fd,))
+    return container.shim
+
+
+async def _make(container: Container, shim: Link) -> int | None:
+    """Have the shim make the container; return its namespace's descriptor, if it has its own.
+
+    Raises:
+        ShimFailed, ShimLost: it can't.
+    """
+    made = shim.exchange(Make())
+    for attach in container.attaches:  # beside the making, but before the start
+        shim.post(attach.message, (attach.fd,))
         os.close(attach.fd)
     container.attaches.clear()
     hand_over_waiters(container)
+    try:
+        async with asyncio.timeout(MAKE_TIMEOUT_S):
+            _, fds = await made
+    except TimeoutError:
+        raise ShimLost(
+            f"the shim of container {container.id} did not answer within "
+            f"{MAKE_TIMEOUT_S:.0f} s; the start was taken back"
+        ) from None
+    return fds[0] if fds else None
 
 
 def _note_shim(container: Container, answer: "asyncio.Future[Any]") -> None:

@@ -118,10 +118,6 @@ class ProcessStreams:
         self._write_stdin()
         self._watch_outputs()
 
-    def use_log(self, log: LogDriver) -> None:
-        """Take the log that output goes to; before the process runs."""
-        self._log = log
-
     def resize(self, rows: int, columns: int) -> None:
         """Set the terminal's size."""
         if self.terminal and self._stdin_fd >= 0:
