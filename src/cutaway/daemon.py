@@ -56,6 +56,7 @@ from cutaway.files import FileLock, sweep_temporaries, write_json
 from cutaway.images.snapshots import Snapshots, Trash
 from cutaway.images.store import ImageStore
 from cutaway.images.worker_process import end_workers
+from cutaway.linux.storage import spread_out
 from cutaway.network import AddressPool, Controller, NetworkSettings
 from cutaway.network.settings import DEFAULT_BRIDGE, DEFAULT_POOLS
 from cutaway.plugins import PluginDirectories, PluginRegistry
@@ -159,6 +160,7 @@ def make_roots(settings: DaemonSettings) -> None:
     for directory in (paths.containers, paths.bundles):
         os.makedirs(directory, exist_ok=True)
         os.chmod(directory, 0o700)
+        spread_out(directory)
 
 
 async def run(settings: DaemonSettings, command_line: CommandLine) -> None:

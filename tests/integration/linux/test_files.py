@@ -2,6 +2,8 @@ import errno
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -198,3 +200,29 @@ def test_changes_of_a_directory_are_told(tmp_path: Path) -> None:
     with pytest.raises(linux.KernelError, match="inotify_rm_watch"):
         inotify.inotify_rm_watch(fd, watch)
     os.close(fd)
+
+
+SPREAD = """
+import sys
+from cutaway.linux import storage
+for _ in range(2):
+    storage.spread_out(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("kind", ["ext4", "tmpfs"])
+def test_directories_are_spread_out_where_the_file_system_can(tmp_path: Path, kind: str) -> None:
+    disk, place = tmp_path / "disk", tmp_path / "place"
+    place.mkdir()
+    disk.touch()
+    os.truncate(disk, 4 << 20)
+    subprocess.run(["mkfs.ext4", "-q", disk], check=True)
+    options = "-o loop" if kind == "ext4" else ""
+    script = f"""
+        mount -t {kind} {options} {disk} {place} && {sys.executable} -c '{SPREAD}' {place}
+        lsattr -d {place}
+    """
+    private = ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script]
+    done = subprocess.run(private, capture_output=True, text=True, check=False)
+    assert ("T" in done.stdout.partition(" ")[0]) is (kind == "ext4"), done
+    assert "Error" not in done.stderr

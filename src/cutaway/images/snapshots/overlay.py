@@ -15,6 +15,7 @@ from cutaway.images.snapshots.index import Kind, Record, SnapshotInfo, read_inde
 from cutaway.images.snapshots.mounts import check_root, plan_bind, plan_overlay
 from cutaway.images.snapshots.trash import Trash
 from cutaway.images.snapshots.usage import Usage, measure_usage, read_usage, write_usage
+from cutaway.linux import storage
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _UPPER_MODE = 0o755
@@ -37,6 +38,7 @@ class Snapshots:
         self._serial = 0
         for name in ("", *table.DIRECTORIES.values(), "tmp"):
             os.makedirs(f"{root}/{name}", mode=0o700, exist_ok=True)
+        storage.spread_out(root)
         self._trash = Trash(f"{root}/trash")
         self._index, rubbish = read_index(root)
         for name in sorted(rubbish):
