@@ -7,6 +7,7 @@ act through a ``NetworkScope``.
 import errno
 import os
 import socket
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -41,9 +42,10 @@ class Teller(Protocol):
 
 @dataclass(slots=True)
 class Commits:
-    """A number that scopes share."""
+    """A number that scopes share; read and changed with its lock held, as the rules are."""
 
     count: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 @dataclass(slots=True)

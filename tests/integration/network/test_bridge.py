@@ -3,17 +3,22 @@
 import errno
 import os
 import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cutaway.linux import KernelError
-from cutaway.linux.netlink import NETLINK_NETFILTER, NetlinkSocket
+from cutaway.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
 from cutaway.linux.nftables import Batch, dump_tables
-from cutaway.linux.rtnetlink import link_add, link_delete, link_set
+from cutaway.linux.rtnetlink import get_link, link_add, link_delete, link_set
 from cutaway.network import EndpointRequest, IpamConfig, NetworkRequest
 from cutaway.network.decisions.endpoints import IFNAME_OPTION
 from cutaway.network.drivers.bridge import SYSCTLS_OPTION
 from cutaway.network.errors import MissingLinkKind, NetworkInUse, PoolOverlaps
+from cutaway.network.sandbox_steps import ConfigureInterface
+from cutaway.network.shared_socket import SharedSocket
+from cutaway.network.steps import NetworkScope
 from support.machine import HOST_ADDRESS, NEIGHBOUR_ADDRESS, Machine
 from support.netns import fetch, serve_once
 from support.waiting import eventually
@@ -114,6 +119,41 @@ def test_ipv6_of_a_network_and_without_it_side_by_side(machine: Machine):
     names = ("eth0", six, "default", "all")
     values = [both.namespace.sysctl(f"net.ipv6.conf.{name}.disable_ipv6") for name in names]
     assert values == ["1", "0", "0", "0"]
+
+
+def test_threads_may_share_a_socket(machine: Machine):
+    def ask(_: int) -> set[str]:
+        return {get_link(shared, "lo").name for _ in range(300)}
+
+    shared = machine.host.run(lambda: SharedSocket(NETLINK_ROUTE))
+    with shared, ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(ask, range(4))) == [{"lo"}] * 4
+
+
+def test_no_container_waits_for_another_that_joins(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+):
+    controller = machine.start()
+    old = machine.run("old")
+    has_begun, may_end = threading.Event(), threading.Event()
+    configure = ConfigureInterface.apply
+
+    def linger(step: ConfigureInterface, scope: NetworkScope) -> None:
+        has_begun.set()
+        assert may_end.wait(20)
+        configure(step, scope)
+
+    monkeypatch.setattr(ConfigureInterface, "apply", linger)
+    with ThreadPoolExecutor() as pool:
+        joining = pool.submit(machine.run, "new")
+        assert has_begun.wait(20)
+        machine.host.run(lambda: controller.delete_sandbox(old.sandbox.id))
+        assert not machine.host.run(controller.check_firewall)
+        may_end.set()
+        new = joining.result(20)
+    assert new.address == "172.17.0.3"
+    with new.namespace.listen("0.0.0.0", 80):
+        assert machine.host.reaches(new.address, 80)
 
 
 def test_undoing_a_start_leaves_the_hosts_settings_alone(machine: Machine):

@@ -26,13 +26,12 @@ class Answers(ControllerParts):
             told = self._services.client.ask_denied(sandbox_id)
             own = {a for e in sandbox.endpoints for a in (e.address, e.address_v6) if a}
             table = Tables(self.settings.instance).inet
-            with self._kernel:
-                firewall = self._host_scope().firewall
-                elements = [
-                    element
-                    for name in ("denied4", "denied6")
-                    for element in dump_elements(firewall, table, name)
-                ]
+            firewall = self._host_scope().firewall
+            elements = [
+                element
+                for name in ("denied4", "denied6")
+                for element in dump_elements(firewall, table, name)
+            ]
         refusals = [read_refusal(element, told.known) for element in elements]
         found = [refusal for source, refusal in refusals if source in own]
         found += [Refusal(name=name, seconds_ago=ago) for name, ago in told.names.items()]
@@ -50,14 +49,13 @@ class Answers(ControllerParts):
             found = list(find_published(port, protocol, sandboxes, networks))
             if not found:
                 raise NotFound(_nobody(port, protocol))
-            with self._kernel:
-                facts = probe_network_facts(self._host_scope().host)
-                book = read_rulebook(self._host_scope().firewall, but=self.settings.instance)
+            facts = probe_network_facts(self._host_scope().host)
+            book = read_rulebook(self._host_scope().firewall, but=self.settings.instance)
         return [r for p in found for r in reach_of(p, facts, networks.values(), book)]
 
     def diagnose(self) -> list[Finding]:
         """Look at all that networks need, and name what is in the way."""
-        with self._lock, self._kernel:
+        with self._lock:
             scope = self._host_scope()
             sandboxes = tuple(self._book.sandboxes.values())
             scene = Scene(

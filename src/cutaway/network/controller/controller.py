@@ -9,8 +9,7 @@ Docker's counterpart: libnetwork's ``controller.go``.
 
 from collections.abc import Mapping
 
-from cutaway.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket
-from cutaway.linux.nftables import get_generation
+from cutaway.linux.netlink import NETLINK_NETFILTER, NETLINK_ROUTE
 from cutaway.network.controller.answers import Answers
 from cutaway.network.controller.live import LiveChanges
 from cutaway.network.controller.repairs import Repairs
@@ -20,6 +19,7 @@ from cutaway.network.facts import (
     probe_network_facts,
 )
 from cutaway.network.services.keeper import NOTHING
+from cutaway.network.shared_socket import SharedSocket
 from cutaway.network.steps import DeleteLinkGroup, NetworkScope
 from cutaway.network.userland.protocol import Refill
 from cutaway.steps import Ledger
@@ -54,8 +54,8 @@ class Controller(LiveChanges, Answers, Repairs):
         ledger = Ledger("engine")
         with self._lock:
             self._scope = scope = NetworkScope(
-                NetlinkSocket(NETLINK_ROUTE),
-                NetlinkSocket(NETLINK_NETFILTER),
+                SharedSocket(NETLINK_ROUTE),
+                SharedSocket(NETLINK_NETFILTER),
                 userland=self._services.client,
                 held=self._services.held,
             )
@@ -68,7 +68,7 @@ class Controller(LiveChanges, Answers, Repairs):
             facts = probe_network_facts(scope.host)
             self._ensure_predefined(facts)
             self._apply(self._decisions.plan_restoration(facts), ledger)
-            self._note_generation(get_generation(scope.firewall))
+            self._seen = self._count_commits()
             self._joined = {i for i in live if i in self._book.sandboxes}
             for sandbox_id, netns_fd in live.items():
                 if netns_fd is not None and sandbox_id in self._book.sandboxes:
@@ -90,7 +90,7 @@ class Controller(LiveChanges, Answers, Repairs):
 
     def close(self) -> None:
         """Close the sockets; everything on the host stays as it is."""
-        with self._lock, self._kernel:
+        with self._lock:
             if self._scope is not None:
                 self._scope.host.close()
                 self._scope.firewall.close()
@@ -111,24 +111,24 @@ class Controller(LiveChanges, Answers, Repairs):
             True when the firewall had to be restored.
         """
         self._releases.retry()
+        self._delete_retired_links()
         with self._lock:
-            scope = self._host_scope()
-            if self._has_retired_links:
-                self._has_retired_links = False
-                step = DeleteLinkGroup(why="retired", group=self._decisions.trash_group)
-                self._apply((step,), Ledger("engine"))
-            with self._kernel:
-                generation = get_generation(scope.firewall)
-                own_changes = scope.commits.count - self._commits
-                is_ours = generation == self._generation + own_changes
-                intact = is_ours or self._rules_are_whole(scope)
+            now = self._count_commits()
+            changes, own = (new - old for new, old in zip(now, self._seen, strict=True))
+            intact = changes == own or self._rules_are_whole(self._host_scope())
             if not intact:
                 step_all = self._decisions.plan_firewall("somebody changed it")
                 self._apply((step_all,), Ledger("engine"))
                 self._services.client.tell(Refill())
-                with self._kernel:
-                    generation = get_generation(scope.firewall)
-            self._note_generation(generation)
+                now = self._count_commits()
+            self._seen = now
             if not self._services.client.is_alive():
                 self._reconcile_services(NOTHING, Ledger("engine"))
             return not intact
+
+    def _delete_retired_links(self) -> None:
+        """Without the lock: it waits for a grace period of the kernel, and needs no record."""
+        if self._has_retired_links:
+            self._has_retired_links = False
+            step = DeleteLinkGroup(why="retired", group=self._decisions.trash_group)
+            self._apply((step,), Ledger("engine"))

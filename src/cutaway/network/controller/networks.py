@@ -116,8 +116,7 @@ class Networks(Replays):
         return network
 
     def _facts(self) -> NetworkFacts:
-        with self._kernel:
-            return probe_network_facts(self._host_scope().host)
+        return probe_network_facts(self._host_scope().host)
 
     def _ask_for_network(self, request: NetworkRequest, network_id: str, asker: Asker) -> Network:
         """Decide a network by what plugins give for it, and have its driver make it."""

@@ -1,16 +1,17 @@
-"""What all of the controller works with: the book, the host's sockets, one lock.
+"""What all of the controller works with: the book, its lock, the host's sockets.
 
-Plugins are asked with neither lock held.
+Plugins are asked without the lock.
 
-Lock order: ``_lock`` guards the book; ``_kernel`` guards the two host sockets. ``_kernel`` may be
-taken with ``_lock`` held, never the other way round.
+``_lock`` guards the book, and is not held while a starting container joins: that waits for the
+kernel's own lock of all links, and the event loop's thread needs the book. The host's sockets, and
+what is told to the userland process, have locks of their own, each for one exchange.
 """
 
 import threading
 import zlib
 from dataclasses import replace
 
-from cutaway.linux.nftables import dump_elements, dump_rules
+from cutaway.linux.nftables import dump_elements, dump_rules, get_generation
 from cutaway.network.book import Book
 from cutaway.network.decisions import restoring
 from cutaway.network.decisions.decisions import Decisions
@@ -44,10 +45,8 @@ class ControllerParts:
         self.settings = settings
         self._book = Book(store)
         self._lock = threading.RLock()
-        self._kernel = threading.Lock()
         self._scope: NetworkScope | None = None
-        self._generation = 0
-        self._commits = 0
+        self._seen = (0, 0)
         self._joined: set[str] = set()
         self._has_retired_links = False
         self._services = Services(settings)
@@ -77,15 +76,14 @@ class ControllerParts:
         return self._scope
 
     def _apply(self, plan: Plan[NetworkScope], ledger: Ledger) -> None:
-        with self._kernel:
-            ledger.apply_all(plan, self._host_scope())
+        ledger.apply_all(plan, self._host_scope())
 
     def _apply_inside(self, plan: Plan[NetworkScope], netns_fd: int | None, ledger: Ledger) -> None:
         if not plan or netns_fd is None:
             return
         host = self._host_scope()
         scope = replace(host, netns_fd=netns_fd)
-        with self._kernel, inside(netns_fd):
+        with inside(netns_fd):
             try:
                 ledger.apply_all(plan, scope)
             finally:
@@ -107,10 +105,11 @@ class ControllerParts:
     def _needs_services(self, sandbox: Sandbox) -> bool:
         return bool(sandbox.ports) or has_name_server(sandbox, self._book.networks)
 
-    def _note_generation(self, generation: int) -> None:
-        """Remember the rule set's number: from here on only our own changes are expected."""
-        self._generation = generation
-        self._commits = self._host_scope().commits.count
+    def _count_commits(self) -> tuple[int, int]:
+        """Return the numbers of the rule set's changes: anybody's, and our own among them."""
+        scope = self._host_scope()
+        with scope.commits.lock:
+            return get_generation(scope.firewall), scope.commits.count
 
     def _rules_are_whole(self, scope: NetworkScope) -> bool:
         """Our tables have all rules, and all elements that the records ask for."""

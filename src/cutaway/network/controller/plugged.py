@@ -205,8 +205,7 @@ class Plugged(ControllerParts):
             return replace(endpoint, interface="")
         reader = AnswerReader(plugin, "NetworkDriver.Join")
         try:
-            with self._kernel:
-                link = get_link(self._host_scope().host, source)
+            link = get_link(self._host_scope().host, source)
         except KernelError as error:
             raise reader.lie(f"the interface {source}, which this host does not have") from error
         if link.flags & IFF.LOOPBACK or self._decisions.context.owner(link.alias) is not None:

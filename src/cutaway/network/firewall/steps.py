@@ -56,8 +56,9 @@ class InstallFirewall(Step[NetworkScope]):
 
 
 def _commit(scope: NetworkScope, batch: Batch) -> None:
-    batch.commit(scope.firewall)
-    scope.commits.count += len(batch) > 0
+    with scope.commits.lock:
+        batch.commit(scope.firewall)
+        scope.commits.count += len(batch) > 0
 
 
 def fed_elements(scope: NetworkScope, tables: Tables) -> dict[str, list[Element]]:

@@ -11,6 +11,7 @@ import shlex
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -108,11 +109,15 @@ def reap() -> None:
 
 
 class UserlandClient:
-    """Speaks to the one userland process of a run directory. The controller's lock guards it."""
+    """Speaks to the one userland process of a run directory.
+
+    The controller's lock guards it, but for ``tell``: any thread may do that.
+    """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._connection: socket.socket | None = None
+        self._sending = threading.RLock()
         self.pid = 0
 
     @property
@@ -173,14 +178,15 @@ class UserlandClient:
         Returns:
             False when nobody is there to read it: the process died.
         """
-        if self._connection is None:
-            return False
-        try:
-            protocol.send(self._connection, message, fds)
-        except OSError:
-            self.close()
-            return False
-        return True
+        with self._sending:
+            if self._connection is None:
+                return False
+            try:
+                protocol.send(self._connection, message, fds)
+            except OSError:
+                self.close()
+                return False
+            return True
 
     def ask_denied(self, sandbox_id: str) -> Denied:
         """Ask what a sandbox's egress policy refused; nothing when nobody is there to say."""
@@ -211,6 +217,7 @@ class UserlandClient:
 
     def close(self) -> None:
         """Let go of the process; it lives on."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._sending:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
