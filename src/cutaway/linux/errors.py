@@ -38,14 +38,32 @@ class KernelError(OSError):
     Attributes:
         errno: the kernel's number; compare with ``errno.ENOENT`` and its like. The builtin
             subclasses (``FileNotFoundError``, …) are *not* raised.
-        call: the call with its arguments, ``mount("proc", "/proc", "proc", NOSUID)``.
+        call: ``mount("proc", "/proc", "proc", NOSUID)``.
         hint: what the user can change, or the kernel's own explanation; often empty.
     """
 
-    def __init__(self, errno: int, call: str, hint: str = "") -> None:
+    def __init__(
+        self, errno: int, call: str, hint: str = "", *, arguments: tuple[Any, ...] | None = None
+    ) -> None:
+        """Note what was refused.
+
+        Args:
+            errno: why.
+            call: as text, or the call's name alone when ``arguments`` are given.
+            hint: see above.
+            arguments: told when somebody asks; most errors of a start are only asked for errno.
+        """
         super().__init__(errno, os.strerror(errno))
-        self.call = call
+        self._call = call
+        self._arguments = arguments
         self.hint = hint
+
+    @property
+    def call(self) -> str:
+        """The call with its arguments."""
+        if self._arguments is None:
+            return self._call
+        return f"{self._call}({', '.join(map(format_argument, self._arguments))})"
 
     def __str__(self) -> str:
         text = f"{self.call}: {self.strerror}"
@@ -56,5 +74,5 @@ class KernelError(OSError):
 
 
 def kernel_error(errno: int, name: str, *arguments: Any, hint: str = "") -> KernelError:
-    """Return the error of one call, its arguments formatted."""
-    return KernelError(errno, f"{name}({', '.join(map(format_argument, arguments))})", hint)
+    """Return the error of one call."""
+    return KernelError(errno, name, hint, arguments=arguments)

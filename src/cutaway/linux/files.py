@@ -97,6 +97,7 @@ _utimensat = function("utimensat", c_int, c_char_p, c_void_p, c_int)
 _statx = function("statx", c_int, c_char_p, c_int, c_uint, c_void_p)
 _fstatfs = function("fstatfs", c_int, c_void_p)
 
+_IDENTITY = STATX.BASIC_STATS | STATX.MNT_ID
 _STATX_ATTR_MOUNT_ROOT = 0x2000
 _FALLOC_FL_KEEP_SIZE = 1
 
@@ -199,9 +200,8 @@ def utimensat(
 def identify(fd: int) -> FileIdentity:
     """Return which file and mount ``fd`` holds: statx(2) with STATX_MNT_ID."""
     buffer = _StatxBuffer()
-    mask = STATX.BASIC_STATS | STATX.MNT_ID
-    result = _statx(fd, b"", AT.EMPTY_PATH, mask, ctypes.byref(buffer))
-    check(result, "statx", fd, "", AT.EMPTY_PATH, mask)
+    result = _statx(fd, b"", AT.EMPTY_PATH, _IDENTITY, ctypes.byref(buffer))
+    check(result, "statx", fd, "", AT.EMPTY_PATH, _IDENTITY)
     return FileIdentity(
         mode=buffer.mode,
         device=(buffer.rdev_major, buffer.rdev_minor),

@@ -37,6 +37,10 @@ class _MountAttr(ctypes.Structure):
     )
 
 
+_BY_DESCRIPTORS = MOVE_MOUNT.F_EMPTY_PATH | MOVE_MOUNT.T_EMPTY_PATH
+_CLONE = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | OPEN_TREE.AT_EMPTY_PATH
+_CLONE_TREE = _CLONE | OPEN_TREE.AT_RECURSIVE
+
 _mount = function("mount", c_char_p, c_char_p, c_char_p, c_ulong, c_char_p)
 _umount2 = function("umount2", c_char_p, c_int)
 _pivot_root = system_call("pivot_root", c_char_p, c_char_p)
@@ -158,7 +162,7 @@ def attach_mount(mount_fd: int, target_fd: int) -> None:
 
     Both sides are descriptors, so no path can be exchanged in between (CVE-2025-31133).
     """
-    move_mount(mount_fd, "", target_fd, "", MOVE_MOUNT.F_EMPTY_PATH | MOVE_MOUNT.T_EMPTY_PATH)
+    move_mount(mount_fd, "", target_fd, "", _BY_DESCRIPTORS)
 
 
 def mount_setattr(
@@ -193,5 +197,4 @@ def mount_setattr(
 
 def bind_flags(recursive: bool) -> OPEN_TREE:
     """Return open_tree(2) flags that clone what a descriptor holds, alone or with submounts."""
-    flags = OPEN_TREE.CLONE | OPEN_TREE.CLOEXEC | OPEN_TREE.AT_EMPTY_PATH
-    return flags | OPEN_TREE.AT_RECURSIVE if recursive else flags
+    return _CLONE_TREE if recursive else _CLONE

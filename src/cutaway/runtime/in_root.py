@@ -14,6 +14,7 @@ from cutaway.linux.abi import RESOLVE
 
 _IN_ROOT = RESOLVE.IN_ROOT | RESOLVE.NO_MAGICLINKS
 _IN_ROOT_NO_LINKS = RESOLVE.IN_ROOT | RESOLVE.NO_SYMLINKS
+_BENEATH_NO_LINKS = RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS
 _MAX_LINKS = 40
 _CHUNK_BYTES = 65536  # a buffer of the limit would be mapped and unmapped for each small file
 
@@ -87,7 +88,7 @@ def _make_child(
         raise linux.kernel_error(error.errno or 0, "mkdirat", parent, prefix) from None
     flags = os.O_PATH | os.O_DIRECTORY
     # relative to the parent that is held, and without links: it is what was made, or it fails
-    return linux.openat2(parent, name, flags, 0, RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS)
+    return linux.openat2(parent, name, flags, 0, _BENEATH_NO_LINKS)
 
 
 def make_file_in_root(root_fd: int, path: str, *, mode: int = 0o755) -> int:

@@ -48,6 +48,7 @@ _ROOT_PROPAGATION = {
     RootfsPropagation.RUNBINDABLE: MS.UNBINDABLE,
 }
 _CGROUP_ATTRIBUTES = MOUNT_ATTR.NOSUID | MOUNT_ATTR.NODEV | MOUNT_ATTR.NOEXEC
+_READONLY = int(MOUNT_ATTR.RDONLY)
 _CGROUP_TYPES = ("cgroup", "cgroup2")
 _USER_WHY = "a user namespace: mounted with the host's rights, used without"
 
@@ -317,9 +318,9 @@ def _plan_entry(
         return _plan_cgroup_mount(entry, cgroup, namespaces)
     options = entry.options
     # /dev must be writable until its nodes are made
-    late = MOUNT_ATTR.RDONLY if entry.target == "/dev" else MOUNT_ATTR(0)
+    late = _READONLY if entry.target == "/dev" else 0
     superblock = options.superblock
-    if options.attr_set & MOUNT_ATTR.RDONLY and entry.mount.type not in ("tmpfs", "ramfs"):
+    if options.attr_set & _READONLY and entry.mount.type not in ("tmpfs", "ramfs"):
         superblock = ("ro", *superblock)
     return (
         MountFilesystem(
@@ -404,9 +405,8 @@ def _plan_cgroup_mount(
                 MakeSymlink(path=f"{entry.target}/{controller}", target=name, why=entry.why)
                 for controller in hierarchy.controllers
             )
-    if attributes & MOUNT_ATTR.RDONLY:
-        readonly = int(MOUNT_ATTR.RDONLY)
-        steps.append(SetMountAttributes(target=entry.target, attributes=readonly, why=entry.why))
+    if attributes & _READONLY:
+        steps.append(SetMountAttributes(target=entry.target, attributes=_READONLY, why=entry.why))
     return tuple(steps)
 
 
@@ -452,7 +452,6 @@ def _plan_paths(
     Only what is in /sys can't lead to /proc by a link, so only that may be hidden before /proc is
     there.
     """
-    readonly = int(MOUNT_ATTR.RDONLY)
     hidden: list[tuple[str, InitStep]] = [
         (path, MakeReadonly(path=path, why="runtime-spec linux.readonlyPaths"))
         for path in linux.readonly_paths
@@ -465,12 +464,12 @@ def _plan_paths(
     in_proc = tuple(step for path, step in hidden if path.startswith("/proc/"))
     late = [step for path, step in hidden if not path.startswith(("/sys/", "/proc/"))]
     for entry in entries:
-        is_readonly = entry.options.attr_set & MOUNT_ATTR.RDONLY
+        is_readonly = entry.options.attr_set & _READONLY
         if entry.target == "/dev" and is_readonly and not entry.is_bind:
-            late.append(SetMountAttributes(target="/dev", attributes=readonly, why=entry.why))
+            late.append(SetMountAttributes(target="/dev", attributes=_READONLY, why=entry.why))
     if spec.root is not None and spec.root.readonly:
         why = "runtime-spec root.readonly"
-        late.append(SetMountAttributes(target="/", attributes=readonly, why=why))
+        late.append(SetMountAttributes(target="/", attributes=_READONLY, why=why))
     return in_sys, in_proc, tuple(late)
 
 

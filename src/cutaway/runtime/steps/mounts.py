@@ -25,6 +25,10 @@ from cutaway.runtime.mount_options import format_attributes, format_propagation
 from cutaway.runtime.scope import InitScope
 from cutaway.steps import Step
 
+_READONLY = int(MOUNT_ATTR.RDONLY)
+_RECURSIVE = int(MS.REC)
+_TREE = AT.EMPTY_PATH | AT.RECURSIVE
+
 # These must be the image's real directories: a link in their place would let the image choose
 # where the runtime writes (CVE-2019-19921 for /proc and /sys, CVE-2026-41579 for /dev).
 _REAL_DIRECTORIES = ("/proc", "/sys", "/dev")
@@ -119,7 +123,7 @@ class MountFilesystem(Step[InitScope]):
                 type), EPERM, ELOOP (the target is a link), EXDEV (the target is in /proc).
         """
         target, mode = self._open_target(scope)
-        attributes = MOUNT_ATTR(self.attributes & ~MOUNT_ATTR.RDONLY)
+        attributes = MOUNT_ATTR(self.attributes & ~_READONLY)
         options = (*mode, *self.options)
         pid_namespace = scope.pid_namespace if self.fstype == "proc" else -1
         mount_fd = create_filesystem(
@@ -128,7 +132,7 @@ class MountFilesystem(Step[InitScope]):
         check_target(scope, target, mount_fd)
         if self.copies_up:
             copy_tree(target, mount_fd)
-        if self.attributes & MOUNT_ATTR.RDONLY:
+        if self.attributes & _READONLY:
             linux.mount_setattr(mount_fd, "", AT.EMPTY_PATH, attr_set=MOUNT_ATTR.RDONLY)
         linux.attach_mount(mount_fd, target)
         set_propagation(mount_fd, self.propagation)
@@ -212,8 +216,8 @@ def check_target(scope: InitScope, target_fd: int, mount_fd: int) -> None:
 def set_propagation(mount_fd: int, propagation: int) -> None:
     """Call mount_setattr(2) for MS propagation bits, when any are given."""
     if propagation:
-        flags = AT.EMPTY_PATH | (AT.RECURSIVE if propagation & MS.REC else AT(0))
-        linux.mount_setattr(mount_fd, "", flags, propagation=MS(propagation & ~MS.REC))
+        flags = _TREE if propagation & _RECURSIVE else AT.EMPTY_PATH
+        linux.mount_setattr(mount_fd, "", flags, propagation=MS(propagation & ~_RECURSIVE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,8 +284,7 @@ class AttachBind(Step[InitScope]):
         if self.ids:
             give_tree(tree, *find_owner(scope.root_fd, self.user, self.ids))
         set_attributes(tree, self.attr_set, self.attr_clr, AT.EMPTY_PATH)
-        flags = AT.EMPTY_PATH | AT.RECURSIVE
-        set_attributes(tree, self.rec_attr_set, self.rec_attr_clr, flags)
+        set_attributes(tree, self.rec_attr_set, self.rec_attr_clr, _TREE)
         linux.attach_mount(tree, target)
         set_propagation(tree, self.propagation)
         os.close(target)
