@@ -38,7 +38,8 @@ class EngineUnderTest:
 
     Attributes:
         host: the namespaces.
-        directory: holds everything of this engine; removed at the end.
+        directory: holds what this engine keeps; removed at the end.
+        exec_root: what it forgets; removed at the end. On a tmpfs, as /run is.
         socket: where it listens.
     """
 
@@ -54,7 +55,9 @@ class EngineUnderTest:
         self._owns_host = host is None
         # Hexadecimal: podman takes no directory whose name ends with an underscore for a layout.
         self.directory = Path(tempfile.gettempdir()) / f"cutaway-test-{uuid.uuid4().hex[:12]}"
-        self.directory.mkdir(mode=0o711)
+        self.exec_root = Path("/dev/shm") / self.directory.name
+        for directory in (self.directory, self.exec_root):
+            directory.mkdir(mode=0o711)
         self.socket = f"{self.directory}/docker.sock"
         self.cgroup_parent = f"/cutaway-test-{uuid.uuid4().hex[:8]}"
         self.flags = list(flags)
@@ -65,11 +68,6 @@ class EngineUnderTest:
     def data_root(self) -> Path:
         """The engine's --data-root."""
         return self.directory / "data"
-
-    @property
-    def exec_root(self) -> Path:
-        """The engine's --exec-root."""
-        return self.directory / "exec"
 
     def words(self) -> list[str]:
         """Return the command line: the program's name apart, dockerd takes the same."""
@@ -213,7 +211,7 @@ class EngineUnderTest:
         bundles = self.exec_root / "containers"
         trash = [self.data_root / "snapshots/trash", containers / ".trash", bundles / ".trash"]
         return {
-            "mounts": [m for m in self.host.mounts() if str(self.directory) in m],
+            "mounts": [m for m in self.host.mounts() if self.directory.name in m],
             "links": [n for n in self.host.links() if n.startswith(("ve", "cw"))],
             "cgroups": self.cgroups(),
             "processes": self.processes(),
@@ -249,4 +247,5 @@ class EngineUnderTest:
                             directory.rmdir()
                         except OSError:
                             print(f"cgroup still in use: {directory}", file=sys.stderr)
-            shutil.rmtree(self.directory, ignore_errors=True)
+            for path in (self.directory, self.exec_root):
+                shutil.rmtree(path, ignore_errors=True)

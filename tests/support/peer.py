@@ -92,4 +92,5 @@ class Dockerd(EngineUnderTest):
             self._owns_host = False
             super().close()
             self.host.close()
-            shutil.rmtree(self.directory, ignore_errors=True)
+            for path in (self.directory, self.exec_root):
+                shutil.rmtree(path, ignore_errors=True)
