@@ -67,7 +67,7 @@ def test_one_port_of_two_is_taken_back_and_a_new_engine_knows_the_other(machine:
         assert machine.host.reaches("127.0.0.1", 8081)
 
 
-def test_ports_asked_for_are_published_when_a_live_connect_leads_out(machine: Machine):
+def test_ports_come_and_go_with_the_network_that_leads_out(machine: Machine):
     controller = machine.start()
     machine.host.run(lambda: controller.create_network(NetworkRequest(name="in", internal=True)))
     web = machine.run("web", "in", ports=(PortRequest(container_port=80, host_port="8080"),))
@@ -83,6 +83,8 @@ def test_ports_asked_for_are_published_when_a_live_connect_leads_out(machine: Ma
         assert text == f"{NEIGHBOUR_ADDRESS} hello"
         assert machine.host.reaches("127.0.0.1", 8080)
     machine.host.run(lambda: controller.disconnect(web.sandbox.id, "bridge", fd))
+    assert controller.sandbox(web.sandbox.id).ports == ()
+    machine.host.listen("0.0.0.0", 8080).close()
     machine.host.run(lambda: controller.connect(web.sandbox.id, out, fd))
     with web.namespace.listen("0.0.0.0", 80):
         assert machine.neighbour.reaches(HOST_ADDRESS, 8080)

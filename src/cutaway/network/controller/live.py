@@ -112,6 +112,8 @@ class LiveChanges(Sandboxes):
     ) -> Endpoint:
         """Detach a running container from a network. Writes the store.
 
+        Its ports are closed if no way out is left; the next way out opens them again.
+
         Raises:
             NetworkNotFound: there is no such network.
             NotConnected: the container is not on it.
@@ -123,6 +125,8 @@ class LiveChanges(Sandboxes):
             endpoint = self._book.endpoint_on(before, network)
             kept = tuple(e for e in before.endpoints if e.id != endpoint.id)
             after = self._add_gateway(replace(before, endpoints=kept), recorded=before)
+            if publishing_network(after, self._book.networks) is None:
+                after = replace(after, ports=())
             why = f"network disconnect {network.name}"
             ledger = ledger or Ledger("engine")
             self._change(before, after, netns_fd=netns_fd, ledger=ledger, why=why)
