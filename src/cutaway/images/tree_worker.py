@@ -98,7 +98,12 @@ def _diff(control: Control, request: dict[str, Any]) -> int:
     limit_resources()
     seal(_READ_LAYER_CAPABILITIES)
     control.send("ready", None)
-    return write_export(_open_root(), is_layer=True, latest_mtime=request["latest_mtime"])
+    return write_export(
+        _open_root(),
+        is_layer=True,
+        latest_mtime=request["latest_mtime"],
+        stubs=request["stubs"],
+    )
 
 
 def _changes(control: Control, request: dict[str, Any]) -> None:

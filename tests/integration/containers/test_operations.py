@@ -112,6 +112,15 @@ def test_rename_is_heard_by_names_events_and_the_list(engine: EngineUnderTest, r
     assert [(a["oldName"], a["name"]) for a in told] == [("/old", "new")]
 
 
+def names_of_the_last_layer(engine: EngineUnderTest, image: str) -> set[str]:
+    saved = engine.client.request("GET", f"/images/{image}/get").read()
+    with tarfile.open(fileobj=io.BytesIO(saved)) as archive:
+        (described,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
+        layer = archive.extractfile(described["Layers"][-1])
+        with tarfile.open(fileobj=layer) as tar:
+            return set(tar.getnames())
+
+
 def test_changes_export_and_commit_agree(engine: EngineUnderTest, run: Run) -> None:
     run("box")
     shell(engine, "box", "echo new >/new; rm /etc/group; chmod 600 /etc/passwd; mkdir -p /d/e")
@@ -138,6 +147,10 @@ def test_changes_export_and_commit_agree(engine: EngineUnderTest, run: Run) -> N
         assert (made["Author"], made["Comment"]) == ("me", "why")
         assert engine.docker("run", "--rm", "made:1").stdout == "new\n"
         assert engine.docker("run", "--rm", "made:1", "ls", "/etc").stdout.count("group") == 0
+        # No place that was only made to mount on: dockerd has those in a layer of their own.
+        assert names_of_the_last_layer(engine, "made:1") == {
+            ".", "d", "d/e", "etc", "etc/.wh.group", "etc/passwd", "new",
+        }  # fmt: skip
     finally:
         engine.client.delete("/images/made:1", force=True)
 

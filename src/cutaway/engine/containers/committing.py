@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from cutaway.engine.container import Container
+from cutaway.engine.containers.files import ENGINE_TARGETS
 from cutaway.engine.core import Core
 from cutaway.engine.lifecycle import Status
 from cutaway.engine.running.holding import held_still
@@ -84,7 +85,7 @@ def _make_image(
     with core.images.lease():
         with (
             LayerBlobWriter(core.images.content) as layer,
-            diff_layer(core.snapshots, container.id) as stream,
+            diff_layer(core.snapshots, container.id, stubs=ENGINE_TARGETS) as stream,
         ):
             while piece := os.read(stream.fd, _READ_SIZE):
                 layer.write(piece)

@@ -50,6 +50,7 @@ class TreeTar:
         latest_mtime_ns: no entry is newer.
         keeps_holes: sparse files stay sparse (PAX notation 1.0); without, holes are zeros.
         keeps_links: a file's further names are hard links; without, they are files of their own.
+        stubs: names of files and directories that are left out where they are empty.
         entries: how many were written.
     """
 
@@ -58,6 +59,7 @@ class TreeTar:
     keeps_links: bool = True
     keeps_holes: bool = False
     latest_mtime_ns: int | None = None
+    stubs: frozenset[bytes] = frozenset()
     entries: int = 0
     _links: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
@@ -80,6 +82,8 @@ class TreeTar:
             if fd is None:
                 continue  # gone meanwhile
             try:
+                if prefix in self.stubs and not os.listdir(fd):
+                    continue
                 self._add(fd, b"", prefix, os.fstat(fd))
                 below = list(self._add_children(fd, directory, prefix))
             finally:
@@ -118,7 +122,7 @@ class TreeTar:
                 if self.is_layer:
                     _check_name(leaf)
                 yield (directory + b"/" + leaf if directory else leaf), name
-            else:
+            elif name not in self.stubs or status.st_size or not stat.S_ISREG(status.st_mode):
                 self._add(fd, leaf, name, status)
 
     def _add(self, parent_fd: int, leaf: bytes, name: bytes, status: os.stat_result) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from cutaway.errors import InvalidParameter, NotFound
@@ -77,7 +77,12 @@ def write_archive(root_fd: int, place: Place) -> None:
 
 
 def write_export(
-    root_fd: int, *, is_layer: bool, latest_mtime: int | None = None, keeps_holes: bool = False
+    root_fd: int,
+    *,
+    is_layer: bool,
+    latest_mtime: int | None = None,
+    keeps_holes: bool = False,
+    stubs: Iterable[str] = (),
 ) -> int:
     """Write the whole tree to stdout, names relative to the root; return the entries.
 
@@ -86,10 +91,16 @@ def write_export(
         is_layer: whiteouts are written.
         latest_mtime: seconds since 1970 that no file is newer than (SOURCE_DATE_EPOCH).
         keeps_holes: sparse files stay so.
+        stubs: absolute paths that are left out where they are empty.
     """
     writer = TarWriter(write_stdout)
-    latest_ns = None if latest_mtime is None else latest_mtime * 10**9
-    archive = TreeTar(writer, is_layer=is_layer, latest_mtime_ns=latest_ns, keeps_holes=keeps_holes)
+    archive = TreeTar(
+        writer,
+        is_layer=is_layer,
+        latest_mtime_ns=None if latest_mtime is None else latest_mtime * 10**9,
+        keeps_holes=keeps_holes,
+        stubs=frozenset(os.fsencode(path.strip("/")) for path in stubs),
+    )
     archive.add_tree(root_fd, b"", b"")
     writer.close()
     return archive.entries

@@ -1,7 +1,7 @@
 """What the engine calls to get at a container's files; each call starts one confined worker."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -249,13 +249,20 @@ def copy_directory(origin: Tree, path: str, target: Tree) -> None:
         stream.finish()
 
 
-def diff_layer(snapshots: Snapshots, key: str, *, latest_mtime: int | None = None) -> ArchiveStream:
+def diff_layer(
+    snapshots: Snapshots,
+    key: str,
+    *,
+    latest_mtime: int | None = None,
+    stubs: Iterable[str] = (),
+) -> ArchiveStream:
     """Start writing the changes of an active snapshot as a layer's tar, with its whiteouts.
 
     Args:
         snapshots: that have it.
         key: of the active snapshot.
         latest_mtime: seconds since 1970 that no file is newer than (SOURCE_DATE_EPOCH).
+        stubs: absolute paths that are left out where they are empty: made to mount on.
 
     Preconditions: nothing writes to it (the container is paused or stopped), or the layer is a
         mixture of times.
@@ -263,7 +270,7 @@ def diff_layer(snapshots: Snapshots, key: str, *, latest_mtime: int | None = Non
     directory = snapshots.directory(key)
 
     def start(out: int) -> Worker:
-        request = {"op": "diff", "latest_mtime": latest_mtime}
+        request = {"op": "diff", "latest_mtime": latest_mtime, "stubs": sorted(stubs)}
         return Worker(KIND, request, directory=directory, stdout=out)
 
     return _stream(start)
