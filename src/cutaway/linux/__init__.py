@@ -124,10 +124,12 @@ from cutaway.linux.terminals import (
     set_window_size,
     unlock_pty,
 )
+from cutaway.linux.vfork import CAN_VFORK, VFork
 
 __all__ = [
     "AT",
     "AT_FDCWD",
+    "CAN_VFORK",
     "CAP",
     "CLONE",
     "CLOSE_RANGE",
@@ -154,6 +156,7 @@ __all__ = [
     "FileIdentity",
     "KernelError",
     "ProcessCapabilities",
+    "VFork",
     "attach_mount",
     "bind_flags",
     "birth_time_ns",

@@ -1,6 +1,7 @@
 """What a process may do: capabilities, secure bits, seccomp, keyrings."""
 
 import ctypes
+import errno
 from ctypes import c_char_p, c_int, c_long, c_uint, c_ulong, c_void_p
 from dataclasses import dataclass
 
@@ -106,10 +107,16 @@ def drop_bounding_set(keep: int) -> None:
     Raises:
         KernelError: EPERM (no CAP_SETPCAP).
     """
-    dropped = read_bounding_set() & ~keep
-    for number in range(dropped.bit_length()):
-        if dropped >> number & 1:
+    for number in range(_CAPABILITY_COUNT):
+        if keep >> number & 1:
+            continue
+        try:
             prctl(PR.CAPBSET_DROP, number)
+        except KernelError as error:
+            if error.errno == errno.EINVAL:  # the kernel knows no capability of this number
+                return
+            if prctl(PR.CAPBSET_READ, number):  # else there is nothing to drop
+                raise
 
 
 def set_ambient_set(ambient: int) -> None:

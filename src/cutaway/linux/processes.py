@@ -10,7 +10,7 @@ from cutaway.linux.errors import kernel_error
 from cutaway.linux.libc import check, encode, function, system_call
 
 
-class _CloneArgs(ctypes.Structure):
+class CloneArgs(ctypes.Structure):
     """struct clone_args of clone3(2), CLONE_ARGS_SIZE_VER2."""
 
     _fields_ = tuple(
@@ -76,7 +76,7 @@ for _function in (_before_fork, _after_fork_parent, _after_fork_child):
 _clone3 = ctypes.PyDLL(None, use_errno=True)["syscall"]
 _clone3.argtypes = (ctypes.c_long, c_void_p, ctypes.c_size_t)
 _clone3.restype = ctypes.c_long
-_CLONE3_NUMBER = 435
+CLONE3_NUMBER = 435
 _PIDFD, _PARENT, _INTO_CGROUP = int(CLONE.PIDFD), int(CLONE.PARENT), int(CLONE.INTO_CGROUP)
 _SIGCHLD = int(signal.SIGCHLD)
 
@@ -101,7 +101,7 @@ def clone3(flags: CLONE, *, cgroup_fd: int | None = None) -> tuple[int, int]:
     """
     pidfd = c_int(-1)
     bits = int(flags) | _PIDFD  # plain numbers: each IntFlag operation costs a microsecond
-    arguments = _CloneArgs(flags=bits, pidfd=ctypes.addressof(pidfd))
+    arguments = CloneArgs(flags=bits, pidfd=ctypes.addressof(pidfd))
     if not bits & _PARENT:  # with PARENT the kernel takes the parent's own exit signal
         arguments.exit_signal = _SIGCHLD
     if cgroup_fd is not None:
@@ -109,7 +109,7 @@ def clone3(flags: CLONE, *, cgroup_fd: int | None = None) -> tuple[int, int]:
         arguments.cgroup = cgroup_fd
     address, size = ctypes.addressof(arguments), ctypes.sizeof(arguments)
     _before_fork()
-    pid = _clone3(_CLONE3_NUMBER, address, size)
+    pid = _clone3(CLONE3_NUMBER, address, size)
     if pid == 0:
         _after_fork_child()
         return 0, -1

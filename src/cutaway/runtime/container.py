@@ -26,7 +26,7 @@ from cutaway.errors import CutawayError
 from cutaway.oci.runtime_spec import Resources
 from cutaway.runtime.child import PreparingChild
 from cutaway.runtime.exec_context import ExecContext
-from cutaway.runtime.execution import ExecProcess, execute
+from cutaway.runtime.execution import ExecProcess, Executor
 from cutaway.runtime.extensions import Extensions
 from cutaway.runtime.facts import HostFacts
 from cutaway.runtime.failures import MakerLost, RuntimeFailure
@@ -66,7 +66,7 @@ class Container:
         self._maker: Maker | None = None
         self._ledger_path: str | None = None
         self._mount_namespace_fd = -1
-        self._context: ExecContext | None = None
+        self._execs: Executor | None = None
         self._cgroup: ContainerCgroup | None = None
         self._is_reaped = False
 
@@ -168,11 +168,9 @@ class Container:
 
         Preconditions: it runs, and ``close`` has ended the maker.
         """
-        context = self._context.to_json() if self._context is not None else {}
-        return {"id": self.id, "pid": self.pid, "context": context}, (
-            self.pidfd,
-            self._mount_namespace_fd,
-        )
+        context = self._execs.context.to_json() if self._execs is not None else {}
+        fds = (self.pidfd, self._mount_namespace_fd)
+        return {"id": self.id, "pid": self.pid, "context": context}, fds
 
     @classmethod
     def take_over(
@@ -186,8 +184,7 @@ class Container:
         container.status = Status.RUNNING
         container.pid = document["pid"]
         container.pidfd, container._mount_namespace_fd = fds
-        container._context = ExecContext.from_json(document["context"])
-        container._cgroup = ContainerCgroup(facts.cgroups, container._context.cgroup_path)
+        container._take_context(document["context"])
         return container
 
     @property
@@ -212,11 +209,15 @@ class Container:
         self.pid = facts["pid"]
         self.pidfd, self._mount_namespace_fd = fds
         self._child.pidfd = self.pidfd
-        self._context = ExecContext.from_json(facts["context"])
-        self._cgroup = ContainerCgroup(self._facts.cgroups, self._context.cgroup_path)
+        self._take_context(facts["context"])
         self.warnings = tuple(facts["warnings"])
         if self._maker is not None:
             self._maker.is_reusable = facts["is_home"]
+
+    def _take_context(self, document: dict[str, Any]) -> None:
+        context = ExecContext.from_json(document)
+        self._execs = Executor(context, self._facts, self.pidfd)
+        self._cgroup = ContainerCgroup(self._facts.cgroups, context.cgroup_path)
 
     @property
     def cgroup(self) -> ContainerCgroup:
@@ -334,6 +335,8 @@ class Container:
     def mark_stopped(self) -> None:
         """Note that the init has ended and was reaped; harmless twice."""
         self._is_reaped = True
+        if self._execs is not None:
+            self._execs.close()
         if self.status is not Status.STOPPED:
             self.status = next_status(self.status, Event.EXITED)
 
@@ -354,16 +357,14 @@ class Container:
         Leaves behind: a child of this process, to be reaped by the caller.
         """
         check_operation(self.id, Operation.EXEC, self.status)
-        if self._context is None:
+        if self._execs is None:
             raise RuntimeFailure("exec", "the container is not made yet", operation="exec")
-        return execute(
-            self._context,
-            process,
-            stdio,
-            self._facts,
-            container_pidfd=self.pidfd,
-            extensions=extensions or Extensions(),
-        )
+        return self._execs.execute(process, stdio, extensions or Extensions())
+
+    def prepare_exec(self) -> None:
+        """Make the next ``exec_process`` quicker, at the price of a process that waits for it."""
+        if self._execs is not None and self.status is Status.RUNNING:
+            self._execs.prepare()
 
     def freeze(self) -> None:
         """Stop every process where it is, and return when all stand still."""

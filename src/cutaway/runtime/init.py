@@ -31,7 +31,7 @@ from cutaway.runtime.steps.security import (
     close_all_but,
 )
 
-_TITLE = "cutaway: init"
+INIT_TITLE = "cutaway: init"
 _FAILED = 1
 
 
@@ -52,7 +52,7 @@ class Program:
     has_reaper: bool = False
 
 
-def prepare_child(scope: InitScope, kept_fds: Iterable[int], title: str = _TITLE) -> None:
+def prepare_child(scope: InitScope, kept_fds: Iterable[int], title: str = INIT_TITLE) -> None:
     """Cut a freshly forked child off from the process that it is a copy of.
 
     Args:
@@ -116,7 +116,7 @@ def run_init(
         scope.sync.send("X")
         if program.has_reaper:
             supervise(lambda: _become(scope, program), scope.sync.close)
-        _execute(scope, program)
+        execute(scope, program)
     except BaseException as error:  # the child's top: everything is told to the parent
         report_failure(scope, journal, failure_of("init", "preparing", error), program)
     finally:
@@ -126,7 +126,7 @@ def run_init(
 def _become(scope: InitScope, program: Program) -> NoReturn:
     """Be the program, a child of the first process."""
     try:
-        _execute(scope, program)
+        execute(scope, program)
     except BaseException as error:  # a child's top
         report_failure(scope, Journal(), failure_of("exec", "executing", error), program)
     finally:
@@ -163,7 +163,12 @@ def _report_prepared(scope: InitScope, journal: Journal) -> None:
         scope.sync.send("P", journal.take())
 
 
-def _execute(scope: InitScope, program: Program) -> NoReturn:
+def execute(scope: InitScope, program: Program) -> NoReturn:
+    """Become the program.
+
+    Raises:
+        RuntimeFailure: why it can't be executed.
+    """
     arguments = [os.fsencode(argument) for argument in program.args]
     try:
         os.execve(scope.program, arguments, scope.environment)

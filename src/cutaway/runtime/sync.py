@@ -74,6 +74,10 @@ class SyncSocket:
             fds.frombytes(payload[: len(payload) - len(payload) % _INT_SIZE])
         return data[:1].decode(), data[1:], list(fds)
 
+    def has_message(self) -> bool:
+        """Wait for a message and leave it where it is; False at the end."""
+        return bool(self._socket.recv(1, socket.MSG_PEEK))
+
     def read_letter(self) -> str:
         """Return the next message's letter by read(2) alone; empty at the end."""
         return os.read(self.fd, 16)[:1].decode()

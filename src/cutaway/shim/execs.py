@@ -10,13 +10,14 @@ from cutaway.runtime import Extensions
 from cutaway.shim.io.client import Wishes
 from cutaway.shim.io.streams import ProcessStreams
 from cutaway.shim.logs.driver import LogDriver
-from cutaway.shim.loop import Loop
+from cutaway.shim.loop import Loop, Timer
 from cutaway.shim.protocol import Exec
 from cutaway.shim.runtimes.driver import RuntimeDriver
 
 # As dockerd: a process that lives on with the exec's output open holds the client so long.
 _OUTPUT_GRACE_S = 2.0
 _REMEMBERED = 100
+_PAUSE_S = 0.01  # an exec after a longer one finds a process prepared
 
 Emit = Callable[[str, dict[str, Any]], int]
 
@@ -43,6 +44,8 @@ class Execs:
         self._spill_directory = spill_directory
         self._by_id: dict[str, _Running] = {}
         self._by_pid: dict[int, _Running] = {}
+        self._runtime: RuntimeDriver | None = None
+        self._preparing: Timer | None = None
 
     def start(self, runtime: RuntimeDriver, request: Exec, client_fd: int, wishes: Wishes) -> int:
         """Run the process and join the client's socket to it; return its pid.
@@ -56,6 +59,9 @@ class Execs:
         Raises:
             RuntimeFailure: it could not be run.
         """
+        self._runtime = runtime
+        if self._preparing is not None:
+            self._preparing.cancel()
         has_client = client_fd >= 0
         streams = ProcessStreams(
             self._loop,
@@ -167,7 +173,14 @@ class Execs:
             running.streams.process_ended()
         else:
             self._loop.call_after(_OUTPUT_GRACE_S, running.streams.process_ended)
+        self._prepare_next()
         return True
+
+    def _prepare_next(self) -> None:
+        """Who has run one will often run another; but who is in a hurry gets all processors."""
+        runtime = self._runtime
+        if runtime is not None:
+            self._preparing = self._loop.call_after(_PAUSE_S, runtime.prepare_exec)
 
     def _outputs_closed(self, running: _Running) -> None:
         if running.exit_code is not None:

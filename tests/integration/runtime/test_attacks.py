@@ -113,8 +113,7 @@ def test_entering_process_cannot_be_looked_into(bundle: Bundle) -> None:
         for _ in range(LOOKS):
             process = {"cwd": "/", "args": ["/bin/true"]}
             made = container.exec_process(process, Stdio(null, null, null))
-            linux.waitid_pidfd(made.pidfd)
-            os.close(made.pidfd)
+            linux.waitid_pidfd(linux.pidfd_open(made.pid))
         container.kill(signal.SIGKILL)
 
     result = bundle.run(make_config("sh", "-c", script), during=during)
@@ -169,7 +168,7 @@ def test_no_descriptor_of_the_host_reaches_the_program(bundle: Bundle) -> None:
         null = os.open("/dev/null", os.O_RDWR)
         process = {"cwd": "/", "args": ["ls", "/proc/self/fd"], "env": ["PATH=/bin"]}
         made = container.exec_process(process, Stdio(null, output, output))
-        linux.waitid_pidfd(made.pidfd)
+        linux.waitid_pidfd(linux.pidfd_open(made.pid))
         os.lseek(output, 0, os.SEEK_SET)
         return os.read(output, 1000).decode()
 
@@ -565,8 +564,7 @@ def test_an_exec_is_never_mistaken_for_a_process_of_the_container(bundle: Bundle
         for _ in range(20):
             process = {"cwd": "/", "args": ["/bin/sh", "-c", "exit 9"]}
             made = container.exec_process(process, Stdio(null, null, null))
-            ends.append(linux.waitid_pidfd(made.pidfd))
-            os.close(made.pidfd)
+            ends.append(linux.waitid_pidfd(linux.pidfd_open(made.pid)))
         container.kill(signal.SIGKILL)
         return ends
 

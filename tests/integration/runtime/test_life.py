@@ -61,7 +61,7 @@ def run_in(container: Container, *args: str, **changes: Any) -> tuple[int | None
         **changes,
     }
     made = container.exec_process(process, Stdio(null, output, output), extensions=extensions)
-    code, _ = linux.waitid_pidfd(made.pidfd) or (None, None)
+    code, _ = linux.waitid_pidfd(linux.pidfd_open(made.pid)) or (None, None)
     os.lseek(output, 0, os.SEEK_SET)
     return code, os.read(output, 65536).decode()
 

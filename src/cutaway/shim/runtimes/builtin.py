@@ -1,7 +1,6 @@
 """The built-in runtime behind the shim's interface."""
 
 import contextlib
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -120,11 +119,14 @@ class BuiltinRuntime:
     def exec_process(
         self, process: dict[str, Any], stdio: Stdio, extensions: Extensions
     ) -> StartedExec:
-        """Run one more process; it is the shim's child by CLONE_PARENT."""
+        """Run one more process; it is the shim's child by CLONE_PARENT, not its stem's."""
         started = self._made.exec_process(process, stdio, extensions=extensions)
-        os.close(started.pidfd)  # the shim reaps by pid, which cannot be used anew before
         console_fd = started.console_fd if started.console_fd is not None else -1
         return StartedExec(started.pid, console_fd)
+
+    def prepare_exec(self) -> None:
+        """Have a stem for it."""
+        self._made.prepare_exec()
 
     def freeze(self) -> None:
         """Stop every process."""

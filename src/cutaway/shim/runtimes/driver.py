@@ -84,6 +84,13 @@ class RuntimeDriver(Protocol):
             RuntimeFailure: ``exit_code`` 126 or 127 when the program is at fault.
         """
 
+    def prepare_exec(self) -> None:
+        """Do ahead what the next ``exec_process`` would do, now that nobody waits.
+
+        Raises:
+            OSError: it can't be; the next one will say so, or do.
+        """
+
     def freeze(self) -> None:
         """Stop every process of the container by the freezer."""
 

@@ -197,6 +197,9 @@ class ExternalRuntimeDriver:
             for path in (process_file, pid_file):
                 _unlink(path)
 
+    def prepare_exec(self) -> None:
+        """Nothing can be done ahead: the runtime does it all, each time."""
+
     # -- the living container -------------------------------------------------------------------
 
     def kill(self, signal: int) -> None:
