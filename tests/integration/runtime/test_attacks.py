@@ -110,7 +110,9 @@ def test_entering_process_cannot_be_looked_into(bundle: Bundle) -> None:
 
     def during(container: Container) -> None:
         null = os.open("/dev/null", os.O_RDWR)
-        for _ in range(LOOKS):
+        for look in range(LOOKS):
+            if look % 2:
+                container.prepare_exec()
             process = {"cwd": "/", "args": ["/bin/true"]}
             made = container.exec_process(process, Stdio(null, null, null))
             linux.waitid_pidfd(linux.pidfd_open(made.pid))
@@ -561,7 +563,9 @@ def test_an_exec_is_never_mistaken_for_a_process_of_the_container(bundle: Bundle
     def during(container: Container) -> list[tuple[int | None, int | None] | None]:
         null = os.open("/dev/null", os.O_RDWR)
         ends = []
-        for _ in range(20):
+        for number in range(20):
+            if number % 2:
+                container.prepare_exec()
             process = {"cwd": "/", "args": ["/bin/sh", "-c", "exit 9"]}
             made = container.exec_process(process, Stdio(null, null, null))
             ends.append(linux.waitid_pidfd(linux.pidfd_open(made.pid)))
