@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Sequence
@@ -67,13 +68,31 @@ _LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40, "fatal": 50}
 _FIRST_INHERITED_FD = 3
 _LOCK_PATIENCE_S = 1.0
 _LOCK_POLL_S = 0.01
+_THREADS_PATIENCE_S = 3.0
 _SHORT_THREADS = 8
 _LONG_THREADS = 128
 
 
 def main() -> None:
     """Run the daemon and end the process: 0 after SIGTERM, 1 when it could not start."""
-    sys.exit(serve(sys.argv[1:]))
+    status = serve(sys.argv[1:])
+    if _threads_end():
+        sys.exit(status)
+    log.warning("leaving work undone that the kernel does not let go of")
+    os._exit(status)
+
+
+def _threads_end() -> bool:
+    """Wait a moment for threads, as Python would forever; say whether all have ended.
+
+    A file server that does not answer holds mount(2), and its thread, for minutes. What was begun
+    there is for the next engine, as after a SIGKILL.
+    """
+    deadline = time.monotonic() + _THREADS_PATIENCE_S
+    others = [t for t in threading.enumerate() if not (t is threading.main_thread() or t.daemon)]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return not any(thread.is_alive() for thread in others)
 
 
 def serve(arguments: Sequence[str]) -> int:
