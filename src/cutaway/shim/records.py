@@ -4,7 +4,8 @@ import contextlib
 import json
 import os
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from cutaway import files
 from cutaway.shim.protocol import Launch
@@ -13,21 +14,33 @@ from cutaway.steps.ledger import LEDGER_VERSION
 EXIT_VERSION = 1
 STATE_VERSION = 1
 
+KeepExit: TypeAlias = Callable[[Launch, dict[str, Any]], None]
 
-def write_exit(launch: Launch, facts: dict[str, Any], *, has_engine: bool) -> None:
-    """Write exit.json, in RUN and, unless the container is one of ``--rm``, in ROOT.
 
-    A full disk must not lose the status: RUN is a tmpfs, and it is written first. A last exit is
-    put on the disk by the engine, with many others', before it acknowledges; any other, here.
+def note_exit(launch: Launch, facts: dict[str, Any]) -> None:
+    """Write exit.json in RUN, first of all: a tmpfs, so that a full disk can't lose the status."""
+    _write_exit(launch.bundle, facts, durable=False)
 
-    Raises:
-        OSError: the copy in ROOT could not be written; the one in RUN is.
+
+def copy_exit(launch: Launch, facts: dict[str, Any]) -> None:
+    """Write it in ROOT, unless the container is one of ``--rm``.
+
+    A last exit is put on the disk by the engine, with many others', before it acknowledges.
     """
-    document = {"version": EXIT_VERSION, **facts}
-    files.write_json(os.path.join(launch.bundle, "exit.json"), document, durable=False)
     if launch.durable:
-        durable = not has_engine or bool(facts["restarting"])
-        files.write_json(os.path.join(launch.directory, "exit.json"), document, durable=durable)
+        with contextlib.suppress(FileNotFoundError):  # who heard of the exit has removed it
+            _write_exit(launch.directory, facts, durable=False)
+
+
+def keep_exit(launch: Launch, facts: dict[str, Any]) -> None:
+    """Put it on the disk in ROOT: one that no engine hears of, or that a restart follows."""
+    if launch.durable:
+        _write_exit(launch.directory, facts, durable=True)
+
+
+def _write_exit(directory: str, facts: dict[str, Any], *, durable: bool) -> None:
+    document = {"version": EXIT_VERSION, **facts}
+    files.write_json(os.path.join(directory, "exit.json"), document, durable=durable)
 
 
 def remove_exit(bundle: str, directory: str) -> None:

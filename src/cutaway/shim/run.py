@@ -162,6 +162,16 @@ class Run:
         self.signals.append(note)
         del self.signals[:-_KEPT_SIGNALS]
 
+    def describe_exit(self, exit_code: int, fatal_signal: int) -> dict[str, Any]:
+        """Return the run's part of an exit record; its end is now."""
+        return {
+            "exit_code": exit_code,
+            "signal": fatal_signal,
+            "started_ns": self.started_ns,
+            "exited_ns": time.time_ns(),
+            "signals": self.signals,
+        }
+
     def fail(self, error: Exception) -> None:
         """Undo everything of this run and tell who waits for its start."""
         self._unwatch()

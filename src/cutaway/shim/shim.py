@@ -269,11 +269,9 @@ class Shim:
         self.log.child_ended(pid, succeeded=exit_code == 0)  # or else an orphan of the container
 
     def _run_ended(self, run: Run, exit_code: int, fatal_signal: int) -> None:
-        exited_ns = time.time_ns()
         health, self.health = self.health, None
         if health is not None:
             health.close()
-        oom_kills = self.oom.finish() if self.oom is not None else 0
         next_restart = decide_restart(
             self.policy,
             self.restart,
@@ -283,13 +281,9 @@ class Shim:
             unhealthy=run.is_unhealthy,
         )
         self.last_exit = {
+            **run.describe_exit(exit_code, fatal_signal),
             "container_id": self.launch.container_id,
-            "exit_code": exit_code,
-            "signal": fatal_signal,
-            "oom_killed": oom_kills > 0,
-            "started_ns": run.started_ns,
-            "exited_ns": exited_ns,
-            "signals": run.signals,
+            "oom_killed": self.oom is not None and self.oom.finish() > 0,
             "health": health.tally.to_json() if health else None,
             "restarting": next_restart is not None,
             "restart_count": self.restart.count,
@@ -308,14 +302,20 @@ class Shim:
         self.loop.call_after(0, lambda: self._clean_run(run, next_restart))
 
     def _tell_exit(self, facts: dict[str, Any]) -> None:
-        self._keep_exit(facts)
-        self.exit_seq = seq = self.link.emit("exited", facts)
         restarting = bool(facts["restarting"])
+        # The engine puts a last exit on the disk, and need not wait for the copy there.
+        is_engines = self.link.has_engine and not restarting
+        self._keep_exit(facts, records.note_exit)
+        if not is_engines:
+            self._keep_exit(facts, records.keep_exit)
+        self.exit_seq = seq = self.link.emit("exited", facts)
+        if is_engines:
+            self._keep_exit(facts, records.copy_exit)
         self.waiters.container_ended(seq, int(facts["exit_code"]), restarting=restarting)
 
-    def _keep_exit(self, facts: dict[str, Any]) -> None:
+    def _keep_exit(self, facts: dict[str, Any], keep: records.KeepExit) -> None:
         try:
-            records.write_exit(self.launch, facts, has_engine=self.link.has_engine)
+            keep(self.launch, facts)
         except OSError as error:  # a full disk: RUN has it, and the engine hears it now
             self.link.emit("log_failed", {"message": f"exit.json could not be kept: {error}"})
 
@@ -386,7 +386,7 @@ class Shim:
         self.waiters.engine_acknowledged(self.link.acknowledged_seq)
         if not self.link.has_engine:
             if self.last_exit is not None and self.link.acknowledged_seq < self.exit_seq:
-                self._keep_exit(self.last_exit)
+                self._keep_exit(self.last_exit, records.keep_exit)
             self.waiters.engine_gone()
             run = self.run
             if run is not None and not run.is_start_wanted and self.failure is None:
