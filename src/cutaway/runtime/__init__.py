@@ -9,7 +9,8 @@ The model: ``validate`` refuses what can't be; ``plan`` decides all steps, purel
 *maker* (``maker``) does the host's part, its *stem* forks the *init* (``birth``), which does the
 rest in itself (``init``) and becomes the program. They and the shim, which holds the
 ``container``, talk over one socket (``sync``). ``lifecycle`` is the table of states.
-``execution`` puts a further process into a running container.
+``execution`` puts a further process into a running container; another stem makes it
+(``exec_stem``).
 
 Words: *bundle* (a directory with config.json), *init* (the container's first process before
 execve(2)), *stage* (a named group of the init's steps; also the helper process that a user

@@ -1,7 +1,7 @@
 """The container's init: from clone3(2) to execve(2).
 
-It runs in a copy of the stem's memory (an exec's in a copy of the shim's), single-threaded, and
-may leave only by execve or ``_exit``. What it does is the plan's stages, one step after the other
+It runs in a copy of the stem's memory (an exec in its own stem's), single-threaded, and may leave
+only by execve or ``_exit``. What it does is the plan's stages, one step after the other
 (``plan.py`` says why in this order). After the last it tells the shim, waits for "go", and becomes
 the program.
 """

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,18 @@ WAY_THERE = (
     "cd /proc/self; for n in mnt pid net uts ipc; do readlink ns/$n; done; cat cgroup; "
     "grep -E 'Cap|NoNewPrivs|Seccomp:|Sig|Shd|Umask' status; ls fd; ps"
 )
+
+
+def run(bundle: Bundle, during: Callable[[Container], Any]) -> Any:
+    """Return what ``during`` returns of a container that runs; then it is killed."""
+
+    def with_end(container: Container) -> Any:
+        try:
+            return during(container)
+        finally:
+            linux.pidfd_send_signal(container.pidfd, signal.SIGKILL)
+
+    return bundle.run(make_config("sleep", "100"), during=with_end).more
 
 
 def enter(container: Container, *args: str) -> tuple[int | None, str]:
@@ -57,7 +70,7 @@ def test_a_process_of_a_stem_is_as_any_other(bundle: Bundle) -> None:
         prepare(container)
         return without, enter(container, "sh", "-c", WAY_THERE)
 
-    (code, without), (_, of_stem) = bundle.run(make_config("sleep", "3"), during=during).more
+    (code, without), (_, of_stem) = run(bundle, during)
     assert code == 0
     assert "CapEff" in without
     # but for the pids: each exec's is the next
@@ -73,10 +86,10 @@ def test_the_container_neither_sees_nor_counts_a_stem(bundle: Bundle) -> None:
         prepare(container)
         return stem, container.pids(), [container.pid], processes
 
-    stem, pids, init, processes = bundle.run(make_config("sleep", "3"), during=during).more
+    stem, pids, init, processes = run(bundle, during)
     assert pids == init
     assert stem not in pids
-    assert processes.splitlines() == ["COMMAND", "sleep 3", "ps -o args"]
+    assert processes.splitlines() == ["COMMAND", "sleep 100", "ps -o args"]
 
 
 def test_a_stem_that_was_killed_is_done_without(bundle: Bundle) -> None:
@@ -86,7 +99,7 @@ def test_a_stem_that_was_killed_is_done_without(bundle: Bundle) -> None:
         os.waitpid(stem, 0)
         return enter(container, "sh", "-c", "exit 9")
 
-    assert bundle.run(make_config("sleep", "3"), during=during).more == (9, "")
+    assert run(bundle, during) == (9, "")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +119,7 @@ def test_a_program_that_cannot_run(bundle: Bundle, name: str, code: int, text: s
             enter(container, name)
         return caught.value
 
-    failure = bundle.run(make_config("sleep", "3"), during=during).more
+    failure = run(bundle, during)
     assert text in str(failure)
     assert str(failure).startswith("OCI runtime exec failed: exec failed: ")
     assert failure.exit_code == code
@@ -120,18 +133,17 @@ def test_a_large_environment_reaches_the_process(bundle: Bundle) -> None:
         words = [f"{number:09d}" for number in range(10)] * 2000
         return enter(container, "sh", "-c", "echo $#", "sh", *words * 4)
 
-    assert bundle.run(make_config("sleep", "3"), during=during).more == (0, "80000\n")
+    assert run(bundle, during) == (0, "80000\n")
 
 
 def test_a_stem_ends_with_its_container(bundle: Bundle) -> None:
     def during(container: Container) -> bool:
         stem = prepare(container)
-        container.kill(signal.SIGKILL)
         container.mark_stopped()
         eventually(lambda: stem not in find_stems())
         return True
 
-    assert bundle.run(make_config("sleep", "3"), during=during).more
+    assert run(bundle, during)
 
 
 def test_a_stem_ends_with_who_made_it(bundle: Bundle) -> None:
@@ -148,4 +160,4 @@ def test_a_stem_ends_with_who_made_it(bundle: Bundle) -> None:
         os.waitpid(shim, 0)
         return bool(select.select([stem], [], [], 15)[0])
 
-    assert bundle.run(make_config("sleep", "3"), during=during).more
+    assert run(bundle, during)
