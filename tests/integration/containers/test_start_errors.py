@@ -100,3 +100,18 @@ def test_a_stop_that_will_take_its_whole_time_is_foretold(engine: EngineUnderTes
     assert reason == "docker stop sent SIGTERM, and SIGKILL 1 s later, as it went on"
     for name in ("init", "handler"):
         assert engine.cutaway("stop", name).stderr == ""
+
+
+def test_a_start_whose_bundle_cannot_be_decided_or_written_leaves_its_shim_nothing_to_do(
+    engine: EngineUnderTest,
+) -> None:
+    engine.docker("create", "--name", "owner", "busybox", "sleep", "600")
+    engine.docker("create", "--name", "guest", "--network", "container:owner", "busybox", "true")
+    refused = engine.docker("start", "guest", check=False)
+    assert "cannot join network of a non running container" in refused.stderr
+    bundle = engine.exec_root / "containers" / engine.client.get("/containers/owner/json")["Id"]
+    (bundle / "config.json/in the way").mkdir(parents=True)
+    assert "config.json" in engine.docker("start", "owner", check=False).stderr
+    eventually(lambda: not bundle.exists())
+    engine.docker("start", "owner")
+    engine.docker("start", "-a", "guest")
