@@ -168,7 +168,7 @@ class Container:
 
         Preconditions: it runs, and ``close`` has ended the maker.
         """
-        context = self._execs.context.to_json() if self._execs is not None else {}
+        context = self._execs.hand_over() if self._execs is not None else {}
         fds = (self.pidfd, self._mount_namespace_fd)
         return {"id": self.id, "pid": self.pid, "context": context}, fds
 

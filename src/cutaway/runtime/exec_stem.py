@@ -18,6 +18,7 @@ if any) when only execve(2) is missing; ``E`` if it fails, with ``N`` before it.
 pair closes at execve(2).
 """
 
+import contextlib
 import os
 import pickle
 import signal
@@ -121,8 +122,9 @@ class ExecStem:
         is_used: it can't make another process.
     """
 
-    def __init__(self, connection: SyncSocket) -> None:
+    def __init__(self, connection: SyncSocket, pid: int) -> None:
         self._connection = connection
+        self._pid = pid
         self.is_used = False
 
     @classmethod
@@ -143,7 +145,7 @@ class ExecStem:
                 os._exit(1)
         os.close(pidfd)
         theirs.close()
-        return cls(ours)
+        return cls(ours, pid)
 
     def order(self, order: Order, stdio: tuple[int, ...]) -> SyncSocket:
         """Have the process made; return the shim's end of the pair on which it is heard.
@@ -169,6 +171,12 @@ class ExecStem:
     def close(self) -> None:
         """Let the stem end; harmless twice."""
         self._connection.close()
+
+    def end(self) -> None:
+        """See the stem ended and reaped."""
+        self.close()
+        with contextlib.suppress(ChildProcessError):  # it was killed, and reaped as any child
+            os.waitpid(self._pid, 0)
 
 
 class _Stem:

@@ -117,14 +117,9 @@ def plan_exec(
 
 
 class Executor:
-    """Runs further processes in one container.
-
-    Attributes:
-        context: of the container.
-    """
+    """Runs further processes in one container."""
 
     def __init__(self, context: ExecContext, facts: HostFacts, container_pidfd: int) -> None:
-        self.context = context
         self._place = Place(context, facts, container_pidfd)
         self._stem: ExecStem | None = None
         self._last: Order | None = None
@@ -152,6 +147,13 @@ class Executor:
         if self._stem is not None:
             self._stem.close()
             self._stem = None
+
+    def hand_over(self) -> dict[str, Any]:
+        """Return the context for another process; no stem is left, not even to be reaped."""
+        if self._stem is not None:
+            self._stem.end()
+            self._stem = None
+        return self._place.context.to_json()
 
     def execute(self, process: dict[str, Any], stdio: Stdio, extensions: Extensions) -> ExecProcess:
         """Run ``process``; return when it runs.

@@ -16,7 +16,7 @@ from support.waiting import eventually
 
 WAY_THERE = (
     "cd /proc/self; for n in mnt pid net uts ipc; do readlink ns/$n; done; cat cgroup; "
-    "grep -E 'Cap|NoNewPrivs|Seccomp:|Sig|Shd|Umask' status; ls fd; ps"
+    "grep -E 'Cap|NoNewPrivs|Seccomp:|Sig(Blk|Ign|Cgt)|Umask' status; ls fd; ps"
 )
 
 
@@ -161,3 +161,12 @@ def test_a_stem_ends_with_who_made_it(bundle: Bundle) -> None:
         return bool(select.select([stem], [], [], 15)[0])
 
     assert run(bundle, during)
+
+
+def test_no_stem_is_left_to_who_takes_over(bundle: Bundle) -> None:
+    def during(container: Container) -> bool:
+        stem = prepare(container)
+        container.hand_over()
+        return Path(f"/proc/{stem}").exists()
+
+    assert run(bundle, during) is False
