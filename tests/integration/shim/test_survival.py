@@ -14,6 +14,7 @@ from cutaway.shim import protocol
 from cutaway.shim.client import LauncherClient, ShimClient
 from cutaway.shim.protocol import RestartPolicy
 from support.shims import Box, make_config, process, receive_all, texts
+from support.waiting import eventually
 
 
 def reconnect(box: Box, after_seq: int = 0) -> dict:
@@ -91,6 +92,7 @@ def test_an_engine_that_dies_before_the_start_leaves_nothing(box, is_made):
     if is_made:
         box.made()
     box.shim.close()
+    eventually((box.run / "state.json").exists)  # the shim may not have begun yet
     box.wait_shim_gone()
     assert json.loads((box.run / "state.json").read_text())["failure"]
     assert not list(Path("/sys/fs/cgroup").glob(f"*/cutaway-shim-test/{box.id}"))
