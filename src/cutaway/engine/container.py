@@ -6,7 +6,8 @@ engine. Whoever changes either stores the new value first and puts it into memor
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,6 +156,7 @@ class Container:
         cleaned: set while no shim of this container is cleaning up.
         netns_fd: the sandbox's network namespace while it runs, else None.
         shim_pid: of the shim's keeper, as the launcher said; 0 when it is not known.
+        joining: connections that are promised to be attached, and will be in some milliseconds.
         early: events that came while a start was not yet committed; None at other times.
         after_exit: events that came while an exit was put on the disk; None at other times.
         kept: done when the container itself is on the disk; None: it was before this engine came.
@@ -172,6 +174,7 @@ class Container:
     cleaned: asyncio.Event = field(default_factory=asyncio.Event)
     waiters: list[Waiter] = field(default_factory=list)
     attaches: list[PendingAttach] = field(default_factory=list)
+    joining: "set[asyncio.Future[None]]" = field(default_factory=set)
     execs: dict[str, Exec] = field(default_factory=dict)
     shim_pid: int = 0
     early: list[Any] | None = None
@@ -210,6 +213,22 @@ class Container:
     def is_alive(self) -> bool:
         """PID 1 exists (also frozen)."""
         return self.state.status in ALIVE
+
+    @contextmanager
+    def promise(self) -> Iterator[None]:
+        """Have a start wait before the program runs: the client has been told that it listens."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.joining.add(done)
+        try:
+            yield
+        finally:
+            self.joining.discard(done)
+            done.set_result(None)
+
+    async def wait_joined(self) -> None:
+        """Wait for the connections that are just being attached."""
+        while self.joining:
+            await asyncio.wait(self.joining)
 
     async def wait_given_back(self) -> None:
         """Wait until nothing that the last run had mounted is left."""

@@ -4,9 +4,11 @@ import base64
 import io
 import json
 import os
+import socket
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -339,3 +341,35 @@ def test_a_client_of_the_next_run_does_not_end_with_the_last_one(
 ) -> None:
     engine.docker("create", "--name", "box", "busybox", "echo", "hi")
     assert [engine.docker("start", "-a", "box").stdout for _ in range(6)] == ["hi\n"] * 6
+
+
+@pytest.fixture
+def slow_reader(engine: EngineUnderTest) -> Iterator[socket.socket]:
+    """A client that has asked for all output of "box" and has not read the answer's head yet."""
+    engine.docker("create", "--name", "box", "busybox", "echo", "said at once")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(engine.socket)
+        path = "/containers/box/attach?stdout=1&stream=1&logs=1"
+        client.sendall(f"POST {path} HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\n\r\n".encode())
+        client.recv(1, socket.MSG_PEEK)  # the answer is there
+        yield client
+
+
+def read_all(client: socket.socket) -> bytes:
+    return b"".join(iter(partial(client.recv, 65536), b""))
+
+
+def test_a_program_waits_for_who_was_told_to_be_attached(
+    engine: EngineUnderTest, slow_reader: socket.socket
+) -> None:
+    engine.client.post("/containers/box/start")
+    engine.client.post("/containers/box/wait")
+    assert read_all(slow_reader).endswith(b"said at once\n")
+
+
+def test_who_is_attached_to_a_container_that_is_gone_is_let_go(
+    engine: EngineUnderTest, slow_reader: socket.socket
+) -> None:
+    engine.client.delete("/containers/box")
+    assert read_all(slow_reader).startswith(b"HTTP/1.1 101 ")

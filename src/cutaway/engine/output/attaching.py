@@ -43,29 +43,45 @@ async def attach(
         )
     keys = DEFAULT_DETACH_KEYS if options.detach_keys is None else options.detach_keys
     check_detach_keys(keys)
-    connection = await upgrade(tty=container.config.tty)
-    message = Attach(
-        secrets.token_hex(8),
-        stdin=options.stdin and container.config.open_stdin,
-        stdout=options.stdout,
-        stderr=options.stderr,
-        logs=options.logs,
-        stream=options.stream,
-        detach_keys=keys,
-        early_input=base64.b64encode(connection.unread).decode(),
-    )
-    if options.stream:
+    with container.promise():
+        connection = await upgrade(tty=container.config.tty)
+        message = Attach(
+            secrets.token_hex(8),
+            stdin=options.stdin and container.config.open_stdin,
+            stdout=options.stdout,
+            stderr=options.stderr,
+            logs=options.logs,
+            stream=options.stream,
+            detach_keys=keys,
+            early_input=base64.b64encode(connection.unread).decode(),
+        )
+        is_past = not _join(core, container, message, connection.fd)
+    if is_past:
+        try:
+            await _replay(core, container, options, connection.fd)
+        finally:
+            os.close(connection.fd)
+
+
+def _join(core: Core, container: Container, message: Attach, fd: int) -> bool:
+    """Give a connection, or a copy of it, to who writes to it now, or will; say if all is done.
+
+    Meanwhile the container may have started, ended or gone: the client took its time to read.
+    """
+    if container.id not in core.containers:
+        return False
+    if message.stream:
         core.commit(container, told=[("attach", {})])
     if container.shim is not None and _is_served(container):
-        container.shim.post(message, (connection.fd,))
-        os.close(connection.fd)
-    elif status is Status.CREATED or options.stream:
-        container.attaches.append(PendingAttach(message, connection.fd))
-        if options.logs and status is not Status.CREATED:
-            await _replay(core, container, options, connection.fd)
-    else:
-        await _replay(core, container, options, connection.fd)
-        os.close(connection.fd)
+        container.shim.post(message, (fd,))
+        os.close(fd)
+        return True
+    if container.state.status is Status.CREATED:
+        container.attaches.append(PendingAttach(message, fd))
+        return True
+    if message.stream:
+        container.attaches.append(PendingAttach(message, os.dup(fd)))
+    return False
 
 
 def _is_served(container: Container) -> bool:
@@ -75,7 +91,7 @@ def _is_served(container: Container) -> bool:
 
 async def _replay(core: Core, container: Container, options: AttachOptions, fd: int) -> None:
     """Write what the log of a container that does not run holds."""
-    if not options.logs:
+    if not options.logs or container.id not in core.containers:
         return
     past = LogsOptions(stdout=options.stdout, stderr=options.stderr)
     loop = asyncio.get_running_loop()

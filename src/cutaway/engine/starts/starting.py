@@ -116,6 +116,7 @@ async def _start(core: Core, container: Container) -> None:
             raise ShimLost("the shim has died during the start")
         if container.kept is not None:
             await container.kept
+        await container.wait_joined()
         result = await container.shim.request(Start(ledger=records))
     except BaseException:
         await _undo(core, container, ledger)
