@@ -22,6 +22,7 @@ from cutaway.client.streams import split_frames
 from support.engine import EngineUnderTest
 from support.images import busybox_archive
 from support.peer import Dockerd
+from support.waiting import eventually
 
 RUNS = 30
 LOG_MEGABYTES = 200
@@ -65,17 +66,33 @@ def interleave(row: Row, engines: Engines, action: Callable[[EngineUnderTest], f
     return row
 
 
-def cli_ms(engine: EngineUnderTest, *words: str) -> float:
+def cli_ms(engine: EngineUnderTest, *words: str, host: str = "") -> float:
     """Time a docker command; namespaces are entered before the clock starts."""
     script = 'start=$(date +%s%N); docker "$@" >/dev/null; echo $(($(date +%s%N) - start))'
-    done = engine.host.run("sh", "-c", script, "sh", *words, env=engine.environment())
+    environment = engine.environment() | ({"DOCKER_HOST": host} if host else {})
+    done = engine.host.run("sh", "-c", script, "sh", *words, env=environment)
     return int(done.stdout) / 1e6
 
 
 def run_cli(engines: Engines) -> list[Row]:
-    """``docker run --rm busybox true``."""
+    """``docker run --rm busybox true``, and how much of it is not the CLI's own."""
+    words = ("run", "--rm", "busybox", "true")
     row = Row("`docker run --rm busybox true`", "ms", "≥ 8")
-    return [interleave(row, engines, lambda e: cli_ms(e, "run", "--rm", "busybox", "true"))]
+    over = Row("the same over the CLI's floor", "ms", "≤ 15 ms")
+    with TemporaryDirectory() as directory:
+        path = f"{directory}/nothing.sock"
+        program = str(Path(__file__).with_name("nothing.py"))
+        nothing = engines[0].host.popen([sys.executable, program, path])
+        try:
+            eventually(Path(path).exists)
+            interleave(row, engines, lambda e: cli_ms(e, *words))
+            floor = [cli_ms(engines[0], *words, host=f"unix://{path}") for _ in range(RUNS)]
+        finally:
+            nothing.kill()
+            nothing.wait()
+    over.ours = [ms - statistics.median(floor) for ms in row.ours]
+    over.theirs = [ms - statistics.median(floor) for ms in row.theirs]
+    return [row, over]
 
 
 def floor_cli(engines: Engines) -> list[Row]:

@@ -151,9 +151,21 @@ class Namespace:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         made = self.open(family=family)
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((address, port))
-        made.listen(8)
+        try:
+            made.bind((address, port))
+            made.listen(8)
+        except OSError:
+            made.close()
+            raise
         return made
+
+    def has_free(self, port: int) -> bool:
+        """Tell whether somebody could listen on a TCP port of all addresses."""
+        try:
+            self.listen("0.0.0.0", port).close()
+        except OSError:
+            return False
+        return True
 
     def reaches(self, address: str, port: int, timeout: float = 0.6) -> bool:
         """Try a TCP connection from here."""

@@ -84,7 +84,7 @@ def test_ports_come_and_go_with_the_network_that_leads_out(machine: Machine):
         assert machine.host.reaches("127.0.0.1", 8080)
     machine.host.run(lambda: controller.disconnect(web.sandbox.id, "bridge", fd))
     assert controller.sandbox(web.sandbox.id).ports == ()
-    machine.host.listen("0.0.0.0", 8080).close()
+    eventually(lambda: machine.host.has_free(8080))  # the process on loopback hears of it, too
     machine.host.run(lambda: controller.connect(web.sandbox.id, out, fd))
     with web.namespace.listen("0.0.0.0", 80):
         assert machine.neighbour.reaches(HOST_ADDRESS, 8080)
